@@ -1,0 +1,78 @@
+-- The checkpoint of `migrate`: one job, one SQLite file. Read it with `sqlite3 -readonly migrate.db` at any time.
+--
+-- Sections are applied in order, each in one transaction; `PRAGMA user_version` says how many have been. A section is
+-- never edited once released: a change is a new section at the end. `PRAGMA application_id` is 0x4D494752 ("MIGR").
+-- Instants are milliseconds since the Unix epoch; tokens are signed 64-bit integers, ranges include both of their ends.
+-- No password is ever stored here.
+
+-- version 1
+
+-- What the job is. A command whose job differs in any of these is refused by name.
+CREATE TABLE job (
+    name  TEXT PRIMARY KEY,  -- `source`, `target` (cluster names), `unknown_timestamp` …
+    value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- The tables that the job copies.
+CREATE TABLE copied_table (
+    id              INTEGER PRIMARY KEY,
+    source_keyspace TEXT NOT NULL,
+    source_table    TEXT NOT NULL,
+    source_table_id TEXT NOT NULL,  -- the cluster's UUID of the table: dropping and creating it again makes another
+    target_keyspace TEXT NOT NULL,
+    target_table    TEXT NOT NULL,
+    target_table_id TEXT NOT NULL,
+    columns         TEXT NOT NULL,  -- name, type and part of each column, one per line
+    UNIQUE (source_keyspace, source_table),
+    UNIQUE (target_keyspace, target_table)
+) STRICT;
+
+-- The token ring, cut in ranges once, when the job is planned. The ranges of a table hold each of the 2^64 tokens exactly
+-- once; that is checked whenever the file is opened.
+CREATE TABLE token_range (
+    table_id     INTEGER NOT NULL REFERENCES copied_table (id),
+    first_token  INTEGER NOT NULL,
+    last_token   INTEGER NOT NULL,
+    position     INTEGER NOT NULL,            -- ranges are claimed in this order, so that all source replicas work evenly
+    state        TEXT    NOT NULL DEFAULT 'pending'
+                 CHECK (state IN ('pending', 'claimed', 'done', 'failed')),
+    cursor       INTEGER                      -- every row of a token up to this one is acknowledged by the target
+                 CHECK (cursor BETWEEN first_token AND last_token),
+    attempts     INTEGER NOT NULL DEFAULT 0,  -- how often the range was claimed
+    rows_read    INTEGER NOT NULL DEFAULT 0,  -- the counters are of the rows up to the cursor
+    rows_written INTEGER NOT NULL DEFAULT 0,  -- acknowledged by the target
+    rows_expired INTEGER NOT NULL DEFAULT 0,  -- had reached the end of their life before they could be written
+    bytes_read   INTEGER NOT NULL DEFAULT 0,  -- keys and values
+    claimed_at   INTEGER,                     -- the last time
+    ended_at     INTEGER,                     -- became done or failed
+    error        TEXT,                        -- why it failed, in the server's words
+    PRIMARY KEY (table_id, first_token),
+    CHECK (first_token <= last_token),
+    CHECK (state <> 'done' OR cursor IS last_token),
+    CHECK (rows_read = rows_written + rows_expired)
+) STRICT, WITHOUT ROWID;
+
+-- What is done stays done.
+CREATE TRIGGER done_is_final BEFORE UPDATE ON token_range WHEN old.state = 'done'
+BEGIN
+    SELECT RAISE (ABORT, 'a range that is done was changed');
+END;
+
+-- A cursor never moves back: rows below it would be counted twice.
+CREATE TRIGGER cursor_moves_on BEFORE UPDATE OF cursor ON token_range WHEN new.cursor < old.cursor OR (new.cursor IS NULL AND old.cursor IS NOT NULL)
+BEGIN
+    SELECT RAISE (ABORT, 'the cursor of a range was moved back');
+END;
+
+-- The program's runs over this job.
+CREATE TABLE run (
+    id           INTEGER PRIMARY KEY,
+    started_at   INTEGER NOT NULL,
+    ended_at     INTEGER,               -- null: still running, or killed
+    outcome      TEXT CHECK (outcome IN ('done', 'incomplete', 'stopped', 'error')),
+    process_id   INTEGER NOT NULL,
+    host         TEXT    NOT NULL,
+    version      TEXT    NOT NULL,      -- of `migrate`
+    rows_written INTEGER NOT NULL DEFAULT 0,
+    retries      INTEGER NOT NULL DEFAULT 0
+) STRICT;

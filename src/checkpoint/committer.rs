@@ -1,0 +1,201 @@
+//! The task that commits. Everything that a copy has to remember passes through here, in order, and becomes an event when
+//! it is durable.
+//!
+//! Commits are grouped: many ranges may end in the time of one fsync. A crash loses what was reported since the last
+//! commit, which is at most [`GROUP`] old; those rows are copied again, which changes nothing.
+
+use super::{Checkpoint, CheckpointError, RangeKey, RunOutcome, Tally};
+use crate::event::{Event, Events};
+use crate::ring::Token;
+use std::collections::HashMap;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+
+/// How long the first change of a group waits for others. Long enough that ten thousand ranges cost a few dozen commits
+/// rather than ten thousand, short enough that a crash repeats little.
+const GROUP: Duration = Duration::from_millis(100);
+
+/// Something to remember about a range.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Its scan begins.
+    Claimed {
+        /// Which one.
+        key: RangeKey,
+    },
+    /// Everything up to `cursor` is acknowledged; `tally` counts what came since the last change of this range.
+    Moved {
+        /// Which one.
+        key: RangeKey,
+        /// The new cursor.
+        cursor: Token,
+        /// Rows between the old cursor and the new one.
+        tally: Tally,
+    },
+    /// All of it is acknowledged.
+    Done {
+        /// Which one.
+        key: RangeKey,
+        /// Rows after the last cursor.
+        tally: Tally,
+    },
+    /// It was given up, for this run.
+    Failed {
+        /// Which one.
+        key: RangeKey,
+        /// Why.
+        error: String,
+    },
+}
+
+impl Change {
+    /// The range that changed.
+    pub fn key(&self) -> RangeKey {
+        match self {
+            Change::Claimed { key } | Change::Moved { key, .. } | Change::Done { key, .. } | Change::Failed { key, .. } => *key,
+        }
+    }
+}
+
+/// Reports changes to the committer. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    changes: mpsc::Sender<Change>,
+}
+
+impl Ledger {
+    /// Hands over a change. It is durable once its event was emitted, not when this returns. Waits where the disk can't
+    /// keep up, so that no more than a bounded amount of work is ever at risk.
+    ///
+    /// # Errors
+    /// [`CheckpointError::CommitterGone`]: a commit failed, and nothing may go on.
+    pub async fn report(&self, change: Change) -> Result<(), CheckpointError> {
+        self.changes.send(change).await.map_err(|_| CheckpointError::CommitterGone)
+    }
+}
+
+/// The running task.
+#[derive(Debug)]
+pub struct Committer {
+    task: tokio::task::JoinHandle<Result<Checkpoint, CheckpointError>>,
+    finish: oneshot::Sender<()>,
+    ledger: Ledger,
+}
+
+impl Committer {
+    /// Starts to commit.
+    pub fn start(checkpoint: Checkpoint, events: Events) -> Committer {
+        // Room for the changes of some hundred readers; a full queue makes them wait.
+        let (changes, inbox) = mpsc::channel(1024);
+        let (finish, finished) = oneshot::channel();
+        let task = tokio::spawn(run(checkpoint, inbox, finished, events));
+        Committer { task, finish, ledger: Ledger { changes } }
+    }
+
+    /// The way to report changes.
+    pub fn ledger(&self) -> Ledger {
+        self.ledger.clone()
+    }
+
+    /// Commits what was reported, notes how the run ended and closes the file.
+    ///
+    /// # Errors
+    /// The error of any commit, this last one or an earlier one.
+    pub async fn finish(self, outcome: RunOutcome, retries: u64) -> Result<(), CheckpointError> {
+        let _ = self.finish.send(());
+        let mut checkpoint = self.task.await.map_err(|_| CheckpointError::CommitterGone)??;
+        let ended = tokio::task::spawn_blocking(move || {
+            checkpoint.end_run(outcome, retries)?;
+            checkpoint.close()
+        });
+        ended.await.map_err(|_| CheckpointError::CommitterGone)?
+    }
+}
+
+async fn run(
+    mut checkpoint: Checkpoint,
+    mut inbox: mpsc::Receiver<Change>,
+    mut finished: oneshot::Receiver<()>,
+    events: Events,
+) -> Result<Checkpoint, CheckpointError> {
+    let mut asked = false;
+    loop {
+        let mut group = Vec::new();
+        if !asked {
+            tokio::select! {
+                biased;
+                Some(change) = inbox.recv() => group.push(change),
+                word = &mut finished => match word {
+                    Ok(()) => asked = true,
+                    // The copy is gone without a word: it crashed. What it had not seen committed must stay uncommitted.
+                    Err(_) => return Ok(checkpoint),
+                },
+            }
+        }
+        if asked {
+            inbox.close();
+            while let Some(change) = inbox.recv().await {
+                group.push(change);
+            }
+        } else {
+            let deadline = tokio::time::Instant::now() + GROUP;
+            while group.len() < 100_000 {
+                tokio::select! {
+                    biased;
+                    change = inbox.recv() => match change { Some(change) => group.push(change), None => break },
+                    word = &mut finished => {
+                        asked = true;
+                        if word.is_err() { return Ok(checkpoint); }
+                        break;
+                    }
+                    () = tokio::time::sleep_until(deadline) => break,
+                }
+            }
+        }
+        if !group.is_empty() {
+            checkpoint = commit(checkpoint, merge(group), &events).await?;
+        }
+        if asked && inbox.is_closed() && inbox.is_empty() {
+            return Ok(checkpoint);
+        }
+    }
+}
+
+async fn commit(mut checkpoint: Checkpoint, group: Vec<Change>, events: &Events) -> Result<Checkpoint, CheckpointError> {
+    let written = tokio::task::spawn_blocking(move || {
+        let started = std::time::Instant::now();
+        checkpoint.commit(&group).map(|()| (checkpoint, group, started.elapsed()))
+    });
+    let (checkpoint, group, took) = written.await.map_err(|_| CheckpointError::CommitterGone)??;
+    for change in group {
+        events.emit(match change {
+            Change::Claimed { .. } => continue,
+            Change::Moved { key, cursor, tally } => Event::RangeMoved { key, cursor, tally },
+            Change::Done { key, tally } => Event::RangeDone { key, tally },
+            Change::Failed { key, error } => Event::RangeFailed { key, error },
+        });
+    }
+    events.emit(Event::Committed { took_us: took.as_micros() });
+    Ok(checkpoint)
+}
+
+/// Leaves one `Moved` per range: the last cursor, and all of its rows. The order of a range's changes is kept.
+fn merge(group: Vec<Change>) -> Vec<Change> {
+    let mut merged: Vec<Change> = Vec::with_capacity(group.len());
+    let mut moved: HashMap<RangeKey, usize> = HashMap::new();
+    for change in group {
+        let key = change.key();
+        let earlier = moved.get(&key).and_then(|&at| merged.get_mut(at));
+        match (&change, earlier) {
+            (Change::Moved { cursor, tally, .. }, Some(Change::Moved { cursor: last, tally: sum, .. })) => {
+                *last = *cursor;
+                *sum += *tally;
+                continue;
+            }
+            (Change::Moved { .. }, _) => drop(moved.insert(key, merged.len())),
+            (Change::Claimed { .. } | Change::Done { .. } | Change::Failed { .. }, _) => drop(moved.remove(&key)),
+        }
+        merged.push(change);
+    }
+    merged
+}

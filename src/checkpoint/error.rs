@@ -1,0 +1,165 @@
+//! What can be wrong with a checkpoint, and what to type next.
+
+use crate::ring::TilingError;
+use std::path::{Path, PathBuf};
+
+/// Why a checkpoint can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// The file belongs to another job.
+    #[error("the checkpoint {} belongs to another job{}", path.display(), list(differences))]
+    OtherJob {
+        /// The file.
+        path: PathBuf,
+        /// What differs.
+        differences: Vec<JobDifference>,
+    },
+    /// Another process has it.
+    #[error("the checkpoint {} is in use by {owner}", path.display())]
+    InUse {
+        /// The file.
+        path: PathBuf,
+        /// Process and host.
+        owner: String,
+    },
+    /// A SQLite file of something else, or no SQLite file at all.
+    #[error("{} isn't a checkpoint of migrate: {what}", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        what: String,
+    },
+    /// Written by a newer version of this program.
+    #[error("the checkpoint {} has format {found}, this migrate knows up to {known}", path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// The file's format.
+        found: i64,
+        /// The highest format that this program knows.
+        known: i64,
+    },
+    /// The file is damaged.
+    #[error("the checkpoint {} is damaged: {what}", path.display())]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// The first thing that is wrong.
+        what: String,
+    },
+    /// The ranges don't tile the ring: going on would lose rows.
+    #[error("the checkpoint {} is damaged: table {table}: {error}", path.display())]
+    Tiling {
+        /// The file.
+        path: PathBuf,
+        /// The table's number.
+        table: usize,
+        /// What is wrong.
+        error: TilingError,
+    },
+    /// There is no such file.
+    #[error("there is no checkpoint {}", path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file system says no.
+    #[error("failed to {what} {}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What was attempted.
+        what: &'static str,
+        /// Why it failed.
+        #[source]
+        error: std::io::Error,
+    },
+    /// SQLite says no.
+    #[error("failed to {what} in the checkpoint {}", path.display())]
+    Sqlite {
+        /// The file.
+        path: PathBuf,
+        /// What was attempted.
+        what: &'static str,
+        /// Why it failed.
+        #[source]
+        error: rusqlite::Error,
+    },
+    /// The task that commits has ended, which it only does after an error of its own.
+    #[error("progress can't be committed any more")]
+    CommitterGone,
+}
+
+/// One thing in which a command and a checkpoint differ.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobDifference {
+    /// What differs.
+    pub what: String,
+    /// The checkpoint's.
+    pub checkpoint: String,
+    /// The command's.
+    pub command: String,
+}
+
+impl JobDifference {
+    pub(super) fn new(what: &str, checkpoint: &str, command: &str) -> JobDifference {
+        // Of a long text, such as a column list, only the lines that differ help.
+        let only = |text: &str, other: &str| {
+            let lines: Vec<&str> = text.lines().filter(|line| !other.lines().any(|o| o == *line)).collect();
+            if lines.is_empty() { "nothing".to_owned() } else { lines.join("; ") }
+        };
+        JobDifference { what: what.to_owned(), checkpoint: only(checkpoint, command), command: only(command, checkpoint) }
+    }
+}
+
+fn list(differences: &[JobDifference]) -> String {
+    differences
+        .iter()
+        .map(|d| format!("\n  {}: the checkpoint has {}, this command has {}", d.what, d.checkpoint, d.command))
+        .collect()
+}
+
+impl CheckpointError {
+    pub(super) fn sqlite(path: &Path, what: &'static str, error: rusqlite::Error) -> CheckpointError {
+        use rusqlite::ErrorCode;
+        match error.sqlite_error_code() {
+            Some(ErrorCode::NotADatabase) => CheckpointError::Foreign { path: path.to_owned(), what: "no SQLite file".to_owned() },
+            Some(ErrorCode::DatabaseCorrupt) => CheckpointError::Corrupt { path: path.to_owned(), what: error.to_string() },
+            _ => CheckpointError::Sqlite { path: path.to_owned(), what, error },
+        }
+    }
+
+    pub(super) fn io(path: &Path, what: &'static str, error: std::io::Error) -> CheckpointError {
+        CheckpointError::Io { path: path.to_owned(), what, error }
+    }
+
+    /// The next thing to type.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            CheckpointError::OtherJob { .. } => Some(
+                "type the command of that job again to resume it, name another file with `--checkpoint FILE`, or begin anew \
+                 with `--restart` (the old file is moved aside)"
+                    .to_owned(),
+            ),
+            CheckpointError::InUse { path, .. } => Some(format!("look at its progress with `migrate status --checkpoint {}`", path.display())),
+            CheckpointError::Foreign { .. } => Some("name another file with `--checkpoint FILE`".to_owned()),
+            CheckpointError::Newer { .. } => Some("run the newer migrate that wrote it".to_owned()),
+            CheckpointError::Corrupt { .. } | CheckpointError::Tiling { .. } => Some(
+                "restore the file from a backup, or begin anew with `--restart` (the damaged file is moved aside; copying \
+                 again changes nothing that was copied)"
+                    .to_owned(),
+            ),
+            CheckpointError::Missing { .. } => Some("name the file with `--checkpoint FILE`; a copy makes it when it begins".to_owned()),
+            CheckpointError::Io { .. } | CheckpointError::Sqlite { .. } => {
+                Some("check the folder's permissions and free space, then run the same command again".to_owned())
+            }
+            CheckpointError::CommitterGone => None,
+        }
+    }
+
+    /// Whether the file was refused, rather than something having failed.
+    pub fn is_refusal(&self) -> bool {
+        !matches!(self, CheckpointError::Io { .. } | CheckpointError::Sqlite { .. } | CheckpointError::CommitterGone)
+    }
+}

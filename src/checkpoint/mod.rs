@@ -1,0 +1,374 @@
+//! The checkpoint: one job in one SQLite file. The only code that knows SQLite; `migrations.sql` is its DDL.
+//!
+//! [`Checkpoint`] is the open file of the one live process, [`committer`] the task that commits what a copy reports,
+//! [`status`] a look from outside that changes nothing.
+
+pub mod committer;
+mod error;
+mod lock;
+mod open;
+pub mod status;
+
+pub use committer::{Change, Committer, Ledger};
+pub use error::{CheckpointError, JobDifference};
+pub use open::{create, open, set_aside};
+
+use crate::clock::unix_ms;
+use crate::ring::{TilingCheck, Token, TokenRange};
+use crate::schema::TableName;
+use rusqlite::{Connection, OptionalExtension, params};
+use serde::Serialize;
+use std::ops::AddAssign;
+use std::path::{Path, PathBuf};
+use uuid::Uuid;
+
+/// What a job is: whatever may not change between two runs of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Job {
+    /// Names and values: cluster names and the settings that decide what is written.
+    pub identity: Vec<(&'static str, String)>,
+    /// The tables.
+    pub tables: Vec<JobTable>,
+}
+
+/// One table of a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobTable {
+    /// Where it is read.
+    pub source: TableName,
+    /// The source cluster's id of the table.
+    pub source_id: Uuid,
+    /// Where it is written.
+    pub target: TableName,
+    /// The target cluster's id of the table.
+    pub target_id: Uuid,
+    /// [`crate::schema::Table::description`].
+    pub columns: String,
+}
+
+/// A range of a job's table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct RangeKey {
+    /// The table's number: its index in [`Job::tables`].
+    pub table: usize,
+    /// The tokens.
+    #[serde(flatten)]
+    pub range: TokenRange,
+}
+
+/// A range that isn't done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Work {
+    /// Which one.
+    pub key: RangeKey,
+    /// Up to where it is done.
+    pub cursor: Option<Token>,
+}
+
+/// Counts of rows and bytes. `rows_read = rows_written + rows_expired` wherever one is committed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Tally {
+    /// Rows that the scan returned.
+    pub rows_read: u64,
+    /// Rows that the target acknowledged.
+    pub rows_written: u64,
+    /// Rows of which nothing was alive any more when they were to be written.
+    pub rows_expired: u64,
+    /// Bytes of keys and values.
+    pub bytes_read: u64,
+}
+
+impl AddAssign for Tally {
+    fn add_assign(&mut self, other: Tally) {
+        self.rows_read += other.rows_read;
+        self.rows_written += other.rows_written;
+        self.rows_expired += other.rows_expired;
+        self.bytes_read += other.bytes_read;
+    }
+}
+
+/// What a checkpoint holds when it is opened.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Found {
+    /// Earlier runs.
+    pub runs: u64,
+    /// All ranges.
+    pub ranges: u64,
+    /// Those that are done.
+    pub ranges_done: u64,
+    /// Those that had failed.
+    pub ranges_failed: u64,
+    /// The share of the ring that is done, over all tables, 0 to 1; parts of ranges included.
+    pub fraction: f64,
+    /// What was copied so far.
+    pub tally: Tally,
+}
+
+/// The checkpoint of the one process that works on the job.
+#[derive(Debug)]
+pub struct Checkpoint {
+    path: PathBuf,
+    connection: Connection,
+    run: Option<i64>,
+    /// Last, so that the file is closed before another process may have it.
+    _lock: lock::Lock,
+}
+
+impl Checkpoint {
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes sure that this is the checkpoint of `job`.
+    ///
+    /// # Errors
+    /// [`CheckpointError::OtherJob`] with each thing that differs.
+    pub fn expect_job(&self, job: &Job) -> Result<(), CheckpointError> {
+        let found = self.job()?;
+        let mut differences = Vec::new();
+        let mut differ = |what: &str, checkpoint: &str, command: &str| {
+            if checkpoint != command {
+                differences.push(JobDifference::new(what, checkpoint, command));
+            }
+        };
+        for (name, command) in &job.identity {
+            let stored = found.identity.iter().find(|(stored, _)| stored == name).map(|(_, value)| value.as_str());
+            differ(name, stored.unwrap_or_default(), command);
+        }
+        let names = |tables: &[JobTable]| {
+            tables.iter().map(|table| format!("{}={}", table.source, table.target)).collect::<Vec<_>>().join(" ")
+        };
+        differ("table", &names(&found.tables), &names(&job.tables));
+        for table in &job.tables {
+            if let Some(stored) = found.tables.iter().find(|stored| stored.source == table.source) {
+                differ(&format!("id of {} at the source", table.source), &stored.source_id.to_string(), &table.source_id.to_string());
+                differ(&format!("id of {} at the target", table.target), &stored.target_id.to_string(), &table.target_id.to_string());
+                differ(&format!("columns of {}", table.source), &stored.columns, &table.columns);
+            }
+        }
+        if differences.is_empty() { Ok(()) } else { Err(CheckpointError::OtherJob { path: self.path.clone(), differences }) }
+    }
+
+    /// The number that a range's rows without a readable writetime got when the job was planned.
+    ///
+    /// # Errors
+    /// Where the file can't be read.
+    fn job(&self) -> Result<StoredJob, CheckpointError> {
+        let fail = |error| CheckpointError::sqlite(&self.path, "read the job", error);
+        let mut statement = self.connection.prepare("SELECT name, value FROM job").map_err(fail)?;
+        let identity = statement.query_map((), |row| Ok((row.get(0)?, row.get(1)?))).map_err(fail)?;
+        let identity = identity.collect::<Result<_, _>>().map_err(fail)?;
+        Ok(StoredJob { identity, tables: status::tables(&self.connection).map_err(fail)? })
+    }
+
+    /// Checks that the ranges of each table tile the ring, and lists those that aren't done in the order of their claims.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Tiling`] where tokens are missing or double.
+    pub fn work(&self) -> Result<(Found, Vec<Work>), CheckpointError> {
+        let fail = |error| CheckpointError::sqlite(&self.path, "read the ranges", error);
+        let runs = self.connection.query_row("SELECT count(*) FROM run", (), |row| row.get(0)).map_err(fail)?;
+        let tables = status::tables(&self.connection).map_err(fail)?.len();
+        let mut found = Found { runs, ..Found::default() };
+        let mut work: Vec<(i64, Work)> = Vec::new();
+        let mut checks: Vec<TilingCheck> = (0..tables).map(|_| TilingCheck::default()).collect();
+        let mut statement = self
+            .connection
+            .prepare(
+                "SELECT table_id, first_token, last_token, position, state = 'done', cursor, rows_read, rows_written,
+                        rows_expired, bytes_read, state = 'failed' FROM token_range ORDER BY table_id, first_token",
+            )
+            .map_err(fail)?;
+        let mut rows = statement.query(()).map_err(fail)?;
+        while let Some(row) = rows.next().map_err(fail)? {
+            let table: usize = row.get::<_, i64>(0).map_err(fail)?.try_into().unwrap_or(usize::MAX);
+            let (first, last) = (Token(row.get(1).map_err(fail)?), Token(row.get(2).map_err(fail)?));
+            let tiling = |error| CheckpointError::Tiling { path: self.path.clone(), table, error };
+            let (Some(range), Some(check)) = (TokenRange::new(first, last), checks.get_mut(table)) else {
+                return Err(CheckpointError::Corrupt { path: self.path.clone(), what: format!("range {first}:{last} of table {table}") });
+            };
+            check.push(range).map_err(tiling)?;
+            let cursor = row.get::<_, Option<i64>>(5).map_err(fail)?.map(Token);
+            let done: bool = row.get(4).map_err(fail)?;
+            found.ranges += 1;
+            found.ranges_done += u64::from(done);
+            found.ranges_failed += u64::from(row.get::<_, bool>(10).map_err(fail)?);
+            found.fraction += range.fraction() - range.after(cursor).map_or(0.0, TokenRange::fraction);
+            found.tally += Tally {
+                rows_read: row.get(6).map_err(fail)?,
+                rows_written: row.get(7).map_err(fail)?,
+                rows_expired: row.get(8).map_err(fail)?,
+                bytes_read: row.get(9).map_err(fail)?,
+            };
+            if !done {
+                work.push((row.get(3).map_err(fail)?, Work { key: RangeKey { table, range }, cursor }));
+            }
+        }
+        for (table, check) in checks.into_iter().enumerate() {
+            check.finish().map_err(|error| CheckpointError::Tiling { path: self.path.clone(), table, error })?;
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a number of tables")]
+        let tables = tables.max(1) as f64;
+        found.fraction = if found.ranges_done == found.ranges { 1.0 } else { found.fraction / tables };
+        work.sort_unstable_by_key(|&(position, work)| (position, work.key.table));
+        Ok((found, work.into_iter().map(|(_, work)| work).collect()))
+    }
+
+    /// Notes that a run begins. Ranges that had failed, or were claimed by a run that was killed, are pending again.
+    ///
+    /// # Errors
+    /// Where the file can't be written.
+    pub fn begin_run(&mut self) -> Result<(), CheckpointError> {
+        let fail = |error| CheckpointError::sqlite(&self.path, "begin a run", error);
+        let transaction = self.connection.transaction().map_err(fail)?;
+        transaction
+            .execute("UPDATE token_range SET state = 'pending' WHERE state IN ('failed', 'claimed')", ())
+            .and_then(|_| {
+                transaction.execute(
+                    "INSERT INTO run (started_at, process_id, host, version) VALUES (?, ?, ?, ?)",
+                    params![unix_ms(), std::process::id(), lock::host_name(), env!("CARGO_PKG_VERSION")],
+                )
+            })
+            .map_err(fail)?;
+        let run = transaction.last_insert_rowid();
+        transaction.commit().map_err(fail)?;
+        self.run = Some(run);
+        Ok(())
+    }
+
+    /// Notes how the run ended.
+    ///
+    /// # Errors
+    /// Where the file can't be written.
+    pub fn end_run(&mut self, outcome: RunOutcome, retries: u64) -> Result<(), CheckpointError> {
+        let fail = |error| CheckpointError::sqlite(&self.path, "end the run", error);
+        self.connection
+            .execute(
+                "UPDATE run SET ended_at = ?, outcome = ?, retries = ? WHERE id = ?",
+                params![unix_ms(), outcome.word(), retries, self.run],
+            )
+            .map_err(fail)?;
+        Ok(())
+    }
+
+    /// Commits `changes`, all or none.
+    ///
+    /// # Errors
+    /// Where the commit failed. Whether it took effect is then unknown: the caller must stop, and trust only what the file
+    /// says when it is opened again.
+    pub fn commit(&mut self, changes: &[Change]) -> Result<(), CheckpointError> {
+        let fail = |error| CheckpointError::sqlite(&self.path, "commit progress", error);
+        let now = unix_ms();
+        let transaction = self.connection.transaction().map_err(fail)?;
+        let mut rows_written = 0;
+        for change in changes {
+            let key = change.key();
+            let (table, first) = (key.table, key.range.first().0);
+            let touched = match change {
+                Change::Claimed { .. } => transaction
+                    .prepare_cached(
+                        "UPDATE token_range SET state = 'claimed', attempts = attempts + 1, claimed_at = ?3
+                         WHERE table_id = ?1 AND first_token = ?2",
+                    )
+                    .and_then(|mut statement| statement.execute(params![table, first, now])),
+                Change::Moved { cursor, tally, .. } => {
+                    rows_written += tally.rows_written;
+                    advance(&transaction, key, *cursor, *tally, "claimed", None)
+                }
+                Change::Done { tally, .. } => {
+                    rows_written += tally.rows_written;
+                    advance(&transaction, key, key.range.last(), *tally, "done", Some(now))
+                }
+                Change::Failed { error, .. } => transaction
+                    .prepare_cached(
+                        "UPDATE token_range SET state = 'failed', error = ?3, ended_at = ?4
+                         WHERE table_id = ?1 AND first_token = ?2",
+                    )
+                    .and_then(|mut statement| statement.execute(params![table, first, error, now])),
+            };
+            if touched.map_err(fail)? != 1 {
+                return Err(CheckpointError::Corrupt { path: self.path.clone(), what: format!("range {} is gone", key.range) });
+            }
+        }
+        if rows_written > 0 {
+            transaction
+                .prepare_cached("UPDATE run SET rows_written = rows_written + ? WHERE id = ?")
+                .and_then(|mut statement| statement.execute(params![rows_written, self.run]))
+                .map_err(fail)?;
+        }
+        transaction.commit().map_err(fail)
+    }
+
+    /// Closes the file, so that all of it is in one piece and no side file is left.
+    ///
+    /// # Errors
+    /// Where SQLite can't.
+    pub fn close(self) -> Result<(), CheckpointError> {
+        let Checkpoint { path, connection, run: _, _lock } = self;
+        connection.close().map_err(|(_, error)| CheckpointError::sqlite(&path, "close the checkpoint", error))
+    }
+}
+
+fn advance(
+    transaction: &rusqlite::Transaction<'_>,
+    key: RangeKey,
+    cursor: Token,
+    tally: Tally,
+    state: &str,
+    ended_at: Option<i64>,
+) -> rusqlite::Result<usize> {
+    transaction
+        .prepare_cached(
+            "UPDATE token_range SET state = ?3, cursor = ?4, rows_read = rows_read + ?5, rows_written = rows_written + ?6,
+                    rows_expired = rows_expired + ?7, bytes_read = bytes_read + ?8, ended_at = ?9, error = NULL
+             WHERE table_id = ?1 AND first_token = ?2",
+        )?
+        .execute(params![
+            key.table,
+            key.range.first().0,
+            state,
+            cursor.0,
+            tally.rows_read,
+            tally.rows_written,
+            tally.rows_expired,
+            tally.bytes_read,
+            ended_at
+        ])
+}
+
+/// A job as the file has it.
+struct StoredJob {
+    identity: Vec<(String, String)>,
+    tables: Vec<JobTable>,
+}
+
+/// How a run ended, as the checkpoint keeps it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunOutcome {
+    /// Every range is done.
+    Done,
+    /// Some ranges failed.
+    Incomplete,
+    /// Somebody asked it to stop.
+    Stopped,
+    /// It could not go on.
+    Error,
+}
+
+impl RunOutcome {
+    fn word(self) -> &'static str {
+        match self {
+            RunOutcome::Done => "done",
+            RunOutcome::Incomplete => "incomplete",
+            RunOutcome::Stopped => "stopped",
+            RunOutcome::Error => "error",
+        }
+    }
+}
+
+/// The one value of `name` in the job, for those who look without opening the job.
+fn identity(connection: &Connection, name: &str) -> rusqlite::Result<Option<String>> {
+    connection.query_row("SELECT value FROM job WHERE name = ?", [name], |row| row.get(0)).optional()
+}

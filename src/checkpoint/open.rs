@@ -1,0 +1,230 @@
+//! Making, opening and setting aside the file.
+
+use super::error::CheckpointError;
+use super::{Checkpoint, Job, lock::Lock};
+use crate::ring::TokenRange;
+use rusqlite::{Connection, OpenFlags, params};
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// "MIGR".
+const APPLICATION_ID: i64 = 0x4D49_4752;
+
+/// SQLite before this one can corrupt a WAL file that two connections use (fixed in 3.51.3).
+const SQLITE_MIN: i32 = 3_051_003;
+
+/// The sections of `migrations.sql`, in order.
+fn migrations() -> impl Iterator<Item = &'static str> {
+    include_str!("../../migrations.sql").split("\n-- version ").skip(1).map(|section| {
+        // The rest of the first line is the version's number.
+        section.split_once('\n').map_or("", |(_, sql)| sql)
+    })
+}
+
+/// `path` with `suffix` behind its name.
+pub(super) fn sibling(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// Makes the checkpoint of `job`, with `ranges` for each of its tables in the order in which they are to be claimed.
+///
+/// The file appears under its name when it is complete: a crash meanwhile leaves nothing that could be taken for a job.
+///
+/// # Errors
+/// Where the file exists, another process works on it, or the folder can't be written.
+pub fn create(path: &Path, job: &Job, ranges: &[Vec<TokenRange>]) -> Result<Checkpoint, CheckpointError> {
+    let lock = Lock::take(path)?;
+    let draft = sibling(path, "-new");
+    for leftover in [draft.clone(), sibling(&draft, "-journal")] {
+        match std::fs::remove_file(&leftover) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(CheckpointError::io(&leftover, "remove", error));
+            }
+            _ => {}
+        }
+    }
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&draft)
+        .map_err(|error| CheckpointError::io(path, "create the checkpoint", error))?;
+    let fail = |error| CheckpointError::sqlite(path, "store the plan", error);
+    let mut connection = connect(&draft, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    connection.pragma_update(None, "application_id", APPLICATION_ID).map_err(fail)?;
+    migrate(&mut connection, path)?;
+    store(&mut connection, job, ranges).map_err(fail)?;
+    connection.close().map_err(|(_, error)| fail(error))?;
+
+    if path.exists() {
+        return Err(CheckpointError::io(path, "create the checkpoint", std::io::ErrorKind::AlreadyExists.into()));
+    }
+    std::fs::rename(&draft, path).map_err(|error| CheckpointError::io(path, "create the checkpoint", error))?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(|error| CheckpointError::io(folder, "sync the folder", error))?;
+    open_locked(path, lock)
+}
+
+/// Opens the checkpoint of a job that was begun, as its one live process.
+///
+/// # Errors
+/// Where the file is missing, foreign, newer, damaged, or in use.
+pub fn open(path: &Path) -> Result<Checkpoint, CheckpointError> {
+    if !path.exists() {
+        return Err(CheckpointError::Missing { path: path.to_owned() });
+    }
+    open_locked(path, Lock::take(path)?)
+}
+
+fn open_locked(path: &Path, lock: Lock) -> Result<Checkpoint, CheckpointError> {
+    // Looked at without a write first: a file of somebody else's must stay as it is.
+    check_kind(&open_read_only(path)?, path)?;
+    let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let fail = |error| CheckpointError::sqlite(path, "open", error);
+    connection.pragma_update(None, "journal_mode", "wal").map_err(fail)?;
+    migrate(&mut connection, path)?;
+    let verdict: String = connection.query_row("PRAGMA quick_check(1)", (), |row| row.get(0)).map_err(fail)?;
+    if verdict != "ok" {
+        return Err(CheckpointError::Corrupt { path: path.to_owned(), what: verdict });
+    }
+    Ok(Checkpoint { path: path.to_owned(), connection, run: None, _lock: lock })
+}
+
+/// A connection for looking only. It leaves the file, and what lies beside it, byte for byte as they are.
+pub(super) fn open_read_only(path: &Path) -> Result<Connection, CheckpointError> {
+    if !path.exists() {
+        return Err(CheckpointError::Missing { path: path.to_owned() });
+    }
+    if !path.is_file() {
+        return Err(CheckpointError::Foreign { path: path.to_owned(), what: "not a file".to_owned() });
+    }
+    if sibling(path, "-wal").exists() {
+        return connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY);
+    }
+    // Without a WAL file nobody writes. A plain read-only connection would make one, and its index, on the way in.
+    let uri = format!("file:{}?immutable=1", percent_encode(path));
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+    connect(Path::new(&uri), flags).map_err(|error| match error {
+        CheckpointError::Sqlite { what, error, .. } => CheckpointError::Sqlite { path: path.to_owned(), what, error },
+        other => other,
+    })
+}
+
+fn percent_encode(path: &Path) -> String {
+    use std::fmt::Write;
+    use std::os::unix::ffi::OsStrExt;
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    absolute.as_os_str().as_bytes().iter().fold(String::new(), |mut text, &byte| {
+        if byte.is_ascii_alphanumeric() || b"/-_.~".contains(&byte) {
+            text.push(char::from(byte));
+        } else {
+            let _ = write!(text, "%{byte:02X}");
+        }
+        text
+    })
+}
+
+fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, CheckpointError> {
+    assert!(rusqlite::version_number() >= SQLITE_MIN, "the bundled SQLite is older than 3.51.3");
+    let fail = |error| CheckpointError::sqlite(path, "open", error);
+    let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(fail)?;
+    // FULL costs a fraction of a millisecond per commit, and there are at most some ten commits a second. NORMAL may
+    // forget acknowledged commits when the power fails.
+    connection.pragma_update(None, "synchronous", "full").map_err(fail)?;
+    connection.pragma_update(None, "fullfsync", true).map_err(fail)?;
+    connection.pragma_update(None, "foreign_keys", true).map_err(fail)?;
+    connection.pragma_update(None, "trusted_schema", false).map_err(fail)?;
+    Ok(connection)
+}
+
+/// Makes sure that the file is a checkpoint, of a format that is known.
+pub(super) fn check_kind(connection: &Connection, path: &Path) -> Result<(), CheckpointError> {
+    let fail = |error| CheckpointError::sqlite(path, "open", error);
+    let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0)).map_err(fail);
+    if number("application_id")? != APPLICATION_ID {
+        let empty = std::fs::metadata(path).is_ok_and(|file| file.len() == 0);
+        let what = if empty { "the file is empty" } else { "a SQLite file of another program" };
+        return Err(CheckpointError::Foreign { path: path.to_owned(), what: what.to_owned() });
+    }
+    let known = i64::try_from(migrations().count()).unwrap_or(i64::MAX);
+    match number("user_version")? {
+        found if found > known => Err(CheckpointError::Newer { path: path.to_owned(), found, known }),
+        _ => Ok(()),
+    }
+}
+
+/// Brings the file's format up to date.
+fn migrate(connection: &mut Connection, path: &Path) -> Result<(), CheckpointError> {
+    let fail = |error| CheckpointError::sqlite(path, "bring the format up to date", error);
+    let applied: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(fail)?;
+    for (version, sql) in (1i64..).zip(migrations()).filter(|&(version, _)| version > applied) {
+        let transaction = connection.transaction().map_err(fail)?;
+        transaction.execute_batch(sql).map_err(fail)?;
+        transaction.pragma_update(None, "user_version", version).map_err(fail)?;
+        transaction.commit().map_err(fail)?;
+    }
+    Ok(())
+}
+
+fn store(connection: &mut Connection, job: &Job, ranges: &[Vec<TokenRange>]) -> rusqlite::Result<()> {
+    let transaction = connection.transaction()?;
+    for (name, value) in &job.identity {
+        transaction.execute("INSERT INTO job (name, value) VALUES (?, ?)", params![name, value])?;
+    }
+    for (id, table) in job.tables.iter().enumerate() {
+        transaction.execute(
+            "INSERT INTO copied_table (id, source_keyspace, source_table, source_table_id,
+                                       target_keyspace, target_table, target_table_id, columns)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            params![
+                id,
+                table.source.keyspace,
+                table.source.table,
+                table.source_id.to_string(),
+                table.target.keyspace,
+                table.target.table,
+                table.target_id.to_string(),
+                table.columns
+            ],
+        )?;
+    }
+    let mut insert = transaction
+        .prepare("INSERT INTO token_range (table_id, first_token, last_token, position) VALUES (?, ?, ?, ?)")?;
+    for (table, ranges) in ranges.iter().enumerate() {
+        let mut by_token: Vec<(usize, &TokenRange)> = ranges.iter().enumerate().collect();
+        by_token.sort_unstable_by_key(|(_, range)| range.first()); // In key order, or a million inserts take three times as long.
+        for (position, range) in by_token {
+            insert.execute(params![table, range.first().0, range.last().0, position])?;
+        }
+    }
+    drop(insert);
+    transaction.commit()
+}
+
+/// Moves the checkpoint aside, whatever it is, and says where it is now. Never deletes it.
+///
+/// # Errors
+/// Where another process works on it, or the file can't be moved.
+pub fn set_aside(path: &Path) -> Result<Option<PathBuf>, CheckpointError> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    let _lock = Lock::take(path)?;
+    // Merges the WAL of a killed run into the file. A file that isn't SQLite's is moved as it is.
+    if let Ok(connection) = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE) {
+        let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()));
+    }
+    let aside = (1..).map(|n| sibling(path, &format!(".{n}"))).find(|aside| !aside.exists()).unwrap_or_default();
+    for suffix in ["", "-wal", "-shm"] {
+        let from = sibling(path, suffix);
+        if from.exists() {
+            std::fs::rename(&from, sibling(&aside, suffix)).map_err(|error| CheckpointError::io(&from, "move aside", error))?;
+        }
+    }
+    Ok(Some(aside))
+}

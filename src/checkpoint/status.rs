@@ -1,0 +1,246 @@
+//! A look at a checkpoint from outside: while a run is alive or after it died. Changes nothing.
+
+use super::error::CheckpointError;
+use super::{JobTable, Tally, identity, lock, open};
+use crate::ring::{Token, TokenRange};
+use crate::schema::TableName;
+use rusqlite::Connection;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+use uuid::Uuid;
+
+/// Failed ranges that are listed; all are counted.
+const FAILURES_LISTED: usize = 10;
+
+/// What a checkpoint says of its job.
+#[derive(Clone, Debug, Serialize)]
+pub struct Status {
+    /// The file.
+    pub checkpoint: PathBuf,
+    /// What the job is doing.
+    pub state: State,
+    /// The source cluster's name.
+    pub source: String,
+    /// The target cluster's name.
+    pub target: String,
+    /// The share of the ring that is done, over all tables, 0 to 1.
+    pub fraction: f64,
+    /// All tables together.
+    #[serde(flatten)]
+    pub counts: Counts,
+    /// Each table.
+    pub tables: Vec<TableStatus>,
+    /// The first failed ranges.
+    pub failures: Vec<Failure>,
+    /// Runs of the program.
+    pub runs: u64,
+    /// The last of them.
+    pub last_run: Option<Run>,
+}
+
+/// What a job is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// A process works on it.
+    Running,
+    /// No process works on it, and ranges are left.
+    Stopped,
+    /// No process works on it, and ranges have failed.
+    Incomplete,
+    /// Every range is done.
+    Done,
+}
+
+/// Ranges and rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// All ranges.
+    pub ranges: u64,
+    /// Those that are done.
+    pub ranges_done: u64,
+    /// Those that somebody works on, or did when it died.
+    pub ranges_claimed: u64,
+    /// Those that were given up in the last run.
+    pub ranges_failed: u64,
+    /// Rows up to the cursors.
+    #[serde(flatten)]
+    pub tally: Tally,
+}
+
+/// One table of a job.
+#[derive(Clone, Debug, Serialize)]
+pub struct TableStatus {
+    /// At the source.
+    pub source: TableName,
+    /// At the target.
+    pub target: TableName,
+    /// The share of the ring that is done, 0 to 1.
+    pub fraction: f64,
+    /// Its ranges and rows.
+    #[serde(flatten)]
+    pub counts: Counts,
+}
+
+/// A range that failed.
+#[derive(Clone, Debug, Serialize)]
+pub struct Failure {
+    /// The table at the source.
+    pub table: TableName,
+    /// Its tokens.
+    #[serde(flatten)]
+    pub range: TokenRange,
+    /// How often it was tried.
+    pub attempts: u64,
+    /// Why it failed. Untrusted text.
+    pub error: String,
+}
+
+/// A run of the program.
+#[derive(Clone, Debug, Serialize)]
+pub struct Run {
+    /// Milliseconds since the Unix epoch.
+    pub started_at: i64,
+    /// Milliseconds since the Unix epoch; none while it runs, or where it was killed.
+    pub ended_at: Option<i64>,
+    /// `done`, `incomplete`, `stopped` or `error`.
+    pub outcome: Option<String>,
+    /// Its process.
+    pub process_id: u32,
+    /// Its machine.
+    pub host: String,
+    /// Of `migrate`.
+    pub version: String,
+}
+
+/// Reads the status of the job in `path`.
+///
+/// # Errors
+/// Where the file is missing, foreign, newer or damaged.
+pub fn read(path: &Path) -> Result<Status, CheckpointError> {
+    let connection = open::open_read_only(path)?;
+    open::check_kind(&connection, path)?;
+    let fail = |error| CheckpointError::sqlite(path, "read the status", error);
+    // One transaction, so that a running copy can't move things between two queries.
+    let snapshot = connection.unchecked_transaction().map_err(fail)?;
+    let mut tables = tables(&snapshot).map_err(fail)?.into_iter().map(TableStatus::new).collect::<Vec<_>>();
+    let failures = ranges(&snapshot, &mut tables).map_err(fail)?;
+    let mut counts = Counts::default();
+    let mut fraction = 0.0;
+    for table in &mut tables {
+        counts.add(&table.counts);
+        if table.counts.ranges_done == table.counts.ranges {
+            table.fraction = 1.0;
+        }
+        fraction += table.fraction;
+    }
+    #[expect(clippy::cast_precision_loss, reason = "a number of tables")]
+    let fraction = fraction / tables.len().max(1) as f64;
+    let state = if lock::is_held(path) {
+        State::Running
+    } else if counts.ranges_done == counts.ranges {
+        State::Done
+    } else if counts.ranges_failed > 0 {
+        State::Incomplete
+    } else {
+        State::Stopped
+    };
+    let name = |which| identity(&snapshot, which).map(Option::unwrap_or_default).map_err(fail);
+    let (runs, last_run) = last_run(&snapshot).map_err(fail)?;
+    Ok(Status {
+        checkpoint: path.to_owned(),
+        state,
+        source: name("source")?,
+        target: name("target")?,
+        fraction,
+        counts,
+        tables,
+        failures,
+        runs,
+        last_run,
+    })
+}
+
+impl TableStatus {
+    fn new(table: JobTable) -> TableStatus {
+        TableStatus { source: table.source, target: table.target, fraction: 0.0, counts: Counts::default() }
+    }
+}
+
+impl Counts {
+    fn add(&mut self, other: &Counts) {
+        self.ranges += other.ranges;
+        self.ranges_done += other.ranges_done;
+        self.ranges_claimed += other.ranges_claimed;
+        self.ranges_failed += other.ranges_failed;
+        self.tally += other.tally;
+    }
+}
+
+/// Sums up all ranges into their tables and lists the first failures.
+fn ranges(connection: &Connection, tables: &mut [TableStatus]) -> rusqlite::Result<Vec<Failure>> {
+    let mut failures = Vec::new();
+    let mut statement = connection.prepare(
+        "SELECT table_id, first_token, last_token, state, cursor, rows_read, rows_written, rows_expired, bytes_read,
+                attempts, error FROM token_range ORDER BY table_id, first_token",
+    )?;
+    let mut rows = statement.query(())?;
+    while let Some(row) = rows.next()? {
+        let Some(table) = tables.get_mut(row.get::<_, usize>(0)?) else { continue };
+        let Some(range) = TokenRange::new(Token(row.get(1)?), Token(row.get(2)?)) else { continue };
+        let cursor = row.get::<_, Option<i64>>(4)?.map(Token);
+        let state = row.get_ref(3)?.as_str()?;
+        table.fraction += range.fraction() - range.after(cursor).map_or(0.0, TokenRange::fraction);
+        let tally = Tally { rows_read: row.get(5)?, rows_written: row.get(6)?, rows_expired: row.get(7)?, bytes_read: row.get(8)? };
+        let (done, claimed, failed) = (state == "done", state == "claimed", state == "failed");
+        table.counts.add(&Counts {
+            ranges: 1,
+            ranges_done: done.into(),
+            ranges_claimed: claimed.into(),
+            ranges_failed: failed.into(),
+            tally,
+        });
+        if failed && failures.len() < FAILURES_LISTED {
+            let (attempts, error) = (row.get(9)?, row.get::<_, Option<String>>(10)?.unwrap_or_default());
+            failures.push(Failure { table: table.source.clone(), range, attempts, error });
+        }
+    }
+    Ok(failures)
+}
+
+fn last_run(connection: &Connection) -> rusqlite::Result<(u64, Option<Run>)> {
+    let count = connection.query_row("SELECT count(*) FROM run", (), |row| row.get(0))?;
+    let mut statement = connection.prepare(
+        "SELECT started_at, ended_at, outcome, process_id, host, version FROM run ORDER BY id DESC LIMIT 1",
+    )?;
+    let mut runs = statement.query_map((), |row| {
+        Ok(Run {
+            started_at: row.get(0)?,
+            ended_at: row.get(1)?,
+            outcome: row.get(2)?,
+            process_id: row.get(3)?,
+            host: row.get(4)?,
+            version: row.get(5)?,
+        })
+    })?;
+    Ok((count, runs.next().transpose()?))
+}
+
+/// The tables of the job, by their number.
+pub(super) fn tables(connection: &Connection) -> rusqlite::Result<Vec<JobTable>> {
+    let mut statement = connection.prepare(
+        "SELECT source_keyspace, source_table, source_table_id, target_keyspace, target_table, target_table_id, columns
+         FROM copied_table ORDER BY id",
+    )?;
+    let uuid = |text: String| Uuid::parse_str(&text).unwrap_or_default();
+    let tables = statement.query_map((), |row| {
+        Ok(JobTable {
+            source: TableName { keyspace: row.get(0)?, table: row.get(1)? },
+            source_id: uuid(row.get(2)?),
+            target: TableName { keyspace: row.get(3)?, table: row.get(4)? },
+            target_id: uuid(row.get(5)?),
+            columns: row.get(6)?,
+        })
+    })?;
+    tables.collect()
+}

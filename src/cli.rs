@@ -1,0 +1,199 @@
+//! The command line: types and help texts. No behaviour.
+
+use crate::row::BatchMode;
+use crate::settings::endpoint::Endpoint;
+use crate::settings::units::{Bytes, Period, TableMapping};
+use clap::{Args, Parser, Subcommand};
+use serde::Deserialize;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+const EXAMPLES: &str = "\
+Examples:
+  migrate --source cass1,cass2 --target scylla1,scylla2 --table chat.messages
+  migrate plan --source cass1 --target scylla1 --table chat.messages
+  migrate status --checkpoint migrate.db
+
+Run the same line again after any crash or stop: it carries on where it was.
+
+Exit codes:
+  0 all done   1 unexpected failure   2 bad flags or settings   3 finished, but ranges failed: run it again
+  5 refused: another job's checkpoint, in use, schemas differ, unsafe target   6 can't connect or not permitted
+  130, 143 stopped by Ctrl-C or SIGTERM, progress saved";
+
+/// Moves live tables from Apache Cassandra to ScyllaDB: fast, exact, and resumable after any crash
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXAMPLES, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would show it")]
+    pub job: JobArgs,
+    /// Show the driver's log too; twice for its details
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    pub verbose: u8,
+    #[command(subcommand)]
+    #[expect(missing_docs, reason = "clap would show it")]
+    pub command: Option<Command>,
+}
+
+/// What to do instead of copying.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show what a copy would do; writes nothing
+    Plan(JobArgs),
+    /// Show the progress of a job from its checkpoint alone, running or not
+    Status(StatusArgs),
+    /// Print a shell's completions
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Everything that describes a copy. Each has the same name as a flag, as a key of the `--config` file and, in capitals with
+/// `MIGRATE_` before it, as an environment variable.
+#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+pub struct JobArgs {
+    /// The cluster to read: HOST[:PORT],… or cassandra://USER@HOST,…/?dc=…&tls=verify&ca=FILE&cert=FILE&key=FILE
+    #[arg(long, value_name = "HOSTS", env = "MIGRATE_SOURCE", help_heading = "What")]
+    #[serde(deserialize_with = "parsed")]
+    pub source: Option<Endpoint>,
+    /// The cluster to write, in the same form
+    #[arg(long, value_name = "HOSTS", env = "MIGRATE_TARGET", help_heading = "What")]
+    #[serde(deserialize_with = "parsed")]
+    pub target: Option<Endpoint>,
+    /// A table to copy; repeatable. KEYSPACE.TABLE=KEYSPACE.TABLE where its name differs at the target
+    #[arg(long, value_name = "KEYSPACE.TABLE", env = "MIGRATE_TABLE", value_delimiter = ' ', help_heading = "What")]
+    pub table: Vec<TableMapping>,
+    /// Where progress is kept [default: migrate.db]
+    #[arg(long, value_name = "FILE", env = "MIGRATE_CHECKPOINT", help_heading = "What")]
+    pub checkpoint: Option<PathBuf>,
+    /// Begin anew: the old checkpoint is moved aside
+    #[arg(long, help_heading = "What")]
+    #[serde(skip)]
+    pub restart: bool,
+    /// Show what would be done, as `migrate plan` does; writes nothing
+    #[arg(long, help_heading = "What")]
+    #[serde(skip)]
+    pub dry_run: bool,
+    /// Settings from a TOML file; flags and environment come first
+    #[arg(long, value_name = "FILE", env = "MIGRATE_CONFIG", help_heading = "What")]
+    #[serde(skip)]
+    pub config: Option<PathBuf>,
+
+    /// A file whose first line is the source user's password
+    #[arg(long, value_name = "FILE", env = "MIGRATE_SOURCE_PASSWORD_FILE", help_heading = "Login")]
+    pub source_password_file: Option<PathBuf>,
+    /// A command that prints the source user's password; MIGRATE_SOURCE_PASSWORD and a prompt are the other ways
+    #[arg(long, value_name = "COMMAND", env = "MIGRATE_SOURCE_PASSWORD_COMMAND", help_heading = "Login")]
+    pub source_password_command: Option<String>,
+    /// A file whose first line is the target user's password
+    #[arg(long, value_name = "FILE", env = "MIGRATE_TARGET_PASSWORD_FILE", help_heading = "Login")]
+    pub target_password_file: Option<PathBuf>,
+    /// A command that prints the target user's password; MIGRATE_TARGET_PASSWORD and a prompt are the other ways
+    #[arg(long, value_name = "COMMAND", env = "MIGRATE_TARGET_PASSWORD_COMMAND", help_heading = "Login")]
+    pub target_password_command: Option<String>,
+
+    /// Consistency level of reads and writes [default: LOCAL_QUORUM]
+    #[arg(long, value_name = "LEVEL", env = "MIGRATE_CONSISTENCY", help_heading = "How exact")]
+    pub consistency: Option<ConsistencyLevel>,
+    /// Consistency level of reads, where it differs
+    #[arg(long, value_name = "LEVEL", env = "MIGRATE_SOURCE_CONSISTENCY", help_heading = "How exact")]
+    pub source_consistency: Option<ConsistencyLevel>,
+    /// Consistency level of writes, where it differs
+    #[arg(long, value_name = "LEVEL", env = "MIGRATE_TARGET_CONSISTENCY", help_heading = "How exact")]
+    pub target_consistency: Option<ConsistencyLevel>,
+    /// The writetime, in microseconds, of rows that have only a key: theirs can't be read. Older than all that the
+    /// applications wrote, so that any dual write wins [default: 1]
+    #[arg(long, value_name = "MICROS", env = "MIGRATE_UNKNOWN_TIMESTAMP", allow_negative_numbers = true, help_heading = "How exact")]
+    pub unknown_timestamp: Option<i64>,
+
+    /// Ranges that are scanned at the same time [default: 8]
+    #[arg(long, value_name = "N", env = "MIGRATE_READERS", help_heading = "How fast")]
+    pub readers: Option<NonZeroUsize>,
+    /// Write requests under way at the same time [default: 32]
+    #[arg(long, value_name = "N", env = "MIGRATE_WRITERS", help_heading = "How fast")]
+    pub writers: Option<NonZeroUsize>,
+    /// Memory for pages that are read and not yet written [default: 256MiB]
+    #[arg(long, value_name = "SIZE", env = "MIGRATE_MEMORY", help_heading = "How fast")]
+    pub memory: Option<Bytes>,
+    /// Which rows may share a batch [default: auto]
+    #[arg(long, value_name = "MODE", env = "MIGRATE_BATCH", help_heading = "How fast")]
+    pub batch: Option<BatchMode>,
+    /// In how many ranges to cut the ring of a new job, at least [default: by the table's size]
+    #[arg(long, value_name = "N", env = "MIGRATE_RANGES", help_heading = "How fast")]
+    pub ranges: Option<NonZeroUsize>,
+    /// Threads of this program [default: 1, which carries some 500,000 rows a second]
+    #[arg(long, value_name = "N", env = "MIGRATE_THREADS", help_heading = "How fast")]
+    pub threads: Option<NonZeroUsize>,
+    /// How long a request may keep failing before its range is given up [default: 15m]
+    #[arg(long, value_name = "TIME", env = "MIGRATE_GIVE_UP_AFTER", help_heading = "How fast")]
+    pub give_up_after: Option<Period>,
+
+    /// Events as JSON lines on stdout; `plan`: one JSON document
+    #[arg(long, help_heading = "Output")]
+    #[serde(skip)]
+    pub json: bool,
+}
+
+/// Options of `migrate status`.
+#[derive(Args, Clone, Debug)]
+pub struct StatusArgs {
+    /// The checkpoint file
+    #[arg(long, value_name = "FILE", env = "MIGRATE_CHECKPOINT", default_value = "migrate.db")]
+    pub checkpoint: PathBuf,
+    /// One JSON document on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The consistency levels that make sense for a copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Deserialize)]
+#[value(rename_all = "SCREAMING_SNAKE_CASE")]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[expect(missing_docs, reason = "they are CQL's own names")]
+pub enum ConsistencyLevel {
+    One,
+    Two,
+    Three,
+    Quorum,
+    All,
+    LocalOne,
+    LocalQuorum,
+    EachQuorum,
+}
+
+/// A TOML string through the type's own parser, so that the file says what the flag says.
+fn parsed<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Endpoint>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map(Some).map_err(serde::de::Error::custom)
+}
+
+impl JobArgs {
+    /// What of this is not set is taken from `other`.
+    #[must_use]
+    pub fn or(self, other: JobArgs) -> JobArgs {
+        macro_rules! first {
+            ($($field:ident),*) => { JobArgs {
+                table: if self.table.is_empty() { other.table } else { self.table },
+                restart: self.restart || other.restart,
+                dry_run: self.dry_run || other.dry_run,
+                json: self.json || other.json,
+                $($field: self.$field.or(other.$field)),*
+            } };
+        }
+        first!(
+            source, target, checkpoint, config, source_password_file, source_password_command, target_password_file,
+            target_password_command, consistency, source_consistency, target_consistency, unknown_timestamp, readers,
+            writers, memory, batch, ranges, threads, give_up_after
+        )
+    }
+}
+
+impl std::fmt::Display for ConsistencyLevel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let value = clap::ValueEnum::to_possible_value(self);
+        f.write_str(value.as_ref().map_or("", |value| value.get_name()))
+    }
+}

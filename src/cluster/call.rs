@@ -1,0 +1,86 @@
+//! What the driver's errors mean for the copy.
+
+use crate::copy::seam::{CallError, Class};
+use scylla::errors::{DbError, ExecutionError, PrepareError, RequestAttemptError};
+
+/// The class of a failed execution, and the server's own words where it spoke.
+pub(crate) fn classify(error: ExecutionError) -> CallError {
+    let class = match &error {
+        ExecutionError::LastAttemptError(attempt) => return of_attempt(attempt),
+        ExecutionError::PrepareError(error) => return classify_prepare(error),
+        ExecutionError::RequestTimeout(_) => Class::Timeout,
+        ExecutionError::ConnectionPoolError(_) | ExecutionError::EmptyPlan => Class::Connection,
+        // What the driver can't even encode will not be encoded the next time.
+        ExecutionError::BadQuery(_) => Class::Rejected,
+        _ => Class::Other,
+    };
+    CallError { class, message: error.to_string() }
+}
+
+/// The class of a failed PREPARE.
+pub(crate) fn classify_prepare(error: &PrepareError) -> CallError {
+    match error {
+        PrepareError::AllAttemptsFailed { first_attempt } => of_attempt(first_attempt),
+        PrepareError::ConnectionPoolError(error) => CallError { class: Class::Connection, message: error.to_string() },
+        other => CallError { class: Class::Other, message: other.to_string() },
+    }
+}
+
+/// An answer that isn't what was asked for.
+pub(crate) fn nonsense(error: impl std::fmt::Display) -> CallError {
+    CallError { class: Class::Other, message: error.to_string() }
+}
+
+fn of_attempt(attempt: &RequestAttemptError) -> CallError {
+    let (class, message) = match attempt {
+        RequestAttemptError::DbError(error, message) => (of_server(error), message.clone()),
+        RequestAttemptError::BrokenConnectionError(_) | RequestAttemptError::UnableToAllocStreamId => {
+            (Class::Connection, attempt.to_string())
+        }
+        RequestAttemptError::SerializationError(_) | RequestAttemptError::CqlRequestSerialization(_) => {
+            (Class::Rejected, attempt.to_string())
+        }
+        _ => (Class::Other, attempt.to_string()),
+    };
+    CallError { class, message }
+}
+
+fn of_server(error: &DbError) -> Class {
+    match error {
+        DbError::ReadTimeout { .. } | DbError::WriteTimeout { .. } => Class::Timeout,
+        DbError::Overloaded | DbError::RateLimitReached { .. } => Class::Overloaded,
+        DbError::Unavailable { .. } | DbError::IsBootstrapping => Class::Unavailable,
+        DbError::ReadFailure { .. } | DbError::WriteFailure { .. } => Class::Failure,
+        DbError::SyntaxError | DbError::Invalid | DbError::ConfigError | DbError::AlreadyExists { .. } => Class::Rejected,
+        DbError::Unauthorized | DbError::AuthenticationError => Class::Unauthorized,
+        // A server that is being restarted says odd things; what lasts is given up when patience ends.
+        _ => Class::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use scylla::statement::Consistency;
+
+    fn class(error: DbError) -> Class {
+        classify(ExecutionError::LastAttemptError(RequestAttemptError::DbError(error, "words".to_owned()))).class
+    }
+
+    #[test]
+    fn each_answer_has_its_class() {
+        let consistency = Consistency::LocalQuorum;
+        assert_eq!(class(DbError::Overloaded), Class::Overloaded);
+        assert_eq!(class(DbError::Unavailable { consistency, required: 2, alive: 1 }), Class::Unavailable);
+        assert_eq!(class(DbError::ReadTimeout { consistency, received: 1, required: 2, data_present: true }), Class::Timeout);
+        assert_eq!(
+            class(DbError::ReadFailure { consistency, received: 0, required: 1, numfailures: 1, data_present: false }),
+            Class::Failure
+        );
+        assert_eq!(class(DbError::Invalid), Class::Rejected);
+        assert_eq!(class(DbError::Unauthorized), Class::Unauthorized);
+        assert_eq!(class(DbError::ServerError), Class::Other);
+        assert!(Class::Other.is_retryable() && !Class::Rejected.is_retryable());
+        assert_eq!(classify(ExecutionError::EmptyPlan).class, Class::Connection);
+    }
+}

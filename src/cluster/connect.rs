@@ -1,0 +1,222 @@
+//! Connecting: a session with this side's own settings, and what the cluster says of itself.
+
+use super::tls::{self, TlsError};
+use super::{Cluster, ClusterInfo, Product, consistency, query};
+use crate::copy::seam::CallError;
+use crate::ring::Token;
+use crate::settings::endpoint::TlsMode;
+use crate::settings::{Access, Side};
+use scylla::client::execution_profile::ExecutionProfile;
+use scylla::client::session::Session;
+use scylla::client::session_builder::SessionBuilder;
+use scylla::client::{PoolSize, WriteCoalescingDelay};
+use scylla::errors::{ConnectionError, ConnectionPoolError, ConnectionSetupRequestErrorKind, DbError, MetadataError, NewSessionError};
+use scylla::policies::load_balancing::DefaultPolicy;
+use scylla::policies::retry::FallthroughRetryPolicy;
+use secrecy::ExposeSecret;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// A TCP connection and a handshake take no longer, or the host isn't there.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Well above the servers' own timeouts (2 to 10 s by default): a request that the client gives up first keeps its stream
+/// id, and too many of those break the connection.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Why a cluster can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// Nobody answers.
+    #[error("failed to connect to the {side} {hosts}: {why}")]
+    Unreachable {
+        /// Which side.
+        side: Side,
+        /// The contact points.
+        hosts: String,
+        /// The last error.
+        why: String,
+    },
+    /// The user or the password is wrong, or missing.
+    #[error("the {side} {hosts} doesn't let {} in: {why}", user.as_deref().unwrap_or("anybody without a user"))]
+    Login {
+        /// Which side.
+        side: Side,
+        /// The contact points.
+        hosts: String,
+        /// The role.
+        user: Option<String>,
+        /// The server's words.
+        why: String,
+    },
+    /// Encryption fails.
+    #[error("failed to encrypt the connection to the {side} {hosts}: {why}")]
+    Encryption {
+        /// Which side.
+        side: Side,
+        /// The contact points.
+        hosts: String,
+        /// What rustls says.
+        why: String,
+    },
+    /// The files for encryption are wrong.
+    #[error("the {side}'s encryption: {error}")]
+    Tls {
+        /// Which side.
+        side: Side,
+        /// What is wrong.
+        error: TlsError,
+    },
+    /// It answers, but not what it should.
+    #[error("failed to ask the {side} what it is: {error}")]
+    Probe {
+        /// Which side.
+        side: Side,
+        /// Why.
+        error: CallError,
+    },
+    /// The named datacenter isn't there.
+    #[error("the {side} has no datacenter `{named}`: it has {}", found.join(", "))]
+    Datacenter {
+        /// Which side.
+        side: Side,
+        /// What the settings say.
+        named: String,
+        /// What there is.
+        found: Vec<String>,
+    },
+}
+
+impl ConnectError {
+    /// The next thing to type.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            ConnectError::Unreachable { side, .. } => {
+                Some(format!("check `--{side}`: the host, the port of the native protocol (9042 where none is given), and whether the port wants TLS (`cassandra://HOST/?tls=verify`)"))
+            }
+            ConnectError::Login { side, user: None, .. } => Some(format!("name the user: `--{side} cassandra://USER@HOST`")),
+            ConnectError::Login { side, user: Some(_), .. } => Some(format!(
+                "check the user in `--{side}` and the password (`--{side}-password-file`, `--{side}-password-command`, {})",
+                side.password_variable()
+            )),
+            ConnectError::Encryption { side, .. } => Some(format!(
+                "name the authority that signed the nodes' certificates with `ca=FILE` in `--{side}`, or, where the certificates \
+                 don't carry the nodes' addresses, the name that they do carry with `tls-name=NAME`"
+            )),
+            ConnectError::Datacenter { side, .. } => Some(format!("name one of these with `dc=` in `--{side}`")),
+            ConnectError::Tls { .. } | ConnectError::Probe { .. } => None,
+        }
+    }
+
+    /// Whether the settings are wrong, rather than the cluster.
+    pub fn is_setting(&self) -> bool {
+        matches!(self, ConnectError::Tls { .. } | ConnectError::Datacenter { .. })
+    }
+}
+
+/// Connects to one side. `keyspaces` are those whose replication is needed.
+///
+/// # Errors
+/// Where it can't be reached, doesn't let us in, or isn't understood.
+pub async fn connect(side: Side, access: &Access, keyspaces: &[String]) -> Result<Cluster, ConnectError> {
+    let endpoint = &access.endpoint;
+    let tls = tls::config(&endpoint.tls).map_err(|error| ConnectError::Tls { side, error })?;
+    let consistency = consistency(access.consistency);
+    let mut policy = DefaultPolicy::builder().token_aware(true);
+    if let Some(datacenter) = &endpoint.datacenter {
+        policy = policy.prefer_datacenter(datacenter.clone()).permit_dc_failover(false);
+    }
+    let profile = ExecutionProfile::builder()
+        .consistency(consistency)
+        .retry_policy(Arc::new(FallthroughRetryPolicy))
+        .load_balancing_policy(policy.build())
+        .request_timeout(Some(REQUEST_TIMEOUT))
+        .build();
+    let mut builder = SessionBuilder::new()
+        .known_nodes(endpoint.hosts.iter().map(ToString::to_string))
+        .connection_timeout(CONNECT_TIMEOUT)
+        .default_execution_profile_handle(profile.into_handle())
+        .tls_context(tls)
+        // One unreadable type anywhere in the schema would blind the session, and thousands of tables would slow its start.
+        .fetch_full_schema_metadata(false)
+        .keyspaces_to_fetch(keyspaces.iter().cloned())
+        .write_coalescing_delay(WriteCoalescingDelay::SmallNondeterministic)
+        .driver_config_reporting(false);
+    if side == Side::Source {
+        // Pages are large and each connection is served by one task.
+        builder = builder.pool_size(PoolSize::PerHost(NonZeroUsize::new(2).expect("two is not zero")));
+    }
+    if let (Some(user), Some(password)) = (&endpoint.user, &access.password) {
+        builder = builder.user(user, password.expose_secret());
+    }
+    let session = Box::pin(builder.build()).await.map_err(|error| refused(side, access, &error))?;
+    let info = probe(side, &session, endpoint.datacenter.as_deref()).await?;
+    Ok(Cluster { side, info, user: endpoint.user.clone(), session: Arc::new(session), consistency })
+}
+
+async fn probe(side: Side, session: &Session, datacenter: Option<&str>) -> Result<ClusterInfo, ConnectError> {
+    let fail = |error| ConnectError::Probe { side, error };
+    let local = query::<(String, String, String, String, Uuid)>(
+        session,
+        "SELECT cluster_name, partitioner, release_version, data_center, host_id FROM system.local WHERE key = 'local'",
+        (),
+    );
+    // Only ScyllaDB has this table; its `release_version` is a Cassandra version that it claims to be like.
+    let scylla = query::<(String,)>(session, "SELECT version FROM system.versions WHERE key = 'local'", ());
+    let (local, scylla) = tokio::join!(local, scylla);
+    let (name, partitioner, release, local_datacenter, _) = local.map_err(fail)?.into_iter().next().ok_or_else(|| {
+        fail(super::call::nonsense("system.local is empty"))
+    })?;
+    let (product, version) = match scylla.ok().and_then(|rows| rows.into_iter().next()) {
+        Some((version,)) => (Product::Scylla, version),
+        None => (Product::Cassandra, release),
+    };
+    let state = session.get_cluster_state();
+    let mut datacenters: Vec<String> = state.get_nodes_info().iter().filter_map(|node| node.datacenter.clone()).collect();
+    datacenters.sort_unstable();
+    datacenters.dedup();
+    if let Some(named) = datacenter
+        && !datacenters.iter().any(|found| found == named)
+    {
+        return Err(ConnectError::Datacenter { side, named: named.to_owned(), found: datacenters });
+    }
+    Ok(ClusterInfo {
+        product,
+        version,
+        name,
+        datacenter: datacenter.map_or(local_datacenter, str::to_owned),
+        partitioner: partitioner.rsplit('.').next().unwrap_or_default().to_owned(),
+        host_ids: state.get_nodes_info().iter().map(|node| node.host_id).collect(),
+        tokens: state.replica_locator().ring().iter().map(|(token, _)| Token(token.value())).collect(),
+    })
+}
+
+fn refused(side: Side, access: &Access, error: &NewSessionError) -> ConnectError {
+    let hosts = access.endpoint.to_string();
+    let unreachable = |why: String| ConnectError::Unreachable { side, hosts: hosts.clone(), why };
+    let last = match error {
+        NewSessionError::FailedToResolveAnyHostname(names) => {
+            return unreachable(format!("no address is known for {}", names.join(", ")));
+        }
+        NewSessionError::MetadataError(MetadataError::ConnectionPoolError(ConnectionPoolError::Broken { last_connection_error })) => {
+            last_connection_error
+        }
+        other => return unreachable(other.to_string()),
+    };
+    let login = |why: String| ConnectError::Login { side, hosts: hosts.clone(), user: access.endpoint.user.clone(), why };
+    match last {
+        ConnectionError::ConnectionSetupRequestError(setup) => match &setup.error {
+            ConnectionSetupRequestErrorKind::DbError(DbError::AuthenticationError | DbError::Unauthorized, words) => login(words.clone()),
+            ConnectionSetupRequestErrorKind::MissingAuthentication => login("a user and a password are required".to_owned()),
+            ConnectionSetupRequestErrorKind::BrokenConnection(_) if access.endpoint.tls.mode == TlsMode::Off => {
+                unreachable("the connection was closed during the handshake".to_owned())
+            }
+            other => unreachable(other.to_string()),
+        },
+        ConnectionError::IoError(io) if access.endpoint.tls.mode != TlsMode::Off && io.get_ref().is_some() => {
+            ConnectError::Encryption { side, hosts, why: io.to_string() }
+        }
+        other => unreachable(other.to_string()),
+    }
+}

@@ -1,0 +1,184 @@
+//! The copy: readers claim ranges, scan them page by page, group the rows and write the batches through one bounded pool
+//! of requests; what is acknowledged is reported to the committer.
+//!
+//! A reader drives its own writes: the futures of a range's requests live in the reader's task. A queue between reader
+//! tasks and writer tasks was the first design; it costs two wake-ups per batch and hands every acknowledgement back
+//! across tasks, only to reach the range's low-water mark. The pool is the semaphore that all of them share.
+
+mod budget;
+mod page_size;
+mod range;
+pub mod retry;
+pub mod seam;
+mod watermark;
+
+#[cfg(test)]
+mod fakes;
+#[cfg(test)]
+mod tests;
+
+use crate::checkpoint::{CheckpointError, Committer, Ledger, RunOutcome, Work};
+use crate::clock::Clock;
+use crate::event::Events;
+use crate::row::{BatchLimits, BatchMode, Layout};
+use crate::shutdown::{Signal, Stop};
+use budget::Budget;
+use page_size::PageSize;
+use range::RangeEnd;
+use retry::Patience;
+use seam::{Source, Target};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+/// How a copy is run. None of this changes what arrives.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// Ranges that are scanned at the same time.
+    pub readers: usize,
+    /// Write requests under way at the same time.
+    pub writers: usize,
+    /// Bytes of all pages in memory.
+    pub memory: u64,
+    /// When to give up a call that keeps failing.
+    pub patience: Patience,
+}
+
+/// One table, from where to where and how.
+#[derive(Debug)]
+pub struct Lane<S, T> {
+    /// Where it is read.
+    pub source: S,
+    /// Where it is written.
+    pub target: T,
+    /// What stands where in a row.
+    pub layout: Layout,
+    /// How large a batch may be.
+    pub limits: BatchLimits,
+    /// What may share a batch.
+    pub mode: BatchMode,
+    /// The writetime of rows that have only a key, in microseconds since the Unix epoch.
+    pub unknown_timestamp: i64,
+}
+
+/// How a copy ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// As the checkpoint has it.
+    pub outcome: RunOutcome,
+    /// Ranges that failed in this run.
+    pub failed: u64,
+    /// Ranges that nobody claimed, because too many before them had failed.
+    pub unclaimed: usize,
+    /// What asked it to stop, if anything did.
+    pub signal: Option<Signal>,
+}
+
+/// A run of ranges that failed one after another, with none done between them: something is wrong that no further range
+/// would escape. The rest stays pending.
+const FAILURES_IN_A_ROW_MAX: u64 = 16;
+
+/// What all readers share.
+struct Shared<S, T> {
+    lanes: Vec<(Lane<S, T>, PageSize)>,
+    work: Mutex<VecDeque<Work>>,
+    failures_in_a_row: AtomicU64,
+    failed: AtomicU64,
+    /// Some range was left in the middle.
+    interrupted: AtomicBool,
+    ledger: Ledger,
+    events: Events,
+    stop: Stop,
+    budget: Budget,
+    pool: Arc<Semaphore>,
+    patience: Patience,
+    clock: Clock,
+}
+
+/// Copies `work`, range by range in its order.
+///
+/// # Errors
+/// Where the checkpoint can't be written any more. Nothing is lost then; the next run carries on from what is committed.
+pub async fn run<S: Source, T: Target>(
+    lanes: Vec<Lane<S, T>>,
+    work: Vec<Work>,
+    pace: Pace,
+    committer: Committer,
+    events: Events,
+    stop: Stop,
+) -> Result<Ended, CheckpointError> {
+    let readers = pace.readers.min(work.len());
+    let shared = Arc::new(Shared {
+        lanes: lanes.into_iter().map(|lane| (lane, PageSize::default())).collect(),
+        work: Mutex::new(work.into()),
+        failures_in_a_row: 0.into(),
+        failed: 0.into(),
+        interrupted: false.into(),
+        ledger: committer.ledger(),
+        events: events.clone(),
+        stop: stop.clone(),
+        budget: Budget::new(pace.memory),
+        pool: Arc::new(Semaphore::new(pace.writers)),
+        patience: pace.patience,
+        clock: Clock::start(),
+    });
+    let mut tasks = JoinSet::new();
+    for _ in 0..readers {
+        tasks.spawn(reader(Arc::clone(&shared)));
+    }
+    let mut error = None;
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.immediate() => break,
+            ended = tasks.join_next() => match ended {
+                None => break,
+                Some(Ok(Ok(()))) => {}
+                Some(Ok(Err(e))) => { error.get_or_insert(e); shared.work().clear(); }
+                Some(Err(panic)) => std::panic::resume_unwind(panic.into_panic()),
+            },
+        }
+    }
+    tasks.shutdown().await;
+
+    let unclaimed = shared.work().len();
+    let failed = shared.failed.load(Ordering::Relaxed);
+    let outcome = match error {
+        Some(_) => RunOutcome::Error,
+        None if stop.is_requested() && (unclaimed > 0 || shared.interrupted.load(Ordering::Relaxed)) => RunOutcome::Stopped,
+        None if unclaimed > 0 || failed > 0 => RunOutcome::Incomplete,
+        None => RunOutcome::Done,
+    };
+    // A commit's own error says more than "the committer is gone", which is what the readers see of it.
+    committer.finish(outcome, events.counters().retries.load(Ordering::Relaxed)).await?;
+    match error {
+        Some(error) => Err(error),
+        None => Ok(Ended { outcome, failed, unclaimed, signal: stop.signal() }),
+    }
+}
+
+/// Claims ranges until there are none left, or somebody asks to stop.
+async fn reader<S: Source, T: Target>(shared: Arc<Shared<S, T>>) -> Result<(), CheckpointError> {
+    while !shared.stop.is_requested() && shared.failures_in_a_row.load(Ordering::Relaxed) < FAILURES_IN_A_ROW_MAX {
+        let next = shared.work().pop_front();
+        let Some(work) = next else { break };
+        match range::copy(&shared, work).await? {
+            RangeEnd::Done => shared.failures_in_a_row.store(0, Ordering::Relaxed),
+            RangeEnd::Stopped => shared.interrupted.store(true, Ordering::Relaxed),
+            RangeEnd::Failed => {
+                shared.failed.fetch_add(1, Ordering::Relaxed);
+                shared.failures_in_a_row.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+    Ok(())
+}
+
+impl<S, T> Shared<S, T> {
+    fn work(&self) -> std::sync::MutexGuard<'_, VecDeque<Work>> {
+        // A reader that panics takes the whole run down; until then the queue is as good as it was.
+        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

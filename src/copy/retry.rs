@@ -1,0 +1,142 @@
+//! When a failed call is tried again. One loop for both sides; the driver's own retries are switched off, since they
+//! can't wait and never repeat a write that timed out.
+
+use super::seam::{CallError, Class};
+use crate::event::{Event, Events};
+use crate::settings::Side;
+use crate::shutdown::Stop;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How patient the copy is.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// A call that has failed for this long is given up.
+    pub give_up_after: Duration,
+}
+
+/// The first wait; each one after it is twice as long, up to [`WAIT_MAX`].
+const WAIT_MIN: Duration = Duration::from_millis(50);
+/// No wait is longer. A cluster that comes back is noticed within this time.
+const WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// Why a call came to nothing.
+#[derive(Debug)]
+pub enum GaveUp {
+    /// The last error, after this many tries.
+    Failed(CallError, u32),
+    /// The operator asked to stop while the call was failing.
+    Stopped,
+}
+
+/// Calls `call` with the number of failed tries so far, until it succeeds, can't succeed, or patience ends.
+pub async fn with_retries<T, F>(
+    side: Side,
+    patience: Patience,
+    events: &Events,
+    stop: &Stop,
+    mut call: impl FnMut(u32) -> F,
+) -> Result<T, GaveUp>
+where
+    F: Future<Output = Result<T, CallError>>,
+{
+    let mut tries = 0;
+    let mut deadline = None;
+    loop {
+        let error = match call(tries).await {
+            Ok(value) => return Ok(value),
+            Err(error) => error,
+        };
+        tries += 1;
+        let now = Instant::now();
+        let deadline = *deadline.get_or_insert(now + patience.give_up_after);
+        let wait = wait(tries, error.class, fraction());
+        if !error.class.is_retryable() || now + wait > deadline {
+            return Err(GaveUp::Failed(error, tries));
+        }
+        events.emit(Event::Retry { side, class: error.class, message: error.message, tries, wait_ms: wait.as_millis() });
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = stop.requested() => return Err(GaveUp::Stopped),
+        }
+    }
+}
+
+/// The wait before the try after `tries` failed ones, with full jitter: `fraction` of the upper half is random, so that
+/// requests that failed together don't come back together.
+fn wait(tries: u32, class: Class, fraction: f64) -> Duration {
+    let first = if class == Class::Overloaded { WAIT_MIN * 4 } else { WAIT_MIN };
+    let whole = first.saturating_mul(1 << (tries - 1).min(10)).min(WAIT_MAX);
+    whole.mul_f64(0.5 + fraction / 2.0)
+}
+
+/// A random number from 0 to 1. The standard library's hasher is seeded at random; jitter needs no more than that.
+#[expect(clippy::cast_precision_loss, reason = "a random fraction")]
+fn fraction() -> f64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(0u8) as f64 / u64::MAX as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    fn error(class: Class) -> CallError {
+        CallError { class, message: "no".to_owned() }
+    }
+
+    async fn run(failures: u32, class: Class, give_up_after: Duration) -> (Result<u32, GaveUp>, Duration) {
+        let calls = Cell::new(0);
+        let started = Instant::now();
+        let result = with_retries(Side::Target, Patience { give_up_after }, &Events::none(), &Stop::default(), |tries| {
+            assert_eq!(tries, calls.get());
+            calls.set(tries + 1);
+            async move { if tries < failures { Err(error(class)) } else { Ok(tries) } }
+        })
+        .await;
+        (result, started.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_may_pass_is_tried_until_it_does() {
+        for class in [Class::Timeout, Class::Overloaded, Class::Unavailable, Class::Connection, Class::Failure, Class::Other] {
+            let (result, _) = run(7, class, Duration::from_secs(900)).await;
+            assert!(matches!(result, Ok(7)), "{class:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_can_not_pass_is_tried_once() {
+        for class in [Class::Rejected, Class::Unauthorized] {
+            let (result, _) = run(1, class, Duration::from_secs(900)).await;
+            assert!(matches!(result, Err(GaveUp::Failed(_, 1))), "{class:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn patience_ends_in_time() {
+        let (result, took) = run(u32::MAX, Class::Unavailable, Duration::from_secs(60)).await;
+        assert!(matches!(result, Err(GaveUp::Failed(_, tries)) if tries > 10));
+        assert!((Duration::from_secs(50)..=Duration::from_secs(60)).contains(&took), "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stop_ends_the_waiting() {
+        let stop = Stop::default();
+        stop.drain(crate::shutdown::Signal::Interrupt);
+        let result: Result<(), _> =
+            with_retries(Side::Source, Patience { give_up_after: Duration::MAX / 4 }, &Events::none(), &stop, |_| async {
+                Err(error(Class::Timeout))
+            })
+            .await;
+        assert!(matches!(result, Err(GaveUp::Stopped)));
+    }
+
+    #[test]
+    fn waits_grow_to_a_limit_and_differ() {
+        assert!(wait(1, Class::Timeout, 1.0) < wait(2, Class::Timeout, 0.5));
+        assert_eq!(wait(40, Class::Timeout, 1.0), WAIT_MAX);
+        assert_ne!(wait(3, Class::Timeout, 0.1), wait(3, Class::Timeout, 0.9));
+    }
+}

@@ -1,0 +1,244 @@
+//! The vocabulary of everything that happens. The copy emits; bars, lines, JSON and tests read.
+//!
+//! Events of every page and batch only move the counters; the others reach the sink too. A reader that draws ten times a
+//! second looks at the counters and costs the copy nothing.
+
+use crate::checkpoint::{Found, RangeKey, Tally};
+use crate::copy::seam::Class;
+use crate::ring::Token;
+use crate::settings::Side;
+use crate::shutdown::Signal;
+use serde::Serialize;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Something that happened. In JSON, `type` is the variant's name.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Event {
+    /// A cluster answered.
+    Connected {
+        /// Which side.
+        side: Side,
+        /// `Apache Cassandra` or `ScyllaDB`.
+        product: &'static str,
+        /// The product's version.
+        version: String,
+        /// The cluster's name.
+        cluster: String,
+        /// The datacenter that is used.
+        datacenter: String,
+        /// Nodes of the cluster.
+        nodes: usize,
+    },
+    /// Something that the operator should know, and what to do about it.
+    Warning {
+        /// One sentence.
+        message: String,
+    },
+    /// A new job's ranges are stored.
+    Planned {
+        /// How many.
+        ranges: usize,
+    },
+    /// An earlier run was found in the checkpoint; this one carries on.
+    Resumed {
+        /// Earlier runs.
+        runs: u64,
+        /// All ranges.
+        ranges: u64,
+        /// Those that are done.
+        ranges_done: u64,
+        /// Those that had failed and are tried again.
+        ranges_failed: u64,
+        /// The share of the ring that is done, 0 to 1.
+        fraction: f64,
+        /// What was copied so far.
+        #[serde(flatten)]
+        tally: Tally,
+    },
+    /// A reader begins with a range.
+    RangeClaimed {
+        /// Which one.
+        #[serde(flatten)]
+        key: RangeKey,
+        /// Where it goes on, if an earlier run had begun it.
+        cursor: Option<Token>,
+    },
+    /// A page arrived.
+    PageRead {
+        /// Its rows.
+        rows: u64,
+        /// Its bytes on the wire.
+        bytes: u64,
+    },
+    /// A batch was acknowledged.
+    BatchWritten {
+        /// Its rows, less the expired ones.
+        rows: u64,
+        /// Rows that had expired.
+        expired: u64,
+    },
+    /// A call failed and will be tried again.
+    Retry {
+        /// Which side.
+        side: Side,
+        /// What the failure means.
+        class: Class,
+        /// What the server said.
+        message: String,
+        /// Failed tries of this call.
+        tries: u32,
+        /// Until the next one, in milliseconds.
+        wait_ms: u128,
+    },
+    /// A range's cursor is durable.
+    RangeMoved {
+        /// Which one.
+        #[serde(flatten)]
+        key: RangeKey,
+        /// Its new cursor.
+        cursor: Token,
+        /// Rows since the last one.
+        #[serde(flatten)]
+        tally: Tally,
+    },
+    /// A range is done, durably.
+    RangeDone {
+        /// Which one.
+        #[serde(flatten)]
+        key: RangeKey,
+        /// Rows since its last cursor.
+        #[serde(flatten)]
+        tally: Tally,
+    },
+    /// A range was given up for this run.
+    RangeFailed {
+        /// Which one.
+        #[serde(flatten)]
+        key: RangeKey,
+        /// Why.
+        error: String,
+    },
+    /// SQLite acknowledged a group of changes.
+    Committed {
+        /// How long it took, in microseconds.
+        took_us: u128,
+    },
+    /// A signal asked to stop.
+    Stopping {
+        /// Which one.
+        signal: Signal,
+        /// Whether it is the first: finish what is in flight.
+        draining: bool,
+    },
+}
+
+/// Counters of this run, for whoever looks.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Rows read from the source.
+    pub rows_read: AtomicU64,
+    /// Rows that the target acknowledged.
+    pub rows_written: AtomicU64,
+    /// Rows that had expired.
+    pub rows_expired: AtomicU64,
+    /// Rows whose acknowledgement is committed to the checkpoint.
+    pub rows_committed: AtomicU64,
+    /// Bytes read from the source.
+    pub bytes_read: AtomicU64,
+    /// Write requests that are under way.
+    pub in_flight: AtomicU64,
+    /// Calls that were tried again.
+    pub retries: AtomicU64,
+    /// Ranges done.
+    pub ranges_done: AtomicU64,
+    /// Ranges failed.
+    pub ranges_failed: AtomicU64,
+    /// Commits to the checkpoint.
+    pub commits: AtomicU64,
+    /// Time spent in them, in microseconds.
+    pub commit_us: AtomicU64,
+}
+
+type Sink = dyn Fn(&Event) + Send + Sync;
+
+/// Where events go. Cheap to clone.
+#[derive(Clone)]
+pub struct Events {
+    counters: Arc<Counters>,
+    sink: Arc<Sink>,
+}
+
+impl fmt::Debug for Events {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Events").field("counters", &self.counters).finish_non_exhaustive()
+    }
+}
+
+impl Events {
+    /// Events that go to `sink`, on the emitter's thread.
+    pub fn to(sink: impl Fn(&Event) + Send + Sync + 'static) -> Events {
+        Events { counters: Arc::default(), sink: Arc::new(sink) }
+    }
+
+    /// Events that nobody listens to; they are still counted.
+    pub fn none() -> Events {
+        Events::to(|_| {})
+    }
+
+    /// The counters.
+    pub fn counters(&self) -> &Arc<Counters> {
+        &self.counters
+    }
+
+    /// Says that something happened.
+    pub fn emit(&self, event: Event) {
+        let add = |counter: &AtomicU64, n: u64| {
+            counter.fetch_add(n, Ordering::Relaxed);
+        };
+        let counters = &self.counters;
+        match &event {
+            Event::PageRead { rows, bytes } => {
+                add(&counters.rows_read, *rows);
+                add(&counters.bytes_read, *bytes);
+            }
+            Event::BatchWritten { rows, expired } => {
+                add(&counters.rows_written, *rows);
+                add(&counters.rows_expired, *expired);
+            }
+            Event::Retry { .. } => add(&counters.retries, 1),
+            Event::RangeMoved { tally, .. } => add(&counters.rows_committed, tally.rows_written),
+            Event::RangeDone { tally, .. } => {
+                add(&counters.rows_committed, tally.rows_written);
+                add(&counters.ranges_done, 1);
+            }
+            Event::RangeFailed { .. } => add(&counters.ranges_failed, 1),
+            Event::Committed { took_us } => {
+                add(&counters.commits, 1);
+                add(&counters.commit_us, u64::try_from(*took_us).unwrap_or(u64::MAX));
+            }
+            Event::Connected { .. }
+            | Event::Warning { .. }
+            | Event::Planned { .. }
+            | Event::Resumed { .. }
+            | Event::RangeClaimed { .. }
+            | Event::Stopping { .. } => {}
+        }
+        (self.sink)(&event);
+    }
+}
+
+impl From<&Found> for Event {
+    fn from(found: &Found) -> Event {
+        Event::Resumed {
+            runs: found.runs,
+            ranges: found.ranges,
+            ranges_done: found.ranges_done,
+            ranges_failed: found.ranges_failed,
+            fraction: found.fraction,
+            tally: found.tally,
+        }
+    }
+}

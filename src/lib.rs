@@ -1,0 +1,62 @@
+//! `migrate` moves live tables from Apache Cassandra to ScyllaDB: fast, exact, and resumable after any crash.
+//!
+//! # How data flows
+//!
+//! ```text
+//! plan ─► ranges in SQLite ─► claim ─► scan (pages of raw rows) ─► group (mutations) ─► write (bounded pool) ─► ack ─► commit
+//!                                           │                                                             │
+//!                                           └────────────── events ─► bar · log lines · JSON ◄────────────┘
+//! ```
+//!
+//! # Where things are
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | [`cli`], [`settings`] | what was typed; what is meant |
+//! | [`cluster`] | the only code that knows the driver: sessions, TLS, pages in, batches out |
+//! | [`schema`] | tables, their differences, the CQL that reads and writes them, what is kept of each column |
+//! | [`ring`] | tokens and ranges: pure |
+//! | [`row`] | raw cells, grouping into mutations and batches, binding |
+//! | [`preflight`], [`plan`] | all that can be known before the first row; what will happen, as data |
+//! | [`checkpoint`] | the only code that knows SQLite; `migrations.sql` is its DDL |
+//! | [`copy`] | readers, writes, retries, the low-water mark |
+//! | [`event`], [`ui`] | the vocabulary of everything that happens; the only code that prints |
+//!
+//! # The laws
+//!
+//! 1. **Acks before commit.** A range, or a prefix of it, is recorded as done only when its scan ended without error and every
+//!    statement that it produced was acknowledged. Then the commit, then the event. ([`copy`], [`checkpoint::committer`])
+//! 2. **The ranges tile the ring.** 2^64 tokens per table, no gap, no overlap, checked on every open. ([`ring::TilingCheck`])
+//! 3. **Running anything twice changes nothing.** Every write carries its own timestamp and may be repeated in any order.
+//! 4. **Never newer than the source.** A cell carries the writetime that was read; rows that have only a key get the one fixed
+//!    `--unknown-timestamp`.
+//! 5. **Expiry is absolute.** The TTL that is written is computed when it is sent; "no TTL" is an explicit 0. ([`row::bind`])
+//! 6. **Bytes, not values.** Cells are never decoded. Null is absence and never bound. ([`row::page`])
+//! 7. **Per cell, not per row.** One statement per (writetime, TTL), one mutation per row. ([`row::group`])
+//! 8. **Accounting closes.** `rows_read = rows_written + rows_expired` for every cursor; the checkpoint's DDL insists on it.
+//! 9. **Memory is bounded in bytes.** All pages share one budget.
+//! 10. **The checkpoint is the truth.** One job, one file, one live process; no secret in it; looking changes nothing.
+//! 11. **Production first.** Failing calls are retried with growing waits; what can't be done is said.
+//!
+//! # Words
+//!
+//! *source*, *target*: the cluster that is read, the one that is written. *Range*: tokens from `first` to `last`, both
+//! included. *Cursor*: the token up to which a range is acknowledged. *Lane*: one table's way from source to target.
+//! *Page*: what the source answers at once. *Batch*: mutations that travel together. *Run*: one life of the process. *Job*:
+//! what a checkpoint is for.
+
+pub mod checkpoint;
+pub mod cli;
+pub mod clock;
+pub mod cluster;
+pub mod copy;
+pub mod event;
+pub mod plan;
+pub mod preflight;
+pub mod ring;
+pub mod row;
+pub mod run;
+pub mod schema;
+pub mod settings;
+pub mod shutdown;
+pub mod ui;

@@ -1,0 +1,26 @@
+//! Parses the command line, builds the runtime, runs, and turns the result into an exit code.
+
+use clap::{CommandFactory, FromArgMatches};
+use migrate::cli::Cli;
+use migrate::{run, ui};
+use std::process::ExitCode;
+
+/// Pages of a megabyte come and go; the C library's allocator maps and unmaps each of them.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let matches = Cli::command().get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let result = run::check_flags(&matches).and_then(|()| {
+        ui::log_driver(cli.verbose);
+        run::runtime(&cli)?.block_on(run::run(cli))
+    });
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            ui::print_error(&error, error.hint());
+            ExitCode::from(error.exit_code())
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! The commands, from settings to exit code.
+
+use crate::checkpoint::{self, CheckpointError, Committer, RunOutcome, status};
+use crate::cli::{Cli, Command, JobArgs, StatusArgs};
+use crate::copy::{self, Ended, Lane};
+use crate::event::{Event, Events};
+use crate::plan;
+use crate::preflight::{PreflightError, Ready, preflight};
+use crate::settings::{Settings, SettingsError};
+use crate::shutdown::{Signal, Stop};
+use crate::ui::text::{Style, to_stderr, to_stdout};
+use crate::ui::{Mode, Ui, tables};
+use std::path::Path;
+
+/// Why a command came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The settings.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// A flag that this command doesn't take.
+    #[error("`--{flag}` belongs behind `{command}`: migrate {command} --{flag} …")]
+    MisplacedFlag {
+        /// The flag.
+        flag: String,
+        /// The command.
+        command: String,
+    },
+    /// The clusters or the tables.
+    #[error(transparent)]
+    Preflight(#[from] PreflightError),
+    /// The checkpoint.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The operating system.
+    #[error("failed to {what}")]
+    Io {
+        /// What was attempted.
+        what: &'static str,
+        /// Why it failed.
+        #[source]
+        error: std::io::Error,
+    },
+    /// A signal came before there was anything to drain.
+    #[error("stopped before the copy began; nothing was written")]
+    Stopped(Signal),
+}
+
+impl Error {
+    /// The next thing to type.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Error::Settings(error) => error.hint(),
+            Error::Preflight(error) => error.hint(),
+            Error::Checkpoint(error) => error.hint(),
+            Error::MisplacedFlag { .. } | Error::Io { .. } | Error::Stopped(_) => None,
+        }
+    }
+
+    /// The process's exit code.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Error::Settings(_) | Error::MisplacedFlag { .. } => 2,
+            Error::Preflight(error) => error.exit_code(),
+            Error::Checkpoint(error) if error.is_refusal() => 5,
+            Error::Checkpoint(_) | Error::Io { .. } => 1,
+            Error::Stopped(signal) => signal.exit_code(),
+        }
+    }
+}
+
+/// Does what the command line says, and gives the exit code.
+///
+/// # Errors
+/// What stood in the way.
+pub async fn run(cli: Cli) -> Result<u8, Error> {
+    match cli.command {
+        None => Box::pin(copy_or_plan(cli.job, false)).await,
+        Some(Command::Plan(args)) => Box::pin(copy_or_plan(args, true)).await,
+        Some(Command::Status(args)) => show_status(&args),
+        Some(Command::Completions { shell }) => {
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut <Cli as clap::CommandFactory>::command(), "migrate", &mut text);
+            print(&String::from_utf8_lossy(&text))
+        }
+    }
+}
+
+fn print(text: &str) -> Result<u8, Error> {
+    match to_stdout(text) {
+        Ok(()) => Ok(0),
+        // Whoever read this has read enough.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(0),
+        Err(error) => Err(Error::Io { what: "print", error }),
+    }
+}
+
+fn print_json(value: &impl serde::Serialize) -> Result<u8, Error> {
+    let text = serde_json::to_string_pretty(value).map_err(|error| Error::Io { what: "print", error: error.into() })?;
+    print(&format!("{text}\n"))
+}
+
+fn show_status(args: &StatusArgs) -> Result<u8, Error> {
+    let status = status::read(&args.checkpoint)?;
+    if args.json { print_json(&status) } else { print(&tables::status(&status, Style::stdout())) }
+}
+
+async fn copy_or_plan(args: JobArgs, plan_only: bool) -> Result<u8, Error> {
+    let settings = Settings::resolve(args)?;
+    if plan_only || settings.dry_run {
+        let events = Events::to(|event| {
+            if let Event::Warning { message } = event {
+                to_stderr(&format!("warning: {message}\n"));
+            }
+        });
+        let ready = preflight(&settings, &events).await?;
+        let (plan, _) = plan::plan(&settings, &ready).await;
+        return if settings.json { print_json(&plan) } else { print(&tables::plan(&plan, Style::stdout())) };
+    }
+    let ui = Ui::start(Mode::choose(settings.json), settings.tables.len());
+    let result = Box::pin(copy(&settings, ui.events())).await;
+    ui.finish(result.as_ref().ok().copied());
+    let ended = result?;
+    Ok(match ended.outcome {
+        RunOutcome::Done => 0,
+        RunOutcome::Incomplete => 3,
+        RunOutcome::Stopped | RunOutcome::Error => ended.signal.map_or(1, Signal::exit_code),
+    })
+}
+
+async fn copy(settings: &Settings, events: &Events) -> Result<Ended, Error> {
+    let stop = Stop::default();
+    let emit = events.clone();
+    stop.on_signals(move |signal, draining| emit.emit(Event::Stopping { signal, draining }))
+        .map_err(|error| Error::Io { what: "listen to signals", error })?;
+    // Where nothing was begun, there is nothing to drain.
+    let begun = async {
+        // A file that can't be used is refused before anybody is asked for anything.
+        let existing = if settings.restart { None } else { open_existing(&settings.checkpoint)? };
+        let ready = preflight(settings, events).await?;
+        let checkpoint = match existing {
+            Some(checkpoint) => {
+                checkpoint.expect_job(&plan::job(settings, &ready))?;
+                checkpoint
+            }
+            None => begin(settings, &ready, events).await?,
+        };
+        Ok::<_, Error>((ready, checkpoint))
+    };
+    let (ready, mut checkpoint) = tokio::select! {
+        begun = begun => begun?,
+        () = stop.requested() => return Err(Error::Stopped(stop.signal().unwrap_or(Signal::Interrupt))),
+    };
+    let (found, work) = checkpoint.work()?;
+    if found.runs > 0 {
+        events.emit(Event::from(&found));
+    } else {
+        events.emit(Event::Planned { ranges: work.len() });
+    }
+    if work.is_empty() {
+        checkpoint.close()?;
+        return Ok(Ended { outcome: RunOutcome::Done, failed: 0, unclaimed: 0, signal: None });
+    }
+    checkpoint.begin_run()?;
+    let lanes = ready.tables.into_iter().map(|table| Lane {
+        layout: table.source.layout(),
+        limits: table.writer.limits(),
+        mode: settings.batch,
+        unknown_timestamp: settings.unknown_timestamp,
+        source: table.reader,
+        target: table.writer,
+    });
+    let committer = Committer::start(checkpoint, events.clone());
+    Ok(copy::run(lanes.collect(), work, settings.pace, committer, events.clone(), stop).await?)
+}
+
+fn open_existing(path: &Path) -> Result<Option<checkpoint::Checkpoint>, CheckpointError> {
+    match checkpoint::open(path) {
+        Ok(checkpoint) => Ok(Some(checkpoint)),
+        Err(CheckpointError::Missing { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Stores a new job.
+async fn begin(settings: &Settings, ready: &Ready, events: &Events) -> Result<checkpoint::Checkpoint, Error> {
+    if settings.restart
+        && let Some(aside) = checkpoint::set_aside(&settings.checkpoint)?
+    {
+        let message = format!("the old checkpoint is now {}", aside.display());
+        events.emit(Event::Warning { message });
+    }
+    let (_, ranges) = plan::plan(settings, ready).await;
+    Ok(checkpoint::create(&settings.checkpoint, &plan::job(settings, ready), &ranges)?)
+}
+
+/// Refuses flags of a copy in front of a command: they would be ignored silently.
+///
+/// # Errors
+/// [`Error::MisplacedFlag`] with the first of them.
+pub fn check_flags(matches: &clap::ArgMatches) -> Result<(), Error> {
+    let Some((command, _)) = matches.subcommand() else { return Ok(()) };
+    let typed = |id: &&str| matches.value_source(id) == Some(clap::parser::ValueSource::CommandLine);
+    match matches.ids().map(clap::Id::as_str).filter(|id| *id != "verbose").find(typed) {
+        Some(id) => Err(Error::MisplacedFlag { flag: id.replace('_', "-"), command: command.to_owned() }),
+        None => Ok(()),
+    }
+}
+
+/// The runtime that a command needs.
+///
+/// # Errors
+/// Where the operating system has no threads left, or the settings can't be read.
+pub fn runtime(cli: &Cli) -> Result<tokio::runtime::Runtime, Error> {
+    let threads = crate::settings::with_file(cli.job.clone())?.threads.map_or(1, usize::from);
+    // One thread carries a copy of this size without a single wake-up between threads; more are for fast clusters.
+    let mut builder = if threads == 1 {
+        tokio::runtime::Builder::new_current_thread()
+    } else {
+        tokio::runtime::Builder::new_multi_thread()
+    };
+    let runtime = builder.worker_threads(threads).enable_all().build();
+    runtime.map_err(|error| Error::Io { what: "start the runtime", error })
+}

@@ -1,0 +1,64 @@
+//! Tables as `system_schema` describes them. Read by ourselves: the driver's own schema reader gives up on all tables when
+//! it doesn't know the type of one.
+
+use super::cql_type::{CqlType, Udts, UnknownType};
+use super::{Column, ColumnKind, Descending, Table, TableName};
+use crate::cluster::Cluster;
+use crate::copy::seam::CallError;
+use uuid::Uuid;
+
+/// Why a table can't be described.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The query failed.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// A column has a type that isn't understood.
+    #[error(transparent)]
+    Type(#[from] UnknownType),
+}
+
+/// Describes a table; `None` where there is none of that name.
+///
+/// # Errors
+/// Where the cluster doesn't answer, or a column's type isn't understood.
+pub async fn read_table(cluster: &Cluster, name: &TableName) -> Result<Option<Table>, ReadError> {
+    let key = (name.keyspace.as_str(), name.table.as_str());
+    let tables = "SELECT id, default_time_to_live, flags FROM system_schema.tables WHERE keyspace_name = ? AND table_name = ?";
+    let views = "SELECT id, default_time_to_live FROM system_schema.views WHERE keyspace_name = ? AND view_name = ?";
+    let columns = "SELECT column_name, clustering_order, kind, position, type FROM system_schema.columns
+                   WHERE keyspace_name = ? AND table_name = ?";
+    let (tables, views, columns, udts) = tokio::join!(
+        cluster.rows::<(Uuid, Option<i32>, Option<Vec<String>>)>(tables, key),
+        cluster.rows::<(Uuid, Option<i32>)>(views, key),
+        cluster.rows::<(String, Option<String>, String, i32, String)>(columns, key),
+        read_udts(cluster, &name.keyspace),
+    );
+    let (id, default_ttl, flags, is_view) = match (tables?.into_iter().next(), views?.into_iter().next()) {
+        (Some((id, default_ttl, flags)), _) => (id, default_ttl, flags, false),
+        (None, Some((id, default_ttl))) => (id, default_ttl, None, true),
+        (None, None) => return Ok(None),
+    };
+    let udts = udts?;
+    let mut columns = columns?
+        .into_iter()
+        .map(|(name, order, kind, position, cql_type)| {
+            let kind = match kind.as_str() {
+                "partition_key" => ColumnKind::PartitionKey(position),
+                "clustering" => ColumnKind::Clustering(position, Descending(order.as_deref() == Some("desc"))),
+                "static" => ColumnKind::Static,
+                _ => ColumnKind::Regular,
+            };
+            Ok(Column { name, kind, cql_type: CqlType::parse(&cql_type, &udts)? })
+        })
+        .collect::<Result<Vec<_>, UnknownType>>()?;
+    columns.sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
+    let (default_ttl, flags) = (default_ttl.unwrap_or(0), flags.unwrap_or_default());
+    Ok(Some(Table { name: name.clone(), id, default_ttl, columns, is_view, flags }))
+}
+
+async fn read_udts(cluster: &Cluster, keyspace: &str) -> Result<Udts, CallError> {
+    let types = "SELECT type_name, field_names, field_types FROM system_schema.types WHERE keyspace_name = ?";
+    let rows = cluster.rows::<(String, Vec<String>, Vec<String>)>(types, (keyspace,)).await?;
+    Ok(rows.into_iter().map(|(name, fields, types)| (name, fields.into_iter().zip(types).collect())).collect())
+}

@@ -1,0 +1,218 @@
+//! What the operator means: flags, environment, file and defaults merged into one validated value.
+
+pub mod endpoint;
+pub mod secret;
+pub mod units;
+
+use crate::cli::{ConsistencyLevel, JobArgs};
+use crate::copy::Pace;
+use crate::copy::retry::Patience;
+use crate::row::BatchMode;
+use endpoint::{Endpoint, TlsMode};
+use secrecy::SecretString;
+use serde::Serialize;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+use units::TableMapping;
+
+/// One of the two clusters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Side {
+    /// Where rows are read.
+    Source,
+    /// Where they are written.
+    Target,
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Side::Source => "source",
+            Side::Target => "target",
+        })
+    }
+}
+
+impl Side {
+    /// The environment variable of this side's password.
+    pub fn password_variable(self) -> &'static str {
+        match self {
+            Side::Source => "MIGRATE_SOURCE_PASSWORD",
+            Side::Target => "MIGRATE_TARGET_PASSWORD",
+        }
+    }
+}
+
+/// How to reach one cluster.
+#[derive(Clone, Debug)]
+pub struct Access {
+    /// Where it is.
+    pub endpoint: Endpoint,
+    /// Present where the endpoint names a user.
+    pub password: Option<SecretString>,
+    /// Of all requests.
+    pub consistency: ConsistencyLevel,
+}
+
+/// Everything about a copy, settled.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The cluster to read.
+    pub source: Access,
+    /// The cluster to write.
+    pub target: Access,
+    /// The tables; never empty.
+    pub tables: Vec<TableMapping>,
+    /// The checkpoint file.
+    pub checkpoint: PathBuf,
+    /// Begin anew.
+    pub restart: bool,
+    /// Only show the plan.
+    pub dry_run: bool,
+    /// The writetime of rows that have only a key.
+    pub unknown_timestamp: i64,
+    /// How fast.
+    pub pace: Pace,
+    /// What may share a batch.
+    pub batch: BatchMode,
+    /// The least number of ranges per table, where the operator wants one.
+    pub ranges: Option<usize>,
+    /// JSON on stdout.
+    pub json: bool,
+}
+
+/// Settings that can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// Something that has no default is missing.
+    #[error("`--{0}` is missing")]
+    Missing(&'static str),
+    /// A table is named twice.
+    #[error("the table {0} is named twice")]
+    Twice(String),
+    /// The file can't be read.
+    #[error("failed to read {}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        error: std::io::Error,
+    },
+    /// The file isn't understood.
+    #[error("{} isn't understood: {error}", path.display())]
+    Toml {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        error: Box<toml::de::Error>,
+    },
+    /// A number that makes no sense.
+    #[error("`--{flag}` is {found}: {allowed} is what it may be")]
+    OutOfBounds {
+        /// The flag.
+        flag: &'static str,
+        /// What was given.
+        found: String,
+        /// What may be given.
+        allowed: &'static str,
+    },
+    /// No password.
+    #[error(transparent)]
+    Secret(#[from] secret::SecretError),
+}
+
+impl SettingsError {
+    /// The next thing to type.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            SettingsError::Missing(_) => Some(
+                "the shortest copy is `migrate --source HOST --target HOST --table KEYSPACE.TABLE`; `migrate --help` has the rest".to_owned(),
+            ),
+            SettingsError::Secret(error) => error.hint(),
+            SettingsError::Twice(_) | SettingsError::File { .. } | SettingsError::Toml { .. } | SettingsError::OutOfBounds { .. } => None,
+        }
+    }
+}
+
+impl Settings {
+    /// Merges what was typed with the `--config` file and the defaults, and fetches passwords.
+    ///
+    /// # Errors
+    /// Where something is missing or makes no sense.
+    pub fn resolve(args: JobArgs) -> Result<Settings, SettingsError> {
+        let args = with_file(args)?;
+        let source = args.source.ok_or(SettingsError::Missing("source"))?;
+        let target = args.target.ok_or(SettingsError::Missing("target"))?;
+        if args.table.is_empty() {
+            return Err(SettingsError::Missing("table"));
+        }
+        for (i, table) in args.table.iter().enumerate() {
+            let earlier = &args.table[..i];
+            if let Some(twice) = earlier.iter().find(|e| e.source == table.source || e.target == table.target) {
+                let name = if twice.source == table.source { &table.source } else { &table.target };
+                return Err(SettingsError::Twice(name.to_string()));
+            }
+        }
+        if args.unknown_timestamp == Some(i64::MIN) {
+            return Err(SettingsError::OutOfBounds { flag: "unknown-timestamp", found: i64::MIN.to_string(), allowed: "anything above" });
+        }
+        let memory = args.memory.map_or(256 << 20, |bytes| bytes.0);
+        if memory < 1 << 20 {
+            return Err(SettingsError::OutOfBounds { flag: "memory", found: memory.to_string(), allowed: "1MiB or more" });
+        }
+        if let Some(ranges) = args.ranges.map(usize::from).filter(|&ranges| ranges > 10_000_000) {
+            return Err(SettingsError::OutOfBounds { flag: "ranges", found: ranges.to_string(), allowed: "1 to 10000000" });
+        }
+        let access = |side, endpoint: Endpoint, file, command, own: Option<ConsistencyLevel>| {
+            let source = secret::PasswordSource { file, command };
+            let password = endpoint.user.as_deref().map(|user| secret::password(side, user, &source)).transpose()?;
+            let consistency = own.or(args.consistency).unwrap_or(ConsistencyLevel::LocalQuorum);
+            Ok::<Access, SettingsError>(Access { endpoint, password, consistency })
+        };
+        Ok(Settings {
+            source: access(Side::Source, source, args.source_password_file, args.source_password_command, args.source_consistency)?,
+            target: access(Side::Target, target, args.target_password_file, args.target_password_command, args.target_consistency)?,
+            tables: args.table,
+            checkpoint: args.checkpoint.unwrap_or_else(|| "migrate.db".into()),
+            restart: args.restart,
+            dry_run: args.dry_run,
+            unknown_timestamp: args.unknown_timestamp.unwrap_or(1),
+            pace: Pace {
+                readers: args.readers.map_or(8, usize::from),
+                writers: args.writers.map_or(32, usize::from),
+                memory,
+                patience: Patience { give_up_after: args.give_up_after.map_or(Duration::from_secs(900), |period| period.0) },
+            },
+            batch: args.batch.unwrap_or_default(),
+            ranges: args.ranges.map(usize::from),
+            json: args.json,
+        })
+    }
+
+    /// The settings that decide what is written: a checkpoint made with others is another job's.
+    pub fn identity(&self) -> Vec<(&'static str, String)> {
+        vec![("unknown_timestamp", self.unknown_timestamp.to_string())]
+    }
+
+    /// The sides whose encryption anybody could undo.
+    pub fn insecure_sides(&self) -> impl Iterator<Item = Side> {
+        [(Side::Source, &self.source), (Side::Target, &self.target)]
+            .into_iter()
+            .filter(|(_, access)| access.endpoint.tls.mode == TlsMode::Insecure)
+            .map(|(side, _)| side)
+    }
+}
+
+/// `args`, and what the `--config` file has for the rest.
+///
+/// # Errors
+/// Where the file can't be read or isn't understood.
+pub fn with_file(args: JobArgs) -> Result<JobArgs, SettingsError> {
+    let Some(path) = args.config.clone() else { return Ok(args) };
+    let text = std::fs::read_to_string(&path).map_err(|error| SettingsError::File { path: path.clone(), error })?;
+    let file = toml::from_str(&text).map_err(|error| SettingsError::Toml { path, error: Box::new(error) })?;
+    Ok(args.or(file))
+}

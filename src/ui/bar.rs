@@ -1,0 +1,134 @@
+//! The bar: one share of the ring, and a line of numbers below it.
+
+use super::progress::Snapshot;
+use super::text::{Style, safe, short};
+use super::{Renderer, tables};
+use crate::copy::Ended;
+use crate::event::Event;
+use crate::settings::units::Bytes;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+/// The bar's length: millionths of the ring.
+const WHOLE: u64 = 1_000_000;
+/// The same kind of trouble is told again after this long.
+const REPEAT_AFTER: Duration = Duration::from_secs(10);
+
+/// Draws on stderr.
+pub(super) struct Bar {
+    bar: ProgressBar,
+    style: Style,
+    told: HashMap<String, Instant>,
+    running: bool,
+}
+
+impl Bar {
+    pub(super) fn new() -> Bar {
+        let bar = ProgressBar::with_draw_target(Some(WHOLE), ProgressDrawTarget::stderr_with_hz(10));
+        let template = "  {prefix} {bar:40.cyan/black} {msg}";
+        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        bar.set_style(style.progress_chars("━╸─"));
+        bar.set_prefix("copying");
+        Bar { bar, style: Style::stderr(), told: HashMap::new(), running: false }
+    }
+
+    fn say(&self, line: &str) {
+        if self.running {
+            self.bar.println(line);
+        } else {
+            super::text::to_stderr(&format!("{line}\n"));
+        }
+    }
+
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a bar")]
+    fn draw(&self, snapshot: &Snapshot) {
+        self.bar.set_position((snapshot.fraction * WHOLE as f64) as u64);
+        self.bar.set_message(numbers(snapshot));
+    }
+}
+
+/// Both lines of numbers.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "numbers to look at")]
+fn numbers(snapshot: &Snapshot) -> String {
+    let eta = snapshot.eta_s.map_or_else(|| "…".to_owned(), |eta| super::text::duration(Duration::from_secs(eta)));
+    format!(
+        "{:5.1}%  {}/{} ranges  ETA {eta}\n          {} rows  {} rows/s  {}/s  {} in flight  {} retries{}",
+        snapshot.fraction * 100.0,
+        snapshot.ranges_done,
+        snapshot.ranges,
+        short(snapshot.rows_total as f64),
+        short(snapshot.rows_per_second),
+        Bytes(snapshot.bytes_per_second as u64),
+        snapshot.in_flight,
+        snapshot.retries,
+        if snapshot.ranges_failed > 0 { format!("  {} ranges failed", snapshot.ranges_failed) } else { String::new() },
+    )
+}
+
+impl Renderer for Bar {
+    fn event(&mut self, event: &Event, snapshot: &Snapshot) {
+        if let Some(line) = tables::event_line(event, self.style) {
+            let again = match event {
+                Event::Retry { side, class, .. } => Some(format!("{side} {class:?}")),
+                _ => None,
+            };
+            let quiet = again.as_ref().is_some_and(|kind| self.told.get(kind).is_some_and(|at| at.elapsed() < REPEAT_AFTER));
+            if !quiet {
+                self.say(&line);
+                if let Some(kind) = again {
+                    self.told.insert(kind, Instant::now());
+                }
+            }
+        }
+        if matches!(event, Event::RangeClaimed { .. }) && !self.running {
+            self.running = true;
+            self.draw(snapshot);
+            // What earlier runs did took no time of this one: without this the bar believes in a miracle.
+            self.bar.reset_eta();
+        }
+        if matches!(event, Event::Stopping { .. }) {
+            self.bar.set_prefix(safe("stopping"));
+        }
+    }
+
+    fn tick(&mut self, snapshot: &Snapshot, _: bool) {
+        if self.running {
+            self.draw(snapshot);
+        }
+    }
+
+    fn finish(&mut self, snapshot: &Snapshot, ended: Option<&Ended>) {
+        self.bar.finish_and_clear();
+        self.running = false;
+        if let Some(ended) = ended {
+            self.say(&tables::summary(snapshot, ended, self.style));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ui::progress::RunRows;
+
+    #[test]
+    fn the_numbers_beside_the_bar() {
+        let snapshot = Snapshot {
+            fraction: 0.614,
+            ranges: 12_288,
+            ranges_done: 7_545,
+            run: RunRows::default(),
+            rows_total: 253_100_000,
+            rows_per_second: 148_200.0,
+            bytes_per_second: 34.2 * 1024.0 * 1024.0,
+            in_flight: 32,
+            eta_s: Some(2280),
+            ..Snapshot::default()
+        };
+        insta::assert_snapshot!(numbers(&snapshot), @"
+        61.4%  7545/12288 ranges  ETA 38m 00s
+                  253.1 M rows  148 k rows/s  34.2 MiB/s  32 in flight  0 retries
+        ");
+    }
+}

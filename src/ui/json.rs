@@ -1,0 +1,72 @@
+//! Events as JSON lines on stdout. Each has `v` (1), `at` (milliseconds since the Unix epoch) and `type`; fields are only
+//! ever added. The last line of a run that ended is of type `finished`.
+
+use super::progress::Snapshot;
+use super::text::to_stdout;
+use super::Renderer;
+use crate::clock::unix_ms;
+use crate::copy::Ended;
+use crate::event::Event;
+use serde::Serialize;
+use std::time::{Duration, Instant};
+
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Writes to stdout. A reader that goes away doesn't stop the copy.
+pub(super) struct Json {
+    last: Instant,
+    closed: bool,
+}
+
+#[derive(Serialize)]
+struct Line<T> {
+    v: u32,
+    at: i64,
+    #[serde(flatten)]
+    body: T,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Extra<'a> {
+    Progress(&'a Snapshot),
+    Finished {
+        outcome: crate::checkpoint::RunOutcome,
+        #[serde(flatten)]
+        snapshot: &'a Snapshot,
+    },
+}
+
+impl Json {
+    pub(super) fn new() -> Json {
+        Json { last: Instant::now(), closed: false }
+    }
+
+    fn print(&mut self, body: impl Serialize) {
+        if self.closed {
+            return;
+        }
+        if let Ok(text) = serde_json::to_string(&Line { v: 1, at: unix_ms(), body }) {
+            self.closed = to_stdout(&format!("{text}\n")).is_err();
+        }
+    }
+}
+
+impl Renderer for Json {
+    fn event(&mut self, event: &Event, _: &Snapshot) {
+        self.print(event);
+    }
+
+    fn tick(&mut self, snapshot: &Snapshot, first_row: bool) {
+        if first_row || self.last.elapsed() >= EVERY {
+            self.last = Instant::now();
+            self.print(Extra::Progress(snapshot));
+        }
+    }
+
+    fn finish(&mut self, snapshot: &Snapshot, ended: Option<&Ended>) {
+        if let Some(ended) = ended {
+            self.print(Extra::Finished { outcome: ended.outcome, snapshot });
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! What the operator sees. The only code that prints: talk goes to stderr, data to stdout.
+//!
+//! [`Ui`] is a thread that reads events and, ten times a second, the counters; the copy never waits for a terminal.
+
+mod bar;
+mod json;
+mod lines;
+mod progress;
+pub mod tables;
+pub mod text;
+
+use crate::copy::Ended;
+use crate::event::{Event, Events};
+use progress::{Progress, Snapshot};
+use std::io::IsTerminal;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How often the counters are looked at.
+const TICK: Duration = Duration::from_millis(100);
+
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// A bar that is drawn over.
+    Bar,
+    /// A line every ten seconds, for logs.
+    Lines,
+    /// Events as JSON lines on stdout.
+    Json,
+}
+
+impl Mode {
+    /// What fits where stderr goes.
+    pub fn choose(json: bool) -> Mode {
+        if json {
+            Mode::Json
+        } else if std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb") {
+            Mode::Bar
+        } else {
+            Mode::Lines
+        }
+    }
+}
+
+/// One way to show what happens.
+trait Renderer {
+    /// Something happened.
+    fn event(&mut self, event: &Event, snapshot: &Snapshot);
+    /// A moment has passed; `first_row` says that rows arrived for the first time in this run.
+    fn tick(&mut self, snapshot: &Snapshot, first_row: bool);
+    /// The end.
+    fn finish(&mut self, snapshot: &Snapshot, ended: Option<&Ended>);
+}
+
+enum Message {
+    Event(Box<Event>),
+    Finish(Option<Ended>),
+}
+
+/// The thread that shows what happens.
+#[derive(Debug)]
+pub struct Ui {
+    messages: mpsc::Sender<Message>,
+    thread: JoinHandle<()>,
+    events: Events,
+}
+
+impl Ui {
+    /// Starts to listen.
+    pub fn start(mode: Mode, tables: usize) -> Ui {
+        let (messages, inbox) = mpsc::channel();
+        let sender = messages.clone();
+        let events = Events::to(move |event| {
+            // These only move the counters; there may be ten thousand a second.
+            if !matches!(event, Event::PageRead { .. } | Event::BatchWritten { .. }) {
+                let _ = sender.send(Message::Event(Box::new(event.clone())));
+            }
+        });
+        let progress = Progress::new(std::sync::Arc::clone(events.counters()), tables);
+        let thread = std::thread::spawn(move || show(mode, &inbox, progress));
+        Ui { messages, thread, events }
+    }
+
+    /// Where events go.
+    pub fn events(&self) -> &Events {
+        &self.events
+    }
+
+    /// Shows the end and stops. No end is an error that is told elsewhere.
+    pub fn finish(self, ended: Option<Ended>) {
+        let _ = self.messages.send(Message::Finish(ended));
+        let _ = self.thread.join();
+    }
+}
+
+fn show(mode: Mode, inbox: &mpsc::Receiver<Message>, mut progress: Progress) {
+    let mut renderer: Box<dyn Renderer> = match mode {
+        Mode::Bar => Box::new(bar::Bar::new()),
+        Mode::Lines => Box::new(lines::Lines::new()),
+        Mode::Json => Box::new(json::Json::new()),
+    };
+    let mut next_tick = Instant::now();
+    let mut rows_seen = false;
+    loop {
+        match inbox.recv_timeout(next_tick.saturating_duration_since(Instant::now())) {
+            Ok(Message::Event(event)) => {
+                progress.event(&event);
+                renderer.event(&event, &progress.snapshot());
+            }
+            Ok(Message::Finish(ended)) => return renderer.finish(&progress.snapshot(), ended.as_ref()),
+            Err(RecvTimeoutError::Disconnected) => return,
+            Err(RecvTimeoutError::Timeout) => {
+                next_tick = Instant::now() + TICK;
+                progress.tick();
+                let snapshot = progress.snapshot();
+                let first_row = !rows_seen && snapshot.run.rows_written > 0;
+                rows_seen |= first_row;
+                renderer.tick(&snapshot, first_row);
+            }
+        }
+    }
+}
+
+/// What only the end of the program prints: errors.
+pub fn print_error(error: &dyn std::error::Error, hint: Option<String>) {
+    let style = text::Style::stderr();
+    let mut out = format!("{} {}\n", style.bad("error:"), text::lines(&error.to_string()));
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        out.push_str(&format!("  caused by: {}\n", text::lines(&error.to_string())));
+        cause = error.source();
+    }
+    if let Some(hint) = hint {
+        out.push_str(&format!("{} {hint}\n", style.dim("hint:")));
+    }
+    text::to_stderr(&out);
+}
+
+/// Shows the driver's own log on stderr: from the second `-v` on with its details. Silent without: the driver repeats every
+/// warning of a server, and what matters of its errors comes back as an error.
+pub fn log_driver(verbose: u8) {
+    let level = match verbose {
+        0 => return,
+        1 => "warn",
+        2 => "info",
+        _ => "debug",
+    };
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| level.into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+}

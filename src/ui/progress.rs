@@ -1,0 +1,211 @@
+//! Where the copy stands: events and counters, turned into the numbers that every renderer shows.
+
+use crate::checkpoint::{RangeKey, Tally};
+use crate::event::{Counters, Event};
+use crate::ring::{Token, TokenRange};
+use serde::Serialize;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// Rates are averages over this long.
+const WINDOW: Duration = Duration::from_secs(10);
+
+/// Follows the copy.
+#[derive(Debug)]
+pub(super) struct Progress {
+    counters: Arc<Counters>,
+    tables: usize,
+    started: Instant,
+    ranges: u64,
+    ranges_done_before: u64,
+    before: Tally,
+    runs_before: u64,
+    fraction_before: f64,
+    /// Of the ring, of all tables together, in this run.
+    fraction: f64,
+    cursors: HashMap<RangeKey, Option<Token>>,
+    /// Rows and bytes at some moments of the last [`WINDOW`].
+    window: VecDeque<(Instant, u64, u64)>,
+}
+
+/// The numbers of one moment.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(super) struct Snapshot {
+    /// The share of the ring that is done, over all tables and runs, 0 to 1.
+    pub(super) fraction: f64,
+    /// All ranges.
+    pub(super) ranges: u64,
+    /// Done, over all runs.
+    pub(super) ranges_done: u64,
+    /// Failed in this run.
+    pub(super) ranges_failed: u64,
+    /// This run's rows.
+    #[serde(flatten)]
+    pub(super) run: RunRows,
+    /// Rows of all runs, as far as they are committed or acknowledged in this one.
+    pub(super) rows_total: u64,
+    /// Bytes of all runs.
+    pub(super) bytes_total: u64,
+    /// Earlier runs.
+    pub(super) runs_before: u64,
+    /// Rows acknowledged per second, over the last ten seconds.
+    pub(super) rows_per_second: f64,
+    /// Bytes read per second, over the last ten seconds.
+    pub(super) bytes_per_second: f64,
+    /// Write requests under way.
+    pub(super) in_flight: u64,
+    /// Calls that were tried again in this run.
+    pub(super) retries: u64,
+    /// Commits to the checkpoint in this run.
+    pub(super) commits: u64,
+    /// Time spent in them, in microseconds.
+    pub(super) commit_us: u64,
+    /// Since the program began, in milliseconds.
+    pub(super) elapsed_ms: u64,
+    /// Until the end, in seconds; none before there is something to judge by.
+    pub(super) eta_s: Option<u64>,
+}
+
+/// Rows of this run.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub(super) struct RunRows {
+    /// Read from the source.
+    pub(super) rows_read: u64,
+    /// Acknowledged by the target.
+    pub(super) rows_written: u64,
+    /// Expired before they could be written.
+    pub(super) rows_expired: u64,
+    /// Acknowledged and committed to the checkpoint.
+    pub(super) rows_committed: u64,
+    /// Bytes read.
+    pub(super) bytes_read: u64,
+}
+
+impl Progress {
+    pub(super) fn new(counters: Arc<Counters>, tables: usize) -> Progress {
+        Progress {
+            counters,
+            tables: tables.max(1),
+            started: Instant::now(),
+            ranges: 0,
+            ranges_done_before: 0,
+            before: Tally::default(),
+            runs_before: 0,
+            fraction_before: 0.0,
+            fraction: 0.0,
+            cursors: HashMap::new(),
+            window: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn event(&mut self, event: &Event) {
+        match event {
+            Event::Planned { ranges } => self.ranges = *ranges as u64,
+            Event::Resumed { runs, ranges, ranges_done, fraction, tally, .. } => {
+                (self.ranges, self.ranges_done_before, self.before) = (*ranges, *ranges_done, *tally);
+                (self.runs_before, self.fraction_before) = (*runs, *fraction);
+            }
+            Event::RangeClaimed { key, cursor } => drop(self.cursors.insert(*key, *cursor)),
+            Event::RangeMoved { key, cursor, .. } => self.moved(*key, *cursor),
+            Event::RangeDone { key, .. } => {
+                self.moved(*key, key.range.last());
+                self.cursors.remove(key);
+            }
+            Event::RangeFailed { key, .. } => drop(self.cursors.remove(key)),
+            Event::Connected { .. }
+            | Event::Warning { .. }
+            | Event::PageRead { .. }
+            | Event::BatchWritten { .. }
+            | Event::Retry { .. }
+            | Event::Committed { .. }
+            | Event::Stopping { .. } => {}
+        }
+    }
+
+    fn moved(&mut self, key: RangeKey, to: Token) {
+        let from = self.cursors.insert(key, Some(to)).flatten();
+        let left = |cursor| key.range.after(cursor).map_or(0.0, TokenRange::fraction);
+        #[expect(clippy::cast_precision_loss, reason = "a number of tables")]
+        let tables = self.tables as f64;
+        self.fraction += (left(from) - left(Some(to))) / tables;
+    }
+
+    /// Remembers this moment for the rates.
+    pub(super) fn tick(&mut self) {
+        let now = Instant::now();
+        let rows = self.counters.rows_written.load(Ordering::Relaxed);
+        let bytes = self.counters.bytes_read.load(Ordering::Relaxed);
+        if rows > 0 {
+            self.window.push_back((now, rows, bytes));
+        }
+        while self.window.front().is_some_and(|(at, ..)| now - *at > WINDOW) {
+            self.window.pop_front();
+        }
+    }
+
+    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "numbers to look at")]
+    pub(super) fn snapshot(&self) -> Snapshot {
+        let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        let c = &self.counters;
+        let run = RunRows {
+            rows_read: load(&c.rows_read),
+            rows_written: load(&c.rows_written),
+            rows_expired: load(&c.rows_expired),
+            rows_committed: load(&c.rows_committed),
+            bytes_read: load(&c.bytes_read),
+        };
+        let elapsed = self.started.elapsed();
+        let (rows_per_second, bytes_per_second) = match (self.window.front(), self.window.back()) {
+            (Some((from, rows, bytes)), Some((to, rows_now, bytes_now))) if to > from => {
+                let seconds = (*to - *from).as_secs_f64();
+                ((rows_now - rows) as f64 / seconds, (bytes_now - bytes) as f64 / seconds)
+            }
+            _ => (0.0, 0.0),
+        };
+        let fraction = (self.fraction_before + self.fraction).clamp(0.0, 1.0);
+        // From what this run has done alone: an earlier run's share took no time of this one.
+        let eta_s = (self.fraction > 0.01).then(|| (elapsed.as_secs_f64() / self.fraction * (1.0 - fraction)).ceil() as u64);
+        Snapshot {
+            fraction,
+            ranges: self.ranges,
+            ranges_done: self.ranges_done_before + load(&c.ranges_done),
+            ranges_failed: load(&c.ranges_failed),
+            run,
+            rows_total: self.before.rows_written + run.rows_written,
+            bytes_total: self.before.bytes_read + run.bytes_read,
+            runs_before: self.runs_before,
+            rows_per_second,
+            bytes_per_second,
+            in_flight: load(&c.in_flight),
+            retries: load(&c.retries),
+            commits: load(&c.commits),
+            commit_us: load(&c.commit_us),
+            elapsed_ms: elapsed.as_millis() as u64,
+            eta_s,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ring::tile;
+
+    #[test]
+    fn an_earlier_run_counts_for_the_share_but_not_for_the_rate() {
+        let mut progress = Progress::new(Arc::default(), 1);
+        let tally = Tally { rows_written: 500, ..Tally::default() };
+        progress.event(&Event::Resumed { runs: 1, ranges: 4, ranges_done: 2, ranges_failed: 0, fraction: 0.5, tally });
+        assert_eq!(progress.snapshot().eta_s, None, "nothing was done in this run");
+        let key = RangeKey { table: 0, range: tile(&[], 4)[2] };
+        progress.event(&Event::RangeClaimed { key, cursor: None });
+        progress.event(&Event::RangeMoved { key, cursor: Token(key.range.first().0 + (1 << 60)), tally: Tally::default() });
+        progress.event(&Event::RangeDone { key, tally: Tally::default() });
+        let snapshot = progress.snapshot();
+        assert!((snapshot.fraction - 0.75).abs() < 1e-9, "{}", snapshot.fraction);
+        assert_eq!((snapshot.rows_total, snapshot.ranges_done), (500, 2));
+        assert!(snapshot.eta_s.is_some());
+    }
+}

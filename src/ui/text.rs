@@ -1,0 +1,146 @@
+//! Texts for people: escaping, numbers, colour.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::time::Duration;
+
+/// Text from a database or a server, on one line: whatever could move a cursor, change a colour or turn the direction of
+/// writing is spelled out. Names and messages are anybody's bytes (CWE-150).
+pub fn safe(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        let invisible = matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+        if c.is_control() || invisible {
+            let _ = write!(out, "{}", c.escape_unicode());
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// [`safe`], but lines stay lines: for our own messages with somebody's text inside.
+pub fn lines(text: &str) -> String {
+    text.split('\n').map(safe).collect::<Vec<_>>().join("\n")
+}
+
+/// `1 000 000`: digits in groups of three.
+pub fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i) % 3 == 0 {
+            out.push(' ');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// `196 k`: three digits or so.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate to read")]
+pub fn short(number: f64) -> String {
+    match number {
+        n if n >= 1e10 => format!("{:.0} G", n / 1e9),
+        n if n >= 1e7 => format!("{:.1} M", n / 1e6),
+        n if n >= 1e4 => format!("{:.0} k", n / 1e3),
+        n => count(n.max(0.0) as u64),
+    }
+}
+
+/// `1m 05s`.
+pub fn duration(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60, seconds % 60) {
+        (0, 0, 0, _) => format!("{:.1}s", time.as_secs_f64()),
+        (0, 0, m, s) => format!("{m}m {s:02}s"),
+        (0, h, m, _) => format!("{h}h {m:02}m"),
+        (d, h, ..) => format!("{d}d {h:02}h"),
+    }
+}
+
+/// `2026-11-22T10:42:10Z` from milliseconds since the Unix epoch.
+pub fn instant(unix_ms: i64) -> String {
+    jiff::Timestamp::from_millisecond(unix_ms).map_or_else(|_| "?".to_owned(), |at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+}
+
+/// Colour where it is wanted: not off-terminal, not under `NO_COLOR`, not on a dumb terminal.
+#[derive(Clone, Copy, Debug)]
+pub struct Style {
+    colour: bool,
+}
+
+impl Style {
+    /// For stderr as it is.
+    pub fn stderr() -> Style {
+        Style { colour: anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never }
+    }
+
+    /// For stdout as it is.
+    pub fn stdout() -> Style {
+        Style { colour: anstream::AutoStream::choice(&std::io::stdout()) != anstream::ColorChoice::Never }
+    }
+
+    fn paint(self, code: &str, text: &str) -> String {
+        if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
+    /// Something went wrong.
+    pub fn bad(self, text: &str) -> String {
+        self.paint("1;31", text)
+    }
+
+    /// Something to look at.
+    pub fn warn(self, text: &str) -> String {
+        self.paint("33", text)
+    }
+
+    /// All is well.
+    pub fn good(self, text: &str) -> String {
+        self.paint("32", text)
+    }
+
+    /// Beside the point.
+    pub fn dim(self, text: &str) -> String {
+        self.paint("2", text)
+    }
+}
+
+/// Talk. A closed stderr is no reason to stop a copy.
+pub fn to_stderr(text: &str) {
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// Data.
+///
+/// # Errors
+/// Where stdout is closed.
+pub fn to_stdout(text: &str) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_reaches_the_terminal_unescaped() {
+        assert_eq!(safe("a\x1b[31mb\nc\u{202e}d\u{9b}"), "a\\u{1b}[31mb\\u{a}c\\u{202e}d\\u{9b}");
+        assert_eq!(safe("chat.messages é 你好"), "chat.messages é 你好");
+        assert_eq!(lines("one\ntwo\x07"), "one\ntwo\\u{7}");
+    }
+
+    #[test]
+    fn numbers_for_people() {
+        assert_eq!(count(0), "0");
+        assert_eq!(count(1_234_567), "1 234 567");
+        assert_eq!(short(196_400.0), "196 k");
+        assert_eq!(short(950.4), "950");
+        assert_eq!(duration(Duration::from_millis(5_140)), "5.1s");
+        assert_eq!(duration(Duration::from_secs(65)), "1m 05s");
+        assert_eq!(duration(Duration::from_secs(90_000)), "1d 01h");
+        assert_eq!(instant(0), "1970-01-01T00:00:00Z");
+    }
+}
