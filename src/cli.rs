@@ -106,7 +106,13 @@ pub struct JobArgs {
     pub target_consistency: Option<ConsistencyLevel>,
     /// The writetime, in microseconds, of rows that have only a key: theirs can't be read. Older than all that the
     /// applications wrote, so that any dual write wins [default: 1]
-    #[arg(long, value_name = "MICROS", env = "MIGRATE_UNKNOWN_TIMESTAMP", allow_negative_numbers = true, help_heading = "How exact")]
+    #[arg(
+        long,
+        value_name = "MICROS",
+        env = "MIGRATE_UNKNOWN_TIMESTAMP",
+        allow_negative_numbers = true,
+        help_heading = "How exact"
+    )]
     pub unknown_timestamp: Option<i64>,
 
     /// Ranges that are scanned at the same time [default: 8]
@@ -184,9 +190,25 @@ impl JobArgs {
             } };
         }
         first!(
-            source, target, checkpoint, config, source_password_file, source_password_command, target_password_file,
-            target_password_command, consistency, source_consistency, target_consistency, unknown_timestamp, readers,
-            writers, memory, batch, ranges, threads, give_up_after
+            source,
+            target,
+            checkpoint,
+            config,
+            source_password_file,
+            source_password_command,
+            target_password_file,
+            target_password_command,
+            consistency,
+            source_consistency,
+            target_consistency,
+            unknown_timestamp,
+            readers,
+            writers,
+            memory,
+            batch,
+            ranges,
+            threads,
+            give_up_after
         )
     }
 }

@@ -192,7 +192,8 @@ pub async fn preflight(settings: &Settings, events: &Events) -> Result<Ready, Pr
     );
     let (source, target) = (source?, target?);
     for side in settings.insecure_sides() {
-        let message = format!("the {side}'s certificate isn't checked (tls=insecure): anybody in between can read along");
+        let message =
+            format!("the {side}'s certificate isn't checked (tls=insecure): anybody in between can read along");
         events.emit(Event::Warning { message });
     }
     for cluster in [&source, &target] {
@@ -224,7 +225,12 @@ fn connected(cluster: &Cluster) -> Event {
     }
 }
 
-async fn ready(source: &Cluster, target: &Cluster, from: &TableName, to: &TableName) -> Result<ReadyTable, PreflightError> {
+async fn ready(
+    source: &Cluster,
+    target: &Cluster,
+    from: &TableName,
+    to: &TableName,
+) -> Result<ReadyTable, PreflightError> {
     let (source_table, target_table) = tokio::join!(describe(source, from), describe(target, to));
     let (source_table, target_table) = (source_table?, target_table?);
     let columns = fidelity(&source_table);
@@ -269,7 +275,13 @@ async fn try_write(cluster: &Cluster, table: &Table) -> Result<CqlTarget, Prefli
     }
 }
 
-fn refusal(cluster: &Cluster, table: &TableName, verb: &'static str, permission: &str, error: CallError) -> PreflightError {
+fn refusal(
+    cluster: &Cluster,
+    table: &TableName,
+    verb: &'static str,
+    permission: &str,
+    error: CallError,
+) -> PreflightError {
     let (side, table) = (cluster.side, table.clone());
     if error.class != Class::Unauthorized {
         return PreflightError::Try { side, table, error };

@@ -52,7 +52,10 @@ impl Change {
     /// The range that changed.
     pub fn key(&self) -> RangeKey {
         match self {
-            Change::Claimed { key } | Change::Moved { key, .. } | Change::Done { key, .. } | Change::Failed { key, .. } => *key,
+            Change::Claimed { key }
+            | Change::Moved { key, .. }
+            | Change::Done { key, .. }
+            | Change::Failed { key, .. } => *key,
         }
     }
 }
@@ -161,7 +164,11 @@ async fn run(
     }
 }
 
-async fn commit(mut checkpoint: Checkpoint, group: Vec<Change>, events: &Events) -> Result<Checkpoint, CheckpointError> {
+async fn commit(
+    mut checkpoint: Checkpoint,
+    group: Vec<Change>,
+    events: &Events,
+) -> Result<Checkpoint, CheckpointError> {
     let written = tokio::task::spawn_blocking(move || {
         let started = std::time::Instant::now();
         checkpoint.commit(&group).map(|()| (checkpoint, group, started.elapsed()))

@@ -109,7 +109,11 @@ impl JobDifference {
             let lines: Vec<&str> = text.lines().filter(|line| !other.lines().any(|o| o == *line)).collect();
             if lines.is_empty() { "nothing".to_owned() } else { lines.join("; ") }
         };
-        JobDifference { what: what.to_owned(), checkpoint: only(checkpoint, command), command: only(command, checkpoint) }
+        JobDifference {
+            what: what.to_owned(),
+            checkpoint: only(checkpoint, command),
+            command: only(command, checkpoint),
+        }
     }
 }
 
@@ -124,8 +128,12 @@ impl CheckpointError {
     pub(super) fn sqlite(path: &Path, what: &'static str, error: rusqlite::Error) -> CheckpointError {
         use rusqlite::ErrorCode;
         match error.sqlite_error_code() {
-            Some(ErrorCode::NotADatabase) => CheckpointError::Foreign { path: path.to_owned(), what: "no SQLite file".to_owned() },
-            Some(ErrorCode::DatabaseCorrupt) => CheckpointError::Corrupt { path: path.to_owned(), what: error.to_string() },
+            Some(ErrorCode::NotADatabase) => {
+                CheckpointError::Foreign { path: path.to_owned(), what: "no SQLite file".to_owned() }
+            }
+            Some(ErrorCode::DatabaseCorrupt) => {
+                CheckpointError::Corrupt { path: path.to_owned(), what: error.to_string() }
+            }
             _ => CheckpointError::Sqlite { path: path.to_owned(), what, error },
         }
     }

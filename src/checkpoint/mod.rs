@@ -142,12 +142,24 @@ impl Checkpoint {
         differ("table", &names(&found.tables), &names(&job.tables));
         for table in &job.tables {
             if let Some(stored) = found.tables.iter().find(|stored| stored.source == table.source) {
-                differ(&format!("id of {} at the source", table.source), &stored.source_id.to_string(), &table.source_id.to_string());
-                differ(&format!("id of {} at the target", table.target), &stored.target_id.to_string(), &table.target_id.to_string());
+                differ(
+                    &format!("id of {} at the source", table.source),
+                    &stored.source_id.to_string(),
+                    &table.source_id.to_string(),
+                );
+                differ(
+                    &format!("id of {} at the target", table.target),
+                    &stored.target_id.to_string(),
+                    &table.target_id.to_string(),
+                );
                 differ(&format!("columns of {}", table.source), &stored.columns, &table.columns);
             }
         }
-        if differences.is_empty() { Ok(()) } else { Err(CheckpointError::OtherJob { path: self.path.clone(), differences }) }
+        if differences.is_empty() {
+            Ok(())
+        } else {
+            Err(CheckpointError::OtherJob { path: self.path.clone(), differences })
+        }
     }
 
     /// The number that a range's rows without a readable writetime got when the job was planned.
@@ -186,7 +198,10 @@ impl Checkpoint {
             let (first, last) = (Token(row.get(1).map_err(fail)?), Token(row.get(2).map_err(fail)?));
             let tiling = |error| CheckpointError::Tiling { path: self.path.clone(), table, error };
             let (Some(range), Some(check)) = (TokenRange::new(first, last), checks.get_mut(table)) else {
-                return Err(CheckpointError::Corrupt { path: self.path.clone(), what: format!("range {first}:{last} of table {table}") });
+                return Err(CheckpointError::Corrupt {
+                    path: self.path.clone(),
+                    what: format!("range {first}:{last} of table {table}"),
+                });
             };
             check.push(range).map_err(tiling)?;
             let cursor = row.get::<_, Option<i64>>(5).map_err(fail)?.map(Token);
@@ -288,7 +303,10 @@ impl Checkpoint {
                     .and_then(|mut statement| statement.execute(params![table, first, error, now])),
             };
             if touched.map_err(fail)? != 1 {
-                return Err(CheckpointError::Corrupt { path: self.path.clone(), what: format!("range {} is gone", key.range) });
+                return Err(CheckpointError::Corrupt {
+                    path: self.path.clone(),
+                    what: format!("range {} is gone", key.range),
+                });
             }
         }
         if rows_written > 0 {

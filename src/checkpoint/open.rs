@@ -223,7 +223,8 @@ pub fn set_aside(path: &Path) -> Result<Option<PathBuf>, CheckpointError> {
     for suffix in ["", "-wal", "-shm"] {
         let from = sibling(path, suffix);
         if from.exists() {
-            std::fs::rename(&from, sibling(&aside, suffix)).map_err(|error| CheckpointError::io(&from, "move aside", error))?;
+            std::fs::rename(&from, sibling(&aside, suffix))
+                .map_err(|error| CheckpointError::io(&from, "move aside", error))?;
         }
     }
     Ok(Some(aside))

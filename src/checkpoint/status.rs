@@ -191,7 +191,12 @@ fn ranges(connection: &Connection, tables: &mut [TableStatus]) -> rusqlite::Resu
         let cursor = row.get::<_, Option<i64>>(4)?.map(Token);
         let state = row.get_ref(3)?.as_str()?;
         table.fraction += range.fraction() - range.after(cursor).map_or(0.0, TokenRange::fraction);
-        let tally = Tally { rows_read: row.get(5)?, rows_written: row.get(6)?, rows_expired: row.get(7)?, bytes_read: row.get(8)? };
+        let tally = Tally {
+            rows_read: row.get(5)?,
+            rows_written: row.get(6)?,
+            rows_expired: row.get(7)?,
+            bytes_read: row.get(8)?,
+        };
         let (done, claimed, failed) = (state == "done", state == "claimed", state == "failed");
         table.counts.add(&Counts {
             ranges: 1,
@@ -210,9 +215,8 @@ fn ranges(connection: &Connection, tables: &mut [TableStatus]) -> rusqlite::Resu
 
 fn last_run(connection: &Connection) -> rusqlite::Result<(u64, Option<Run>)> {
     let count = connection.query_row("SELECT count(*) FROM run", (), |row| row.get(0))?;
-    let mut statement = connection.prepare(
-        "SELECT started_at, ended_at, outcome, process_id, host, version FROM run ORDER BY id DESC LIMIT 1",
-    )?;
+    let mut statement = connection
+        .prepare("SELECT started_at, ended_at, outcome, process_id, host, version FROM run ORDER BY id DESC LIMIT 1")?;
     let mut runs = statement.query_map((), |row| {
         Ok(Run {
             started_at: row.get(0)?,

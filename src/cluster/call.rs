@@ -51,7 +51,9 @@ fn of_server(error: &DbError) -> Class {
         DbError::Overloaded | DbError::RateLimitReached { .. } => Class::Overloaded,
         DbError::Unavailable { .. } | DbError::IsBootstrapping => Class::Unavailable,
         DbError::ReadFailure { .. } | DbError::WriteFailure { .. } => Class::Failure,
-        DbError::SyntaxError | DbError::Invalid | DbError::ConfigError | DbError::AlreadyExists { .. } => Class::Rejected,
+        DbError::SyntaxError | DbError::Invalid | DbError::ConfigError | DbError::AlreadyExists { .. } => {
+            Class::Rejected
+        }
         DbError::Unauthorized | DbError::AuthenticationError => Class::Unauthorized,
         // A server that is being restarted says odd things; what lasts is given up when patience ends.
         _ => Class::Other,
@@ -72,7 +74,10 @@ mod tests {
         let consistency = Consistency::LocalQuorum;
         assert_eq!(class(DbError::Overloaded), Class::Overloaded);
         assert_eq!(class(DbError::Unavailable { consistency, required: 2, alive: 1 }), Class::Unavailable);
-        assert_eq!(class(DbError::ReadTimeout { consistency, received: 1, required: 2, data_present: true }), Class::Timeout);
+        assert_eq!(
+            class(DbError::ReadTimeout { consistency, received: 1, required: 2, data_present: true }),
+            Class::Timeout
+        );
         assert_eq!(
             class(DbError::ReadFailure { consistency, received: 0, required: 1, numfailures: 1, data_present: false }),
             Class::Failure

@@ -10,7 +10,9 @@ use scylla::client::execution_profile::ExecutionProfile;
 use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
 use scylla::client::{PoolSize, WriteCoalescingDelay};
-use scylla::errors::{ConnectionError, ConnectionPoolError, ConnectionSetupRequestErrorKind, DbError, MetadataError, NewSessionError};
+use scylla::errors::{
+    ConnectionError, ConnectionPoolError, ConnectionSetupRequestErrorKind, DbError, MetadataError, NewSessionError,
+};
 use scylla::policies::load_balancing::DefaultPolicy;
 use scylla::policies::retry::FallthroughRetryPolicy;
 use secrecy::ExposeSecret;
@@ -92,10 +94,12 @@ impl ConnectError {
     /// The next thing to type.
     pub fn hint(&self) -> Option<String> {
         match self {
-            ConnectError::Unreachable { side, .. } => {
-                Some(format!("check `--{side}`: the host, the port of the native protocol (9042 where none is given), and whether the port wants TLS (`cassandra://HOST/?tls=verify`)"))
+            ConnectError::Unreachable { side, .. } => Some(format!(
+                "check `--{side}`: the host, the port of the native protocol (9042 where none is given), and whether the port wants TLS (`cassandra://HOST/?tls=verify`)"
+            )),
+            ConnectError::Login { side, user: None, .. } => {
+                Some(format!("name the user: `--{side} cassandra://USER@HOST`"))
             }
-            ConnectError::Login { side, user: None, .. } => Some(format!("name the user: `--{side} cassandra://USER@HOST`")),
             ConnectError::Login { side, user: Some(_), .. } => Some(format!(
                 "check the user in `--{side}` and the password (`--{side}-password-file`, `--{side}-password-command`, {})",
                 side.password_variable()
@@ -165,15 +169,15 @@ async fn probe(side: Side, session: &Session, datacenter: Option<&str>) -> Resul
     // Only ScyllaDB has this table; its `release_version` is a Cassandra version that it claims to be like.
     let scylla = query::<(String,)>(session, "SELECT version FROM system.versions WHERE key = 'local'", ());
     let (local, scylla) = tokio::join!(local, scylla);
-    let (name, partitioner, release, local_datacenter, _) = local.map_err(fail)?.into_iter().next().ok_or_else(|| {
-        fail(super::call::nonsense("system.local is empty"))
-    })?;
+    let (name, partitioner, release, local_datacenter, _) =
+        local.map_err(fail)?.into_iter().next().ok_or_else(|| fail(super::call::nonsense("system.local is empty")))?;
     let (product, version) = match scylla.ok().and_then(|rows| rows.into_iter().next()) {
         Some((version,)) => (Product::Scylla, version),
         None => (Product::Cassandra, release),
     };
     let state = session.get_cluster_state();
-    let mut datacenters: Vec<String> = state.get_nodes_info().iter().filter_map(|node| node.datacenter.clone()).collect();
+    let mut datacenters: Vec<String> =
+        state.get_nodes_info().iter().filter_map(|node| node.datacenter.clone()).collect();
     datacenters.sort_unstable();
     datacenters.dedup();
     if let Some(named) = datacenter
@@ -199,16 +203,21 @@ fn refused(side: Side, access: &Access, error: &NewSessionError) -> ConnectError
         NewSessionError::FailedToResolveAnyHostname(names) => {
             return unreachable(format!("no address is known for {}", names.join(", ")));
         }
-        NewSessionError::MetadataError(MetadataError::ConnectionPoolError(ConnectionPoolError::Broken { last_connection_error })) => {
-            last_connection_error
-        }
+        NewSessionError::MetadataError(MetadataError::ConnectionPoolError(ConnectionPoolError::Broken {
+            last_connection_error,
+        })) => last_connection_error,
         other => return unreachable(other.to_string()),
     };
-    let login = |why: String| ConnectError::Login { side, hosts: hosts.clone(), user: access.endpoint.user.clone(), why };
+    let login =
+        |why: String| ConnectError::Login { side, hosts: hosts.clone(), user: access.endpoint.user.clone(), why };
     match last {
         ConnectionError::ConnectionSetupRequestError(setup) => match &setup.error {
-            ConnectionSetupRequestErrorKind::DbError(DbError::AuthenticationError | DbError::Unauthorized, words) => login(words.clone()),
-            ConnectionSetupRequestErrorKind::MissingAuthentication => login("a user and a password are required".to_owned()),
+            ConnectionSetupRequestErrorKind::DbError(DbError::AuthenticationError | DbError::Unauthorized, words) => {
+                login(words.clone())
+            }
+            ConnectionSetupRequestErrorKind::MissingAuthentication => {
+                login("a user and a password are required".to_owned())
+            }
             ConnectionSetupRequestErrorKind::BrokenConnection(_) if access.endpoint.tls.mode == TlsMode::Off => {
                 unreachable("the connection was closed during the handshake".to_owned())
             }

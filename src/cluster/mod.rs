@@ -83,7 +83,11 @@ impl Cluster {
     ///
     /// # Errors
     /// Where the query fails or answers other types.
-    pub(crate) async fn rows<R>(&self, cql: &str, values: impl scylla::serialize::row::SerializeRow) -> Result<Vec<R>, CallError>
+    pub(crate) async fn rows<R>(
+        &self,
+        cql: &str,
+        values: impl scylla::serialize::row::SerializeRow,
+    ) -> Result<Vec<R>, CallError>
     where
         R: for<'f, 'm> scylla::deserialize::row::DeserializeRow<'f, 'm>,
     {
@@ -92,7 +96,11 @@ impl Cluster {
 }
 
 /// [`Cluster::rows`] before there is a cluster. One page is enough for what is asked: system tables of a schema.
-async fn query<R>(session: &Session, cql: &str, values: impl scylla::serialize::row::SerializeRow) -> Result<Vec<R>, CallError>
+async fn query<R>(
+    session: &Session,
+    cql: &str,
+    values: impl scylla::serialize::row::SerializeRow,
+) -> Result<Vec<R>, CallError>
 where
     R: for<'f, 'm> scylla::deserialize::row::DeserializeRow<'f, 'm>,
 {
@@ -123,7 +131,10 @@ impl Cluster {
     ///
     /// # Errors
     /// Where the server refuses it, or doesn't answer: the driver itself waits without end.
-    pub(crate) async fn prepare(&self, cql: String) -> Result<scylla::statement::prepared::PreparedStatement, CallError> {
+    pub(crate) async fn prepare(
+        &self,
+        cql: String,
+    ) -> Result<scylla::statement::prepared::PreparedStatement, CallError> {
         let prepared = tokio::time::timeout(PREPARE_TIMEOUT, self.session.prepare(cql)).await;
         let prepared = prepared.map_err(|_| CallError {
             class: crate::copy::seam::Class::Timeout,

@@ -74,7 +74,8 @@ impl Source for CqlSource {
             Some(bytes) => PagingState::new_from_raw_bytes(Arc::clone(bytes)),
         };
         let bounds = (read.range.first().0, read.range.last().0);
-        let (result, next) = self.session.execute_single_page(&select, bounds, position).await.map_err(call::classify)?;
+        let (result, next) =
+            self.session.execute_single_page(&select, bounds, position).await.map_err(call::classify)?;
         let rows = result.into_rows_result().map_err(call::nonsense)?;
         let next = match next {
             PagingStateResponse::HasMorePages { state } => Some(Position(state.as_bytes_slice().cloned())),
@@ -96,11 +97,16 @@ fn detach(result: &QueryRowsResult) -> Result<Page, CallError> {
 fn row_section(result: &QueryRowsResult) -> Result<Bytes, CallError> {
     let mut rows = result.rows::<ColumnIterator<'_, '_>>().map_err(call::nonsense)?;
     let first = rows.next().ok_or_else(|| call::nonsense("a page without its first row"))?.map_err(call::nonsense)?;
-    let cell = first.into_iter().next().ok_or_else(|| call::nonsense("a row without columns"))?.map_err(call::nonsense)?;
+    let cell =
+        first.into_iter().next().ok_or_else(|| call::nonsense("a row without columns"))?.map_err(call::nonsense)?;
     let slice = cell.slice.ok_or_else(|| call::nonsense("a row whose first key column is null"))?;
     let bytes = slice.as_original_frame_bytes().clone();
     let offset = (slice.as_slice().as_ptr() as usize).wrapping_sub(bytes.as_ptr() as usize);
-    if offset == size_of::<i32>() { Ok(bytes) } else { Err(call::nonsense(format!("the rows begin at byte {offset} of their buffer"))) }
+    if offset == size_of::<i32>() {
+        Ok(bytes)
+    } else {
+        Err(call::nonsense(format!("the rows begin at byte {offset} of their buffer")))
+    }
 }
 
 /// Sends a request to these nodes, in this order.

@@ -97,7 +97,8 @@ impl CqlTarget {
                 cell.get_or_init(|| unlogged(vec![BatchStatement::PreparedStatement(self.insert.clone()); count]))
             }
             _ => {
-                let statements = (0..count).map(|i| self.statement(bound.statement(i).kind).cloned().map(BatchStatement::PreparedStatement));
+                let statements = (0..count)
+                    .map(|i| self.statement(bound.statement(i).kind).cloned().map(BatchStatement::PreparedStatement));
                 mixed = unlogged(statements.collect::<Result<_, _>>()?);
                 &mixed
             }
@@ -177,7 +178,8 @@ async fn warn_threshold(cluster: &Cluster) -> Option<usize> {
         Product::Scylla => "system.config",
     };
     for name in ["batch_size_warn_threshold", "batch_size_warn_threshold_in_kb"] {
-        let found = cluster.rows::<(Option<String>,)>(&format!("SELECT value FROM {table} WHERE name = ?"), (name,)).await;
+        let found =
+            cluster.rows::<(Option<String>,)>(&format!("SELECT value FROM {table} WHERE name = ?"), (name,)).await;
         if let Some((Some(text),)) = found.ok().and_then(|rows| rows.into_iter().next())
             && let Ok(Bytes(number)) = text.parse()
         {
@@ -192,5 +194,8 @@ async fn warn_threshold(cluster: &Cluster) -> Option<usize> {
 async fn has_tablets(cluster: &Cluster, keyspace: &str) -> bool {
     let cql = "SELECT initial_tablets FROM system_schema.scylla_keyspaces WHERE keyspace_name = ?";
     cluster.info.product == Product::Scylla
-        && cluster.rows::<(Option<i32>,)>(cql, (keyspace,)).await.is_ok_and(|rows| rows.first().is_some_and(|row| row.0.is_some()))
+        && cluster
+            .rows::<(Option<i32>,)>(cql, (keyspace,))
+            .await
+            .is_ok_and(|rows| rows.first().is_some_and(|row| row.0.is_some()))
 }

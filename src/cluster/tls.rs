@@ -44,8 +44,11 @@ pub(super) fn config(tls: &Tls) -> Result<Option<Arc<ClientConfig>>, TlsError> {
     let config = match (&tls.cert, &tls.key) {
         (Some(cert), Some(key)) => {
             let chain = certificates(cert, "the client certificate")?;
-            let key = PrivateKeyDer::from_pem_file(key)
-                .map_err(|error| TlsError::File { what: "the client key", path: key.clone(), why: error.to_string() })?;
+            let key = PrivateKeyDer::from_pem_file(key).map_err(|error| TlsError::File {
+                what: "the client key",
+                path: key.clone(),
+                why: error.to_string(),
+            })?;
             builder.with_client_auth_cert(chain, key).map_err(|error| setting(&error))?
         }
         _ => builder.with_no_client_auth(),
@@ -69,9 +72,9 @@ fn verifier(tls: &Tls, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerC
     } else {
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     }
-    let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
-        .build()
-        .map_err(|error| TlsError::Setting(format!("no certificate authority to trust ({error}): name one with `ca=FILE`")))?;
+    let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider)).build().map_err(
+        |error| TlsError::Setting(format!("no certificate authority to trust ({error}): name one with `ca=FILE`")),
+    )?;
     match &tls.name {
         None => Ok(inner),
         Some(name) => {

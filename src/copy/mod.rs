@@ -147,7 +147,9 @@ pub async fn run<S: Source, T: Target>(
     let failed = shared.failed.load(Ordering::Relaxed);
     let outcome = match error {
         Some(_) => RunOutcome::Error,
-        None if stop.is_requested() && (unclaimed > 0 || shared.interrupted.load(Ordering::Relaxed)) => RunOutcome::Stopped,
+        None if stop.is_requested() && (unclaimed > 0 || shared.interrupted.load(Ordering::Relaxed)) => {
+            RunOutcome::Stopped
+        }
         None if unclaimed > 0 || failed > 0 => RunOutcome::Incomplete,
         None => RunOutcome::Done,
     };
@@ -165,7 +167,9 @@ async fn reader<S: Source, T: Target>(shared: Arc<Shared<S, T>>) -> Result<(), C
         let next = shared.work().pop_front();
         let Some(work) = next else { break };
         match range::copy(&shared, work).await? {
-            RangeEnd::Done => shared.failures_in_a_row.store(0, Ordering::Relaxed),
+            RangeEnd::Done { wrote: true } => shared.failures_in_a_row.store(0, Ordering::Relaxed),
+            // A range without rows says nothing about the target.
+            RangeEnd::Done { wrote: false } => {}
             RangeEnd::Stopped => shared.interrupted.store(true, Ordering::Relaxed),
             RangeEnd::Failed => {
                 shared.failed.fetch_add(1, Ordering::Relaxed);

@@ -28,7 +28,10 @@ const REPORT_EVERY: Duration = Duration::from_millis(500);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RangeEnd {
     /// All of it is acknowledged.
-    Done,
+    Done {
+        /// Whether there was anything to write.
+        wrote: bool,
+    },
     /// It was given up; the error is in the checkpoint.
     Failed,
     /// Somebody asked to stop; what was acknowledged is in the checkpoint.
@@ -65,7 +68,7 @@ pub(super) async fn copy<S: Source, T: Target>(shared: &Shared<S, T>, work: Work
     shared.ledger.report(Change::Claimed { key }).await?;
     let Some(rest) = key.range.after(work.cursor) else {
         shared.ledger.report(Change::Done { key, tally: crate::checkpoint::Tally::default() }).await?;
-        return Ok(RangeEnd::Done);
+        return Ok(RangeEnd::Done { wrote: false });
     };
     let (lane, page_size) = &shared.lanes[key.table];
     Pass::new(shared, lane, page_size, key, rest).run().await
@@ -83,11 +86,18 @@ struct Pass<'a, S, T> {
     queue: VecDeque<Queued>,
     failure: Option<String>,
     stopping: bool,
+    wrote: bool,
     reported: Instant,
 }
 
 impl<'a, S: Source, T: Target> Pass<'a, S, T> {
-    fn new(shared: &'a Shared<S, T>, lane: &'a Lane<S, T>, page_size: &'a PageSize, key: RangeKey, rest: TokenRange) -> Self {
+    fn new(
+        shared: &'a Shared<S, T>,
+        lane: &'a Lane<S, T>,
+        page_size: &'a PageSize,
+        key: RangeKey,
+        rest: TokenRange,
+    ) -> Self {
         // What batches may hold is settled per range: a topology change shows from the next one on.
         let mode = match lane.mode {
             BatchMode::Auto if lane.target.placement().is_some() => BatchMode::Replicas,
@@ -105,6 +115,7 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
             queue: VecDeque::new(),
             failure: None,
             stopping: false,
+            wrote: false,
             reported: Instant::now(),
         }
     }
@@ -181,15 +192,16 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
         let (shared, lane, page_size, range) = (self.shared, self.lane, self.page_size, self.rest);
         async move {
             let mut reservation = shared.budget.reserve(PAGE_BYTES * 5 / 4).await;
-            let (fetched, read_at) = with_retries(Side::Source, shared.patience, &shared.events, &shared.stop, |attempt| {
-                let read = Read { range, position: position.clone(), rows: page_size.rows(), attempt };
-                async move {
-                    // The server takes the time when the request arrives, so the time of asking is the closer one.
-                    let read_at = shared.clock.seconds();
-                    lane.source.read_page(&read).await.map(|fetched| (fetched, read_at))
-                }
-            })
-            .await?;
+            let (fetched, read_at) =
+                with_retries(Side::Source, shared.patience, &shared.events, &shared.stop, |attempt| {
+                    let read = Read { range, position: position.clone(), rows: page_size.rows(), attempt };
+                    async move {
+                        // The server takes the time when the request arrives, so the time of asking is the closer one.
+                        let read_at = shared.clock.seconds();
+                        lane.source.read_page(&read).await.map(|fetched| (fetched, read_at))
+                    }
+                })
+                .await?;
             reservation.fit(fetched.page.size());
             page_size.learn(fetched.page.rows(), fetched.page.wire_size());
             let (rows, bytes) = (fetched.page.rows() as u64, fetched.page.wire_size() as u64);
@@ -205,7 +217,8 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
         match self.grouper.group(page.fetched.page, page.read_at, place) {
             Ok(batches) => {
                 let reservation = Arc::new(page.reservation);
-                self.queue.extend(batches.into_iter().map(|batch| Queued { batch, reservation: Arc::clone(&reservation) }));
+                self.queue
+                    .extend(batches.into_iter().map(|batch| Queued { batch, reservation: Arc::clone(&reservation) }));
                 if last {
                     self.mark.scan_ended_after(self.queue.len());
                 }
@@ -215,7 +228,12 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
     }
 
     /// Writes one batch, patiently. A batch that the target will never take is halved, down to the row that is to blame.
-    fn write(&self, number: BatchNumber, queued: Queued, permit: OwnedSemaphorePermit) -> impl Future<Output = Written> + use<'a, S, T> {
+    fn write(
+        &self,
+        number: BatchNumber,
+        queued: Queued,
+        permit: OwnedSemaphorePermit,
+    ) -> impl Future<Output = Written> + use<'a, S, T> {
         let (shared, lane) = (self.shared, self.lane);
         let in_flight = &shared.events.counters().in_flight;
         in_flight.fetch_add(1, Ordering::Relaxed);
@@ -235,6 +253,7 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
                 let gone = expired.head + expired.tail;
                 self.shared.events.emit(Event::BatchWritten { rows: written.rows - gone, expired: gone });
                 self.mark.acked(written.number, expired);
+                self.wrote = true;
             }
             Err(GaveUp::Stopped) => self.stopping = true,
             Err(GaveUp::Failed(error, tries)) => self.fail(format!("write failed after {tries} tries: {error}")),
@@ -257,7 +276,7 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
         if self.mark.is_complete() && self.failure.is_none() {
             let tally = self.mark.rest();
             self.shared.ledger.report(Change::Done { key, tally }).await?;
-            return Ok(RangeEnd::Done);
+            return Ok(RangeEnd::Done { wrote: self.wrote });
         }
         self.report_cursor(Duration::ZERO).await?;
         match self.failure {
@@ -270,7 +289,11 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
     }
 }
 
-async fn write_or_split<S: Source, T: Target>(shared: &Shared<S, T>, lane: &Lane<S, T>, batch: Batch) -> Result<Expired, GaveUp> {
+async fn write_or_split<S: Source, T: Target>(
+    shared: &Shared<S, T>,
+    lane: &Lane<S, T>,
+    batch: Batch,
+) -> Result<Expired, GaveUp> {
     let mut expired = Expired::default();
     let mut parts = vec![batch];
     while let Some(part) = parts.pop() {

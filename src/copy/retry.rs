@@ -54,7 +54,13 @@ where
         if !error.class.is_retryable() || now + wait > deadline {
             return Err(GaveUp::Failed(error, tries));
         }
-        events.emit(Event::Retry { side, class: error.class, message: error.message, tries, wait_ms: wait.as_millis() });
+        events.emit(Event::Retry {
+            side,
+            class: error.class,
+            message: error.message,
+            tries,
+            wait_ms: wait.as_millis(),
+        });
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
             () = stop.requested() => return Err(GaveUp::Stopped),
@@ -89,18 +95,21 @@ mod tests {
     async fn run(failures: u32, class: Class, give_up_after: Duration) -> (Result<u32, GaveUp>, Duration) {
         let calls = Cell::new(0);
         let started = Instant::now();
-        let result = with_retries(Side::Target, Patience { give_up_after }, &Events::none(), &Stop::default(), |tries| {
-            assert_eq!(tries, calls.get());
-            calls.set(tries + 1);
-            async move { if tries < failures { Err(error(class)) } else { Ok(tries) } }
-        })
-        .await;
+        let result =
+            with_retries(Side::Target, Patience { give_up_after }, &Events::none(), &Stop::default(), |tries| {
+                assert_eq!(tries, calls.get());
+                calls.set(tries + 1);
+                async move { if tries < failures { Err(error(class)) } else { Ok(tries) } }
+            })
+            .await;
         (result, started.elapsed())
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_may_pass_is_tried_until_it_does() {
-        for class in [Class::Timeout, Class::Overloaded, Class::Unavailable, Class::Connection, Class::Failure, Class::Other] {
+        for class in
+            [Class::Timeout, Class::Overloaded, Class::Unavailable, Class::Connection, Class::Failure, Class::Other]
+        {
             let (result, _) = run(7, class, Duration::from_secs(900)).await;
             assert!(matches!(result, Ok(7)), "{class:?}");
         }
@@ -125,11 +134,14 @@ mod tests {
     async fn a_stop_ends_the_waiting() {
         let stop = Stop::default();
         stop.drain(crate::shutdown::Signal::Interrupt);
-        let result: Result<(), _> =
-            with_retries(Side::Source, Patience { give_up_after: Duration::MAX / 4 }, &Events::none(), &stop, |_| async {
-                Err(error(Class::Timeout))
-            })
-            .await;
+        let result: Result<(), _> = with_retries(
+            Side::Source,
+            Patience { give_up_after: Duration::MAX / 4 },
+            &Events::none(),
+            &stop,
+            |_| async { Err(error(Class::Timeout)) },
+        )
+        .await;
         assert!(matches!(result, Err(GaveUp::Stopped)));
     }
 

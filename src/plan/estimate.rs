@@ -60,7 +60,12 @@ struct Sample {
 impl Sample {
     /// `part`, if the whole ring were like the sample.
     fn scaled(&self, part: u64) -> Option<u64> {
-        #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a guess")]
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a guess"
+        )]
         (self.tokens > 0).then(|| (part as f64 * (TokenRange::RING.width() as f64 / self.tokens as f64)) as u64)
     }
 }

@@ -64,6 +64,23 @@ impl Bound {
         (0..self.len()).all(|index| self.statement(index).kind == Kind::Insert)
     }
 
+    /// The bound values of the `index`-th statement, as the wire carries them: `None` is unset.
+    #[cfg(test)]
+    pub(crate) fn wire(&self, index: usize) -> Vec<Option<Vec<u8>>> {
+        let mut buffer = Vec::new();
+        self.write(index, &mut RowWriter::new(&mut buffer)).expect("small values");
+        let mut rest = buffer.as_slice();
+        let mut values = Vec::new();
+        while let [a, b, c, d, tail @ ..] = rest {
+            let length = i32::from_be_bytes([*a, *b, *c, *d]);
+            assert_ne!(length, -1, "a null is a tombstone: it must never be bound");
+            let (value, tail) = tail.split_at(usize::try_from(length).unwrap_or(0));
+            values.push((length >= 0).then(|| value.to_vec()));
+            rest = tail;
+        }
+        values
+    }
+
     fn write(&self, index: usize, writer: &mut RowWriter<'_>) -> Result<(), SerializationError> {
         let statement = self.statement(index);
         let ttl = self.rows.ttl_left(statement, self.now).unwrap_or(1); // Alive at `now`, or it would not be here.

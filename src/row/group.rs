@@ -83,7 +83,9 @@ impl std::ops::AddAssign for Expired {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum GroupError {
     /// A partition outside the scanned range, or below one that came before it.
-    #[error("the source answered token {token} after {after} in a scan of {range}: rows would be lost, so this range stops")]
+    #[error(
+        "the source answered token {token} after {after} in a scan of {range}: rows would be lost, so this range stops"
+    )]
     OutOfOrder {
         /// The token of the row.
         token: Token,
@@ -110,7 +112,13 @@ pub enum GroupError {
 
 impl Grouper {
     /// For the scan of `range`. `unknown_timestamp` is the writetime of rows that have only a key.
-    pub fn new(layout: Layout, limits: BatchLimits, mode: BatchMode, unknown_timestamp: i64, range: TokenRange) -> Self {
+    pub fn new(
+        layout: Layout,
+        limits: BatchLimits,
+        mode: BatchMode,
+        unknown_timestamp: i64,
+        range: TokenRange,
+    ) -> Self {
         Grouper { layout, limits, mode, unknown_timestamp, range, last_token: None }
     }
 
@@ -127,7 +135,13 @@ impl Grouper {
     ) -> Result<Vec<Batch>, GroupError> {
         let layout = self.layout;
         let count = page.rows();
-        let mut rows = Rows { page, layout, statements: Vec::with_capacity(count), read_at, unknown_timestamp: self.unknown_timestamp };
+        let mut rows = Rows {
+            page,
+            layout,
+            statements: Vec::with_capacity(count),
+            read_at,
+            unknown_timestamp: self.unknown_timestamp,
+        };
         let mut cuts: Vec<Draft> = Vec::new();
         let mut scratch = Vec::new();
         let mut open: Option<Draft> = None;
@@ -137,7 +151,8 @@ impl Grouper {
             let bytes = rows.page.span(row, 0, layout.keys() + layout.values).len();
             let same_partition = row > 0
                 && rows.page.span(row, 0, layout.partition_key) == rows.page.span(row - 1, 0, layout.partition_key);
-            let token = if same_partition { self.last_token.unwrap_or(Token::MIN) } else { self.next_token(&rows, row)? };
+            let token =
+                if same_partition { self.last_token.unwrap_or(Token::MIN) } else { self.next_token(&rows, row)? };
             if !same_partition && self.mode == BatchMode::Replicas {
                 place = placement(token);
             }
@@ -248,7 +263,10 @@ impl Draft {
 /// is one, else as the longest-lived cell, else (no cell at all, so the marker is what keeps the row visible) permanent at
 /// the unknown timestamp. A row too many after later column deletes is visible and benign; a row too few is loss.
 fn mutation(rows: &mut Rows, row: usize, scratch: &mut Vec<(i64, i32)>) {
-    #[expect(clippy::cast_possible_truncation, reason = "a page holds fewer rows than bytes, and fewer than 2^32 of those")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a page holds fewer rows than bytes, and fewer than 2^32 of those"
+    )]
     let row_index = row as u32;
     scratch.clear();
     for value in 0..rows.layout.values {
@@ -264,9 +282,10 @@ fn mutation(rows: &mut Rows, row: usize, scratch: &mut Vec<(i64, i32)>) {
         [] => rows.statements.push(statement(Kind::Insert, Cells::None, (rows.unknown_timestamp, 0))),
         [group] => rows.statements.push(statement(Kind::Insert, Cells::All, group)),
         _ => {
-            let marker = scratch.iter().copied().min_by_key(|&(writetime, ttl)| {
-                (ttl != 0, if ttl == 0 { 0 } else { -i64::from(ttl) }, writetime)
-            });
+            let marker = scratch
+                .iter()
+                .copied()
+                .min_by_key(|&(writetime, ttl)| (ttl != 0, if ttl == 0 { 0 } else { -i64::from(ttl) }, writetime));
             rows.statements.extend(scratch.iter().map(|&group| {
                 let kind = if Some(group) == marker { Kind::Insert } else { Kind::Update };
                 statement(kind, Cells::Matching, group)
@@ -321,7 +340,10 @@ impl Batch {
             partitions: self.partitions,
             bytes: self.bytes / 2,
         };
-        Some([part((self.statements.0, cut), (self.span.0, middle)), part((cut, self.statements.1), (middle, self.span.1))])
+        Some([
+            part((self.statements.0, cut), (self.span.0, middle)),
+            part((cut, self.statements.1), (middle, self.span.1)),
+        ])
     }
 
     /// The token of the first row.

@@ -36,9 +36,15 @@ pub enum Difference {
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Difference::MissingOnTarget { column, source } => write!(f, "{column}: {source} at the source, missing at the target"),
-            Difference::MissingOnSource { column, target } => write!(f, "{column}: missing at the source, {target} at the target"),
-            Difference::Differs { column, source, target } => write!(f, "{column}: {source} at the source, {target} at the target"),
+            Difference::MissingOnTarget { column, source } => {
+                write!(f, "{column}: {source} at the source, missing at the target")
+            }
+            Difference::MissingOnSource { column, target } => {
+                write!(f, "{column}: missing at the source, {target} at the target")
+            }
+            Difference::Differs { column, source, target } => {
+                write!(f, "{column}: {source} at the source, {target} at the target")
+            }
         }
     }
 }
@@ -57,7 +63,9 @@ pub fn compare(source: &Table, target: &Table) -> Vec<Difference> {
     });
     let of_target = target.columns.iter().filter(|column| find(source, &column.name).is_none());
     of_source
-        .chain(of_target.map(|column| Difference::MissingOnSource { column: column.name.clone(), target: text(column) }))
+        .chain(
+            of_target.map(|column| Difference::MissingOnSource { column: column.name.clone(), target: text(column) }),
+        )
         .collect()
 }
 

@@ -26,8 +26,27 @@ pub enum CqlType {
 pub type Udts = BTreeMap<String, Vec<(String, String)>>;
 
 const NATIVES: [&str; 21] = [
-    "ascii", "bigint", "blob", "boolean", "counter", "date", "decimal", "double", "duration", "float", "inet", "int",
-    "smallint", "text", "time", "timestamp", "timeuuid", "tinyint", "uuid", "varchar", "varint",
+    "ascii",
+    "bigint",
+    "blob",
+    "boolean",
+    "counter",
+    "date",
+    "decimal",
+    "double",
+    "duration",
+    "float",
+    "inet",
+    "int",
+    "smallint",
+    "text",
+    "time",
+    "timestamp",
+    "timeuuid",
+    "tinyint",
+    "uuid",
+    "varchar",
+    "varint",
 ];
 
 /// A type text that doesn't parse.
@@ -66,7 +85,9 @@ impl CqlType {
                     Ok(CqlType::Collection(name.to_owned(), parts.into_iter().map(parse).collect::<Result<_, _>>()?))
                 }
                 ("tuple", [_, ..]) => Ok(CqlType::Tuple(parts.into_iter().map(parse).collect::<Result<_, _>>()?)),
-                ("vector", [inner, dimensions]) => Ok(CqlType::Vector(Box::new(parse(inner)?), dimensions.trim().to_owned())),
+                ("vector", [inner, dimensions]) => {
+                    Ok(CqlType::Vector(Box::new(parse(inner)?), dimensions.trim().to_owned()))
+                }
                 _ => Err(fail()),
             };
         }
@@ -166,7 +187,10 @@ mod tests {
 
     fn parse(text: &str) -> CqlType {
         let udts = Udts::from([
-            ("address".to_owned(), vec![("street".to_owned(), "text".to_owned()), ("zips".to_owned(), "frozen<list<int>>".to_owned())]),
+            (
+                "address".to_owned(),
+                vec![("street".to_owned(), "text".to_owned()), ("zips".to_owned(), "frozen<list<int>>".to_owned())],
+            ),
             ("Odd,Name".to_owned(), vec![("a".to_owned(), "int".to_owned())]),
         ]);
         CqlType::parse(text, &udts).expect(text)
@@ -174,7 +198,8 @@ mod tests {
 
     #[test]
     fn types_keep_their_text() {
-        for text in ["int", "frozen<list<int>>", "map<text, frozen<set<uuid>>>", "tuple<int, text>", "vector<float, 3>"] {
+        for text in ["int", "frozen<list<int>>", "map<text, frozen<set<uuid>>>", "tuple<int, text>", "vector<float, 3>"]
+        {
             assert_eq!(parse(text).to_string(), text);
         }
         assert_eq!(parse("varchar"), parse("text"));
@@ -183,7 +208,10 @@ mod tests {
     #[test]
     fn user_defined_types_are_spelled_out() {
         assert_eq!(parse("frozen<address>").to_string(), "frozen<address (street text, zips frozen<list<int>>)>");
-        assert_eq!(parse("frozen<map<int, frozen<\"Odd,Name\">>>").to_string(), "frozen<map<int, frozen<Odd,Name (a int)>>>");
+        assert_eq!(
+            parse("frozen<map<int, frozen<\"Odd,Name\">>>").to_string(),
+            "frozen<map<int, frozen<Odd,Name (a int)>>>"
+        );
     }
 
     #[test]

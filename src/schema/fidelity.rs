@@ -49,9 +49,13 @@ impl Kept {
         match self {
             Kept::Bytes => "value",
             Kept::BytesWritetimeTtl => "value, writetime, TTL",
-            Kept::Refused(Refusal::MultiCell) => "refused: elements have writetimes of their own, which isn't copied yet (a frozen one is)",
+            Kept::Refused(Refusal::MultiCell) => {
+                "refused: elements have writetimes of their own, which isn't copied yet (a frozen one is)"
+            }
             Kept::Refused(Refusal::Static) => "refused: static columns aren't copied yet",
-            Kept::Refused(Refusal::Counter) => "refused: a counter can't be written twice, so a resumed copy would count double",
+            Kept::Refused(Refusal::Counter) => {
+                "refused: a counter can't be written twice, so a resumed copy would count double"
+            }
             Kept::Refused(Refusal::CustomClass) => "refused: its type is a Java class that only Cassandra knows",
         }
     }

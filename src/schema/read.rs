@@ -24,7 +24,8 @@ pub enum ReadError {
 /// Where the cluster doesn't answer, or a column's type isn't understood.
 pub async fn read_table(cluster: &Cluster, name: &TableName) -> Result<Option<Table>, ReadError> {
     let key = (name.keyspace.as_str(), name.table.as_str());
-    let tables = "SELECT id, default_time_to_live, flags FROM system_schema.tables WHERE keyspace_name = ? AND table_name = ?";
+    let tables =
+        "SELECT id, default_time_to_live, flags FROM system_schema.tables WHERE keyspace_name = ? AND table_name = ?";
     let views = "SELECT id, default_time_to_live FROM system_schema.views WHERE keyspace_name = ? AND view_name = ?";
     let columns = "SELECT column_name, clustering_order, kind, position, type FROM system_schema.columns
                    WHERE keyspace_name = ? AND table_name = ?";

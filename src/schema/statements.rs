@@ -38,8 +38,10 @@ pub fn insert(table: &Table) -> String {
 /// Cells without row marker: binds writetime, TTL, values, keys. `None` for a table that has only a key.
 pub fn update(table: &Table) -> Option<String> {
     let values = join(table.value_columns().map(|column| format!("{} = ?", quote(&column.name))));
-    let keys = table.key_columns().map(|column| format!("{} = ?", quote(&column.name))).collect::<Vec<_>>().join(" AND ");
-    (!values.is_empty()).then(|| format!("UPDATE {} USING TIMESTAMP ? AND TTL ? SET {values} WHERE {keys}", table.name.cql()))
+    let keys =
+        table.key_columns().map(|column| format!("{} = ?", quote(&column.name))).collect::<Vec<_>>().join(" AND ");
+    (!values.is_empty())
+        .then(|| format!("UPDATE {} USING TIMESTAMP ? AND TTL ? SET {values} WHERE {keys}", table.name.cql()))
 }
 
 fn partition_token(table: &Table) -> String {

@@ -80,14 +80,18 @@ impl FromStr for Endpoint {
         let (user, rest) = match rest.rsplit_once('@') {
             None => (None, rest),
             Some((user, _)) if user.contains(':') => {
-                return fail("a password doesn't belong on the command line, where `ps` shows it: leave out `:PASSWORD` and use a password file, command, environment variable or the prompt");
+                return fail(
+                    "a password doesn't belong on the command line, where `ps` shows it: leave out `:PASSWORD` and use a password file, command, environment variable or the prompt",
+                );
             }
             Some((user, rest)) => (Some(percent_decode(user)?), rest),
         };
         let hosts = match rest.split_once('/') {
             None => rest,
             Some((hosts, "")) => hosts,
-            Some((_, path)) => return fail(format!("`/{path}` behind the hosts means nothing: the table is named with `--table`")),
+            Some((_, path)) => {
+                return fail(format!("`/{path}` behind the hosts means nothing: the table is named with `--table`"));
+            }
         };
         let hosts = hosts.split(',').map(str::parse).collect::<Result<Vec<Host>, _>>()?;
         let mut endpoint = Endpoint { hosts, user, datacenter: None, tls: Tls::default() };
@@ -151,7 +155,10 @@ impl FromStr for Host {
         } else {
             text.split_once(':').map_or((text, None), |(name, port)| (name, Some(port)))
         };
-        if name.is_empty() || name.contains(|c: char| c.is_whitespace() || c.is_control() || "/:[]".contains(c)) && name.parse::<std::net::Ipv6Addr>().is_err() {
+        if name.is_empty()
+            || name.contains(|c: char| c.is_whitespace() || c.is_control() || "/:[]".contains(c))
+                && name.parse::<std::net::Ipv6Addr>().is_err()
+        {
             return fail(format!("`{}` isn't a host", text.escape_debug()));
         }
         let port = match port {
@@ -168,7 +175,11 @@ impl FromStr for Host {
 /// As the driver takes it.
 impl fmt::Display for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.name.contains(':') { write!(f, "[{}]:{}", self.name, self.port) } else { write!(f, "{}:{}", self.name, self.port) }
+        if self.name.contains(':') {
+            write!(f, "[{}]:{}", self.name, self.port)
+        } else {
+            write!(f, "{}:{}", self.name, self.port)
+        }
     }
 }
 

@@ -157,14 +157,26 @@ impl Settings {
             }
         }
         if args.unknown_timestamp == Some(i64::MIN) {
-            return Err(SettingsError::OutOfBounds { flag: "unknown-timestamp", found: i64::MIN.to_string(), allowed: "anything above" });
+            return Err(SettingsError::OutOfBounds {
+                flag: "unknown-timestamp",
+                found: i64::MIN.to_string(),
+                allowed: "anything above",
+            });
         }
         let memory = args.memory.map_or(256 << 20, |bytes| bytes.0);
         if memory < 1 << 20 {
-            return Err(SettingsError::OutOfBounds { flag: "memory", found: memory.to_string(), allowed: "1MiB or more" });
+            return Err(SettingsError::OutOfBounds {
+                flag: "memory",
+                found: memory.to_string(),
+                allowed: "1MiB or more",
+            });
         }
         if let Some(ranges) = args.ranges.map(usize::from).filter(|&ranges| ranges > 10_000_000) {
-            return Err(SettingsError::OutOfBounds { flag: "ranges", found: ranges.to_string(), allowed: "1 to 10000000" });
+            return Err(SettingsError::OutOfBounds {
+                flag: "ranges",
+                found: ranges.to_string(),
+                allowed: "1 to 10000000",
+            });
         }
         let access = |side, endpoint: Endpoint, file, command, own: Option<ConsistencyLevel>| {
             let source = secret::PasswordSource { file, command };
@@ -173,8 +185,20 @@ impl Settings {
             Ok::<Access, SettingsError>(Access { endpoint, password, consistency })
         };
         Ok(Settings {
-            source: access(Side::Source, source, args.source_password_file, args.source_password_command, args.source_consistency)?,
-            target: access(Side::Target, target, args.target_password_file, args.target_password_command, args.target_consistency)?,
+            source: access(
+                Side::Source,
+                source,
+                args.source_password_file,
+                args.source_password_command,
+                args.source_consistency,
+            )?,
+            target: access(
+                Side::Target,
+                target,
+                args.target_password_file,
+                args.target_password_command,
+                args.target_consistency,
+            )?,
             tables: args.table,
             checkpoint: args.checkpoint.unwrap_or_else(|| "migrate.db".into()),
             restart: args.restart,
@@ -184,7 +208,9 @@ impl Settings {
                 readers: args.readers.map_or(8, usize::from),
                 writers: args.writers.map_or(32, usize::from),
                 memory,
-                patience: Patience { give_up_after: args.give_up_after.map_or(Duration::from_secs(900), |period| period.0) },
+                patience: Patience {
+                    give_up_after: args.give_up_after.map_or(Duration::from_secs(900), |period| period.0),
+                },
             },
             batch: args.batch.unwrap_or_default(),
             ranges: args.ranges.map(usize::from),

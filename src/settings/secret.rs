@@ -85,7 +85,8 @@ pub fn password(side: Side, user: &str, source: &PasswordSource) -> Result<Secre
         if !output.status.success() {
             return Err(fail(format!("failed: {}", output.status)));
         }
-        let text = String::from_utf8(output.stdout).map_err(|_| fail("printed something that isn't UTF-8".to_owned()))?;
+        let text =
+            String::from_utf8(output.stdout).map_err(|_| fail("printed something that isn't UTF-8".to_owned()))?;
         return Ok(first_line(text));
     }
     if let Ok(text) = std::env::var(side.password_variable()) {

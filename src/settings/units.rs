@@ -93,7 +93,10 @@ impl FromStr for TableMapping {
 
     fn from_str(text: &str) -> Result<TableMapping, UnitError> {
         let fail = || {
-            UnitError(format!("`{}` isn't a table: KEYSPACE.TABLE and KEYSPACE.TABLE=KEYSPACE.TABLE are", text.escape_debug()))
+            UnitError(format!(
+                "`{}` isn't a table: KEYSPACE.TABLE and KEYSPACE.TABLE=KEYSPACE.TABLE are",
+                text.escape_debug()
+            ))
         };
         let mut rest = text;
         let source = table_name(&mut rest).ok_or_else(fail)?;
@@ -179,7 +182,9 @@ mod tests {
         let mapping: TableMapping = "\"My.Shop\".\"a\"\"b\"=store.Orders".parse().expect("a mapping");
         assert_eq!((mapping.source.keyspace.as_str(), mapping.source.table.as_str()), ("My.Shop", "a\"b"));
         assert_eq!(mapping.target.to_string(), "store.Orders");
-        for text in ["", "orders", ".orders", "shop.", "shop.orders.x", "shop.orders=", "a.b=c", "\"a.b", "shop.*", "a.b c"] {
+        for text in
+            ["", "orders", ".orders", "shop.", "shop.orders.x", "shop.orders=", "a.b=c", "\"a.b", "shop.*", "a.b c"]
+        {
             assert!(text.parse::<TableMapping>().is_err(), "{text}");
         }
     }

@@ -73,7 +73,8 @@ impl Renderer for Bar {
                 Event::Retry { side, class, .. } => Some(format!("{side} {class:?}")),
                 _ => None,
             };
-            let quiet = again.as_ref().is_some_and(|kind| self.told.get(kind).is_some_and(|at| at.elapsed() < REPEAT_AFTER));
+            let quiet =
+                again.as_ref().is_some_and(|kind| self.told.get(kind).is_some_and(|at| at.elapsed() < REPEAT_AFTER));
             if !quiet {
                 self.say(&line);
                 if let Some(kind) = again {
@@ -128,7 +129,7 @@ mod tests {
         };
         insta::assert_snapshot!(numbers(&snapshot), @"
         61.4%  7545/12288 ranges  ETA 38m 00s
-                  253.1 M rows  148 k rows/s  34.2 MiB/s  32 in flight  0 retries
+                 253.1 M rows  148 k rows/s  34.2 MiB/s  32 in flight  0 retries
         ");
     }
 }

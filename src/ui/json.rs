@@ -1,9 +1,9 @@
 //! Events as JSON lines on stdout. Each has `v` (1), `at` (milliseconds since the Unix epoch) and `type`; fields are only
 //! ever added. The last line of a run that ended is of type `finished`.
 
+use super::Renderer;
 use super::progress::Snapshot;
 use super::text::to_stdout;
-use super::Renderer;
 use crate::clock::unix_ms;
 use crate::copy::Ended;
 use crate::event::Event;

@@ -24,7 +24,12 @@ impl Lines {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "numbers to look at")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "numbers to look at"
+)]
 fn line(snapshot: &Snapshot) -> String {
     let eta = snapshot.eta_s.map_or_else(|| "unknown".to_owned(), |eta| format!("{eta}s"));
     format!(

@@ -145,7 +145,12 @@ impl Progress {
         }
     }
 
-    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "numbers to look at")]
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "numbers to look at"
+    )]
     pub(super) fn snapshot(&self) -> Snapshot {
         let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
         let c = &self.counters;
@@ -166,7 +171,8 @@ impl Progress {
         };
         let fraction = (self.fraction_before + self.fraction).clamp(0.0, 1.0);
         // From what this run has done alone: an earlier run's share took no time of this one.
-        let eta_s = (self.fraction > 0.01).then(|| (elapsed.as_secs_f64() / self.fraction * (1.0 - fraction)).ceil() as u64);
+        let eta_s =
+            (self.fraction > 0.01).then(|| (elapsed.as_secs_f64() / self.fraction * (1.0 - fraction)).ceil() as u64);
         Snapshot {
             fraction,
             ranges: self.ranges,
@@ -201,7 +207,11 @@ mod tests {
         assert_eq!(progress.snapshot().eta_s, None, "nothing was done in this run");
         let key = RangeKey { table: 0, range: tile(&[], 4)[2] };
         progress.event(&Event::RangeClaimed { key, cursor: None });
-        progress.event(&Event::RangeMoved { key, cursor: Token(key.range.first().0 + (1 << 60)), tally: Tally::default() });
+        progress.event(&Event::RangeMoved {
+            key,
+            cursor: Token(key.range.first().0 + (1 << 60)),
+            tally: Tally::default(),
+        });
         progress.event(&Event::RangeDone { key, tally: Tally::default() });
         let snapshot = progress.snapshot();
         assert!((snapshot.fraction - 0.75).abs() < 1e-9, "{}", snapshot.fraction);

@@ -59,7 +59,11 @@ pub(super) fn event_line(event: &Event, style: Style) -> Option<String> {
 pub(super) fn summary(snapshot: &Snapshot, ended: &Ended, style: Style) -> String {
     let elapsed = Duration::from_millis(snapshot.elapsed_ms);
     let run = &snapshot.run;
-    if ended.outcome == RunOutcome::Done && snapshot.run.rows_read == 0 && snapshot.ranges_done == snapshot.ranges && snapshot.runs_before > 0 {
+    if ended.outcome == RunOutcome::Done
+        && snapshot.run.rows_read == 0
+        && snapshot.ranges_done == snapshot.ranges
+        && snapshot.runs_before > 0
+    {
         return format!(
             "{} all {} ranges were done already: {} rows, {} runs",
             style.good("done:"),
@@ -85,7 +89,11 @@ pub(super) fn summary(snapshot: &Snapshot, ended: &Ended, style: Style) -> Strin
     let mut table = Table::new();
     table.load_style(NOTHING);
     let mut row = |name: &str, this: String, all: String| {
-        table.add_row([Cell::new(name), Cell::new(this).set_alignment(CellAlignment::Right), Cell::new(all).set_alignment(CellAlignment::Right)]);
+        table.add_row([
+            Cell::new(name),
+            Cell::new(this).set_alignment(CellAlignment::Right),
+            Cell::new(all).set_alignment(CellAlignment::Right),
+        ]);
     };
     row("", "this run".to_owned(), "whole job".to_owned());
     row("rows written", count(run.rows_written), count(snapshot.rows_total));
@@ -100,7 +108,9 @@ pub(super) fn summary(snapshot: &Snapshot, ended: &Ended, style: Style) -> Strin
         RunOutcome::Incomplete if ended.unclaimed > 0 => {
             "too many ranges failed one after another, so the rest was not begun: see `migrate status`, then run the same command again"
         }
-        RunOutcome::Incomplete => "see `migrate status` for the reasons; the same command tries the failed ranges again",
+        RunOutcome::Incomplete => {
+            "see `migrate status` for the reasons; the same command tries the failed ranges again"
+        }
         RunOutcome::Stopped | RunOutcome::Error => "the same command carries on from here",
     };
     let _ = write!(text, "\n{} {next}", style.dim("next:"));
@@ -117,13 +127,28 @@ pub fn plan(plan: &Plan, style: Style) -> String {
     {
         let nodes = if cluster.nodes == 1 { "node" } else { "nodes" };
         let (product, name, datacenter) = (safe(&cluster.product), safe(&cluster.name), safe(&cluster.datacenter));
-        let _ = writeln!(text, "{side}   {product}, cluster `{name}`, {} {nodes}, datacenter {datacenter}, {consistency}", cluster.nodes);
+        let _ = writeln!(
+            text,
+            "{side}   {product}, cluster `{name}`, {} {nodes}, datacenter {datacenter}, {consistency}",
+            cluster.nodes
+        );
     }
-    let _ = writeln!(text, "pace     {} readers, {} writers, {} of memory for pages", plan.readers, plan.writers, Bytes(plan.memory));
+    let _ = writeln!(
+        text,
+        "pace     {} readers, {} writers, {} of memory for pages",
+        plan.readers,
+        plan.writers,
+        Bytes(plan.memory)
+    );
     let _ = writeln!(text, "file     {}", safe(&plan.checkpoint.display().to_string()));
     for planned in &plan.tables {
-        let arrow = if planned.source == planned.target { String::new() } else { format!(" → {}", safe(&planned.target.to_string())) };
-        let bytes = planned.estimate.bytes.map_or_else(|| "unknown size".to_owned(), |bytes| format!("~{}", Bytes(bytes)));
+        let arrow = if planned.source == planned.target {
+            String::new()
+        } else {
+            format!(" → {}", safe(&planned.target.to_string()))
+        };
+        let bytes =
+            planned.estimate.bytes.map_or_else(|| "unknown size".to_owned(), |bytes| format!("~{}", Bytes(bytes)));
         let _ = writeln!(
             text,
             "\n{}{arrow}   {} rows, {} partitions, {bytes}, {} ranges",
@@ -136,7 +161,12 @@ pub fn plan(plan: &Plan, style: Style) -> String {
         table.load_style(NOTHING);
         table.add_row(["column", "type", "part", "kept"]);
         for column in &planned.columns {
-            table.add_row([safe(&column.column), safe(&column.cql_type), column.part.clone(), column.kept.words().to_owned()]);
+            table.add_row([
+                safe(&column.column),
+                safe(&column.cql_type),
+                column.part.clone(),
+                column.kept.words().to_owned(),
+            ]);
         }
         let _ = writeln!(text, "{table}");
     }

@@ -9,7 +9,8 @@ use std::time::Duration;
 pub fn safe(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        let invisible = matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+        let invisible =
+            matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
         if c.is_control() || invisible {
             let _ = write!(out, "{}", c.escape_unicode());
         } else {
@@ -61,7 +62,8 @@ pub fn duration(time: Duration) -> String {
 
 /// `2026-11-22T10:42:10Z` from milliseconds since the Unix epoch.
 pub fn instant(unix_ms: i64) -> String {
-    jiff::Timestamp::from_millisecond(unix_ms).map_or_else(|_| "?".to_owned(), |at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+    jiff::Timestamp::from_millisecond(unix_ms)
+        .map_or_else(|_| "?".to_owned(), |at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
 
 /// Colour where it is wanted: not off-terminal, not under `NO_COLOR`, not on a dumb terminal.

@@ -1,0 +1,218 @@
+//! Source and target in memory, for tests that need every instant rather than a real database.
+
+use super::seam::{CallError, Class, Fetched, Placement, Position, Read, Source, Target};
+use crate::ring::Token;
+use crate::row::group::Expired;
+use crate::row::page::encode;
+use crate::row::{Batch, Kind, Layout, Page, token_of};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// A table with a partition key, a clustering key and two values, all `bigint` in spirit.
+pub(crate) const LAYOUT: Layout = Layout { partition_key: 1, clustering_key: 1, values: 2 };
+
+/// (value, writetime, seconds to live when it is read; 0 is for ever)
+pub(crate) type Cell = (Vec<u8>, i64, i32);
+
+/// A row by its key: partition key, clustering key.
+pub(crate) type Rows = BTreeMap<(Token, Vec<u8>, Vec<u8>), [Option<Cell>; 2]>;
+
+/// Rows in token order, served in pages.
+pub(crate) struct MemorySource {
+    pub(crate) rows: Rows,
+    /// Every n-th page comes empty, with more to come.
+    pub(crate) empty_every: u64,
+    /// Every n-th read fails once, with this.
+    pub(crate) fail_every: Option<(u64, Class)>,
+    /// Rows per page at most, whatever is asked for.
+    pub(crate) page_rows: usize,
+    pub(crate) reads: AtomicU64,
+}
+
+/// What a cell at the target is: value, writetime, expiry in seconds of the test's clock (0: for ever).
+pub(crate) type Written = (Vec<u8>, i64, i64);
+
+/// A row at the target: its cells, and its marker's writetime and expiry.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct TargetRow {
+    pub(crate) cells: [Option<Written>; 2],
+    pub(crate) marker: Option<(i64, i64)>,
+}
+
+/// A last-write-wins store that outlives the runs of a test.
+#[derive(Clone, Default)]
+pub(crate) struct Store(pub(crate) Arc<Mutex<BTreeMap<(Vec<u8>, Vec<u8>), TargetRow>>>);
+
+/// Writes to a [`Store`].
+pub(crate) struct MemoryTarget {
+    pub(crate) store: Store,
+    /// The next writes fail with these.
+    pub(crate) failures: Mutex<VecDeque<Class>>,
+    /// Rows with this clustering key are refused for ever.
+    pub(crate) poison: Option<Vec<u8>>,
+    /// Later writes of a round are acknowledged first.
+    pub(crate) reorder: bool,
+    /// Every write takes this long.
+    pub(crate) delay: Duration,
+    /// Once set, nothing reaches the store any more: the process is dead.
+    pub(crate) dead: Arc<AtomicBool>,
+    pub(crate) writes: AtomicU64,
+}
+
+impl MemorySource {
+    pub(crate) fn new(rows: Rows) -> MemorySource {
+        MemorySource { rows, empty_every: 0, fail_every: None, page_rows: usize::MAX, reads: AtomicU64::new(0) }
+    }
+}
+
+impl MemoryTarget {
+    pub(crate) fn new(store: &Store) -> MemoryTarget {
+        MemoryTarget {
+            store: store.clone(),
+            failures: Mutex::default(),
+            poison: None,
+            reorder: false,
+            delay: Duration::ZERO,
+            dead: Arc::default(),
+            writes: AtomicU64::new(0),
+        }
+    }
+}
+
+/// `count` rows in partitions of changing size, cells with writetimes, TTLs and gaps of all kinds.
+pub(crate) fn sample_rows(count: usize) -> Rows {
+    let mut rows = Rows::new();
+    let (mut partition, mut left) = (0u64, 0);
+    for i in 0..count {
+        if left == 0 {
+            partition += 1;
+            left = [1, 1, 2, 7, 30][i % 5];
+        }
+        left -= 1;
+        let key = partition.to_be_bytes().to_vec();
+        let cell =
+            |n: usize| (format!("v{i}-{n}").into_bytes(), 1000 + (i * n) as i64, if i % 4 == n { 86_400 } else { 0 });
+        let cells = match i % 6 {
+            0 => [None, None],
+            1 => [Some(cell(1)), None],
+            2 => [None, Some(cell(2))],
+            3 => [Some((b"same".to_vec(), 7, 0)), Some((Vec::new(), 7, 0))],
+            _ => [Some(cell(1)), Some(cell(2))],
+        };
+        rows.insert((token_of([key.as_slice()].into_iter()), key, (i as u64).to_be_bytes().to_vec()), cells);
+    }
+    rows
+}
+
+impl Source for MemorySource {
+    async fn read_page(&self, read: &Read) -> Result<Fetched, CallError> {
+        tokio::task::yield_now().await;
+        let number = self.reads.fetch_add(1, Ordering::Relaxed) + 1;
+        if let Some((every, class)) = self.fail_every
+            && number % every == 0
+        {
+            return Err(CallError { class, message: "forged".to_owned() });
+        }
+        let at = read.position.0.as_ref().map_or(0, |bytes| usize::from_be_bytes(bytes[..].try_into().expect("ours")));
+        let asked = usize::try_from(read.rows).expect("positive").min(self.page_rows);
+        let count = if self.empty_every > 0 && number % self.empty_every == 0 { 0 } else { asked };
+        let all: Vec<_> = self.rows.iter().filter(|((token, ..), _)| read.range.contains(*token)).collect();
+        let page: Vec<Vec<Option<Vec<u8>>>> =
+            all.iter().skip(at).take(count).map(|(key, cells)| encode_row(key, cells)).collect();
+        let end = at + page.len();
+        let more = end < all.len() || page.is_empty() && at < all.len();
+        let next = more.then(|| Position(Some(end.to_be_bytes().to_vec().into())));
+        Ok(Fetched { page: Page::parse(encode(&page), page.len(), LAYOUT.columns()).expect("well formed"), next })
+    }
+}
+
+fn encode_row(
+    (_, partition, clustering): &(Token, Vec<u8>, Vec<u8>),
+    cells: &[Option<Cell>; 2],
+) -> Vec<Option<Vec<u8>>> {
+    let value = |i: usize| cells[i].as_ref().map(|cell| cell.0.clone());
+    let writetime = |i: usize| cells[i].as_ref().map(|cell| cell.1.to_be_bytes().to_vec());
+    let ttl = |i: usize| cells[i].as_ref().and_then(|cell| (cell.2 != 0).then(|| cell.2.to_be_bytes().to_vec()));
+    let keys = [Some(partition.clone()), Some(clustering.clone())];
+    keys.into_iter().chain([value(0), value(1), writetime(0), writetime(1), ttl(0), ttl(1)]).collect()
+}
+
+impl Target for MemoryTarget {
+    async fn write(&self, batch: &Batch, now: i64) -> Result<Expired, CallError> {
+        let number = self.writes.fetch_add(1, Ordering::Relaxed);
+        let failure = self.failures.lock().expect("not poisoned").pop_front();
+        let bound = batch.bind(now);
+        // What the request carries is settled when it is sent; it takes effect when it arrives.
+        let sent: Vec<_> = (0..bound.len()).map(|i| decode(&bound.wire(i), bound.statement(i).kind)).collect();
+        tokio::time::sleep(self.delay).await;
+        for _ in 0..if self.reorder { 8 - number % 8 } else { 1 } {
+            tokio::task::yield_now().await;
+        }
+        if self.dead.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+        if self.poison.is_some() && sent.iter().any(|write| Some(&write.key.1) == self.poison.as_ref()) {
+            return Err(CallError { class: Class::Rejected, message: "poison".to_owned() });
+        }
+        // A timeout's outcome is unknown: here it took effect.
+        if failure.is_none() || failure == Some(Class::Timeout) {
+            let mut store = self.store.0.lock().expect("not poisoned");
+            sent.into_iter().for_each(|write| write.apply(&mut store, now));
+        }
+        match failure {
+            Some(class) => Err(CallError { class, message: "forged".to_owned() }),
+            None => Ok(batch.expired(&bound)),
+        }
+    }
+
+    fn placement(&self) -> Option<Arc<dyn Placement>> {
+        struct Halves;
+        impl Placement for Halves {
+            fn place(&self, token: Token) -> u32 {
+                u32::from(token.0 >= 0)
+            }
+        }
+        Some(Arc::new(Halves))
+    }
+}
+
+/// One statement as the wire has it.
+struct Write {
+    key: (Vec<u8>, Vec<u8>),
+    cells: [Option<Vec<u8>>; 2],
+    writetime: i64,
+    ttl: i32,
+    kind: Kind,
+}
+
+/// Takes a statement's bound values apart again, in the order of its text.
+fn decode(wire: &[Option<Vec<u8>>], kind: Kind) -> Write {
+    let long =
+        |cell: &Option<Vec<u8>>| i64::from_be_bytes(cell.clone().expect("bound")[..].try_into().expect("a bigint"));
+    let int = |cell: &Option<Vec<u8>>| i32::from_be_bytes(cell.clone().expect("bound")[..].try_into().expect("an int"));
+    let (keys, values, writetime, ttl) = match kind {
+        Kind::Insert => (&wire[..2], &wire[2..4], long(&wire[4]), int(&wire[5])),
+        Kind::Update => (&wire[4..], &wire[2..4], long(&wire[0]), int(&wire[1])),
+    };
+    let key = (keys[0].clone().expect("a key"), keys[1].clone().expect("a key"));
+    Write { key, cells: [values[0].clone(), values[1].clone()], writetime, ttl, kind }
+}
+
+impl Write {
+    fn apply(self, store: &mut BTreeMap<(Vec<u8>, Vec<u8>), TargetRow>, now: i64) {
+        let row = store.entry(self.key).or_default();
+        let expiry = if self.ttl == 0 { 0 } else { now + i64::from(self.ttl) };
+        for (old, new) in row.cells.iter_mut().zip(self.cells) {
+            if let Some(value) = new
+                && old.as_ref().is_none_or(|old| old.1 <= self.writetime)
+            {
+                *old = Some((value, self.writetime, expiry));
+            }
+        }
+        if self.kind == Kind::Insert && row.marker.is_none_or(|marker| marker.0 <= self.writetime) {
+            row.marker = Some((self.writetime, expiry));
+        }
+    }
+}

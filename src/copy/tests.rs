@@ -1,0 +1,383 @@
+//! The copy between memory and memory: every instant of a crash, every order of acknowledgements.
+
+use super::fakes::{LAYOUT, MemorySource, MemoryTarget, Rows, Store, TargetRow, Written, sample_rows};
+use super::retry::Patience;
+use super::seam::Class;
+use super::{Ended, Lane, Pace, run};
+use crate::checkpoint::{self, Checkpoint, CheckpointError, Committer, Job, JobTable, RunOutcome, status};
+use crate::event::{Event, Events};
+use crate::ring::{Token, tile};
+use crate::row::{BatchLimits, BatchMode};
+use crate::schema::TableName;
+use crate::shutdown::{Signal, Stop};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+use tempfile::TempDir;
+use uuid::Uuid;
+
+const UNKNOWN: i64 = 1;
+
+fn limits() -> BatchLimits {
+    BatchLimits { rows_max: 10, bytes_max: 400, partition_bytes_max: 600 }
+}
+
+fn pace() -> Pace {
+    Pace { readers: 3, writers: 4, memory: 4 << 20, patience: Patience { give_up_after: Duration::from_secs(60) } }
+}
+
+fn lane(source: MemorySource, target: MemoryTarget) -> Lane<MemorySource, MemoryTarget> {
+    Lane { source, target, layout: LAYOUT, limits: limits(), mode: BatchMode::Auto, unknown_timestamp: UNKNOWN }
+}
+
+fn job() -> Job {
+    let name = TableName { keyspace: "ks".to_owned(), table: "t".to_owned() };
+    let table = JobTable {
+        source: name.clone(),
+        source_id: Uuid::from_u128(1),
+        target: name,
+        target_id: Uuid::from_u128(2),
+        columns: String::new(),
+    };
+    Job { identity: vec![], tables: vec![table] }
+}
+
+struct Scene {
+    folder: TempDir,
+    store: Store,
+    rows: Rows,
+}
+
+impl Scene {
+    fn new(rows: usize, ranges: usize) -> Scene {
+        let scene =
+            Scene { folder: tempfile::tempdir().expect("a folder"), store: Store::default(), rows: sample_rows(rows) };
+        // One of the ranges holds a single token, that of some row: both of its borders are borders of a partition.
+        let of_row = scene.rows.keys().nth(rows / 2).map_or(Token(0), |key| key.0);
+        let ranges = tile(&[of_row, Token(of_row.0 - 1)], ranges);
+        checkpoint::create(&scene.path(), &job(), &[ranges]).expect("created").close().expect("closed");
+        scene
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("migrate.db")
+    }
+
+    fn source(&self) -> MemorySource {
+        MemorySource { page_rows: 13, ..MemorySource::new(self.rows.clone()) }
+    }
+
+    fn target(&self) -> MemoryTarget {
+        MemoryTarget::new(&self.store)
+    }
+
+    async fn copy(
+        &self,
+        source: MemorySource,
+        target: MemoryTarget,
+        events: Events,
+        stop: Stop,
+    ) -> Result<Ended, CheckpointError> {
+        copy(open(&self.path()), lane(source, target), pace(), events, stop).await
+    }
+
+    /// What a copy must come to: last write wins, so a marker or a cell is what the row's own statements say.
+    fn assert_equal(&self) {
+        let found = self.store.0.lock().expect("not poisoned");
+        assert_eq!(found.len(), self.rows.len(), "rows");
+        for ((_, partition, clustering), cells) in &self.rows {
+            let row = found.get(&(partition.clone(), clustering.clone())).expect("the row is there");
+            for (source, target) in cells.iter().zip(&row.cells) {
+                match (source, target) {
+                    (None, None) => {}
+                    (Some((value, writetime, ttl)), Some((written, at, expiry))) => {
+                        assert_eq!((value, writetime), (written, at));
+                        assert_eq!(*ttl == 0, *expiry == 0, "permanent stays permanent");
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
+            assert_eq!(row.marker.map(|marker| (marker.0, marker.1 != 0)), Some(expected_marker(cells)), "{cells:?}");
+        }
+    }
+
+    fn status(&self) -> status::Status {
+        status::read(&self.path()).expect("readable")
+    }
+}
+
+/// The inferred marker: its writetime, and whether it expires.
+fn expected_marker(cells: &[Option<super::fakes::Cell>; 2]) -> (i64, bool) {
+    let alive: Vec<_> = cells.iter().flatten().collect();
+    let permanent = alive.iter().filter(|cell| cell.2 == 0).map(|cell| cell.1).min();
+    match (permanent, alive.iter().max_by_key(|cell| (cell.2, -cell.1))) {
+        (Some(writetime), _) => (writetime, false),
+        (None, Some(longest)) => (longest.1, true),
+        (None, None) => (UNKNOWN, false),
+    }
+}
+
+fn open(path: &Path) -> Checkpoint {
+    checkpoint::open(path).expect("opens")
+}
+
+async fn copy(
+    mut checkpoint: Checkpoint,
+    lane: Lane<MemorySource, MemoryTarget>,
+    pace: Pace,
+    events: Events,
+    stop: Stop,
+) -> Result<Ended, CheckpointError> {
+    let (_, work) = checkpoint.work()?;
+    checkpoint.begin_run()?;
+    let committer = Committer::start(checkpoint, events.clone());
+    run(vec![lane], work, pace, committer, events, stop).await
+}
+
+fn assert_accounts_close(status: &status::Status, rows: u64) {
+    let tally = status.counts.tally;
+    assert_eq!(tally.rows_read, tally.rows_written + tally.rows_expired);
+    assert_eq!(tally.rows_read, rows, "each row is counted once, however often it was copied");
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime")
+}
+
+#[test]
+fn a_copy_is_exact() {
+    let scene = Scene::new(500, 9);
+    let ended = runtime()
+        .block_on(scene.copy(scene.source(), scene.target(), Events::none(), Stop::default()))
+        .expect("copied");
+    assert_eq!(ended.outcome, RunOutcome::Done);
+    scene.assert_equal();
+    assert_accounts_close(&scene.status(), 500);
+    assert_eq!(scene.status().state, status::State::Done);
+}
+
+#[test]
+fn acks_in_any_order_and_every_batch_mode_are_exact() {
+    for mode in [BatchMode::Auto, BatchMode::Partition, BatchMode::Replicas, BatchMode::None] {
+        let scene = Scene::new(300, 5);
+        let target = MemoryTarget { reorder: true, ..scene.target() };
+        let lane = Lane { mode, ..lane(scene.source(), target) };
+        let copied = copy(open(&scene.path()), lane, pace(), Events::none(), Stop::default());
+        runtime().block_on(copied).expect("copied");
+        scene.assert_equal();
+        assert_accounts_close(&scene.status(), 300);
+    }
+}
+
+#[test]
+fn an_empty_page_with_more_to_come_is_not_the_end() {
+    let scene = Scene::new(300, 3);
+    let source = MemorySource { empty_every: 2, ..scene.source() };
+    runtime().block_on(scene.copy(source, scene.target(), Events::none(), Stop::default())).expect("copied");
+    scene.assert_equal();
+}
+
+#[test]
+fn failing_calls_are_repeated_until_they_succeed() {
+    let scene = Scene::new(300, 3);
+    let source = MemorySource { fail_every: Some((3, Class::Timeout)), ..scene.source() };
+    let target = scene.target();
+    let failures =
+        [Class::Timeout, Class::Overloaded, Class::Connection, Class::Unavailable, Class::Failure, Class::Other];
+    target.failures.lock().expect("not poisoned").extend(failures.iter().cycle().take(60));
+    let events = Events::none();
+    let ended = runtime().block_on(scene.copy(source, target, events.clone(), Stop::default())).expect("copied");
+    assert_eq!(ended.outcome, RunOutcome::Done);
+    assert!(events.counters().retries.load(Ordering::Relaxed) > 60);
+    scene.assert_equal();
+    assert_accounts_close(&scene.status(), 300);
+}
+
+#[test]
+fn a_row_that_is_refused_fails_its_range_and_no_other() {
+    let scene = Scene::new(300, 8);
+    let poisoned = scene.rows.keys().nth(150).expect("there is one").2.clone();
+    let target = MemoryTarget { poison: Some(poisoned.clone()), ..scene.target() };
+    let ended = runtime().block_on(scene.copy(scene.source(), target, Events::none(), Stop::default())).expect("ran");
+    assert_eq!((ended.outcome, ended.failed), (RunOutcome::Incomplete, 1));
+    let status = scene.status();
+    assert_eq!(status.counts.ranges_done + 1, status.counts.ranges);
+    let hex: String = poisoned.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert!(status.failures[0].error.contains(&hex), "{:?}", status.failures);
+
+    let ended =
+        runtime().block_on(scene.copy(scene.source(), scene.target(), Events::none(), Stop::default())).expect("ran");
+    assert_eq!(ended.outcome, RunOutcome::Done, "the same job tries the failed range again");
+    scene.assert_equal();
+    assert_accounts_close(&scene.status(), 300);
+}
+
+#[test]
+fn a_target_that_is_gone_for_good_ends_the_run_early() {
+    let scene = Scene::new(3000, 200);
+    let target = scene.target();
+    target.failures.lock().expect("not poisoned").extend(std::iter::repeat_n(Class::Unavailable, 100_000));
+    let ended = runtime().block_on(scene.copy(scene.source(), target, Events::none(), Stop::default())).expect("ran");
+    assert_eq!(ended.outcome, RunOutcome::Incomplete);
+    assert!(ended.unclaimed > 100, "{ended:?}");
+}
+
+#[test]
+fn the_writer_pool_is_bounded() {
+    let scene = Scene::new(600, 12);
+    let target = MemoryTarget { delay: Duration::from_millis(5), ..scene.target() };
+    let events = Events::none();
+    let mut highest = 0;
+    runtime().block_on(async {
+        let pace = Pace { readers: 8, ..pace() };
+        let counters = Arc::clone(events.counters());
+        let copied =
+            copy(open(&scene.path()), lane(scene.source(), target), pace, events, Stop::default());
+        let watch = async {
+            loop {
+                highest = highest.max(counters.in_flight.load(Ordering::Relaxed));
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::select! { ended = copied => drop(ended.expect("copied")), () = watch => {} }
+    });
+    assert_eq!(highest, 4, "as many as allowed, and no more");
+    scene.assert_equal();
+}
+
+#[test]
+fn draining_saves_what_is_acknowledged() {
+    let scene = Scene::new(600, 12);
+    let stop = Stop::default();
+    let asked = stop.clone();
+    let events = Events::to(move |event| {
+        if matches!(event, Event::RangeDone { .. }) {
+            asked.drain(Signal::Interrupt);
+        }
+    });
+    let target = MemoryTarget { delay: Duration::from_millis(30), ..scene.target() };
+    let ended = runtime().block_on(scene.copy(scene.source(), target, events.clone(), stop)).expect("ran");
+    assert_eq!((ended.outcome, ended.signal), (RunOutcome::Stopped, Some(Signal::Interrupt)));
+    let saved = scene.status().counts.tally.rows_written;
+    let acked = events.counters().rows_written.load(Ordering::Relaxed);
+    // Only the partitions that were open at a cursor are written and not saved.
+    assert!(saved > 0 && saved <= acked && acked - saved < 40 * 3, "{saved} of {acked}");
+    runtime().block_on(scene.copy(scene.source(), scene.target(), Events::none(), Stop::default())).expect("ran");
+    scene.assert_equal();
+    assert_accounts_close(&scene.status(), 600);
+}
+
+/// Stops the world at the n-th event, of whatever kind, for every n: after a page, after an acknowledgement and before its
+/// commit, right after a commit. Then a new run carries on, and the result is the same as without the crash.
+#[test]
+fn a_crash_after_any_event_changes_nothing() {
+    let rows = 120;
+    let whole = Scene::new(rows, 3);
+    let count = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&count);
+    let events = Events::to(move |_| drop(counted.fetch_add(1, Ordering::Relaxed).to_string()));
+    runtime().block_on(whole.copy(whole.source(), whole.target(), events, Stop::default())).expect("copied");
+    let total = count.load(Ordering::Relaxed);
+    assert!(total > 40, "there are enough instants: {total}");
+
+    let mut kinds: BTreeMap<String, u64> = BTreeMap::new();
+    for n in 1..=total {
+        let scene = Scene::new(rows, 3);
+        let dead = Arc::new(AtomicBool::new(false));
+        let at = crash(&scene, n, &dead);
+        *kinds.entry(at.clone()).or_default() += 1;
+        // What is committed must be acknowledged: each row below a cursor is at the target, before the next run begins.
+        assert_committed_rows_are_written(&scene, &at);
+        let ended = runtime().block_on(scene.copy(scene.source(), scene.target(), Events::none(), Stop::default()));
+        assert_eq!(ended.expect("resumed").outcome, RunOutcome::Done, "after a crash at event {n}, {at}");
+        scene.assert_equal();
+        assert_accounts_close(&scene.status(), rows as u64);
+    }
+    for kind in ["page_read", "batch_written", "range_claimed", "range_done", "committed"] {
+        assert!(kinds.contains_key(kind), "no crash after {kind}: {kinds:?}");
+    }
+}
+
+/// Runs until the n-th event and then no step further; names the event.
+fn crash(scene: &Scene, n: u64, dead: &Arc<AtomicBool>) -> String {
+    let seen = AtomicU64::new(0);
+    let (name, named) = std::sync::mpsc::channel();
+    let killed = Arc::clone(dead);
+    let events = Events::to(move |event| {
+        if seen.fetch_add(1, Ordering::Relaxed) + 1 >= n {
+            if !killed.swap(true, Ordering::Relaxed) {
+                let kind =
+                    serde_json::to_value(event).expect("serializes")["type"].as_str().expect("a name").to_owned();
+                let _ = name.send(kind);
+            }
+            // Nobody who passes an event after the crash gets any further.
+            std::panic::resume_unwind(Box::new("crash"));
+        }
+    });
+    let target = MemoryTarget { dead: Arc::clone(dead), ..scene.target() };
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        runtime().block_on(scene.copy(scene.source(), target, events, Stop::default()))
+    }));
+    assert!(!matches!(result, Ok(Ok(Ended { outcome: RunOutcome::Done, .. }))), "it did crash");
+    named.try_recv().expect("the event has a name")
+}
+
+fn assert_committed_rows_are_written(scene: &Scene, at: &str) {
+    let (_, work) = open(&scene.path()).work().expect("readable");
+    let store = scene.store.0.lock().expect("not poisoned");
+    for (token, partition, clustering) in scene.rows.keys() {
+        let left = work.iter().any(|work| work.key.range.after(work.cursor).is_some_and(|rest| rest.contains(*token)));
+        let written = store.contains_key(&(partition.clone(), clustering.clone()));
+        assert!(left || written, "a row below a cursor isn't written after {at}");
+    }
+}
+
+#[test]
+fn a_cell_that_waits_does_not_live_longer() {
+    let scene = Scene::new(60, 1);
+    let target = MemoryTarget { delay: Duration::from_secs(30), ..scene.target() };
+    let started = crate::clock::Clock::start().seconds();
+    runtime().block_on(async {
+        let events = Events::none();
+        let pace = Pace { writers: 1, readers: 1, ..pace() };
+        copy(open(&scene.path()), lane(scene.source(), target), pace, events, Stop::default()).await.expect("copied");
+    });
+    for row in scene.store.0.lock().expect("not poisoned").values() {
+        for (_, _, expiry) in row.cells.iter().flatten().filter(|cell| cell.2 != 0) {
+            let drift = expiry - (started + 86_400);
+            assert!((0..=2).contains(&drift) || drift > 25 && drift % 30 <= 2, "{drift}");
+        }
+    }
+    scene.assert_equal();
+}
+
+#[test]
+fn what_expires_while_it_waits_is_counted_and_not_written() {
+    let mut scene = Scene::new(40, 1);
+    for (i, cells) in scene.rows.values_mut().enumerate() {
+        *cells =
+            if i % 2 == 0 { [Some((b"brief".to_vec(), 5, 10)), None] } else { [Some((b"long".to_vec(), 5, 0)), None] };
+    }
+    let target = MemoryTarget { delay: Duration::from_secs(30), ..scene.target() };
+    let pace = Pace { writers: 1, readers: 1, ..pace() };
+    let copied = copy(open(&scene.path()), lane(scene.source(), target), pace, Events::none(), Stop::default());
+    runtime().block_on(copied).expect("copied");
+    let tally = scene.status().counts.tally;
+    assert_eq!(tally.rows_read, 40);
+    assert!(tally.rows_expired >= 10, "{tally:?}");
+    assert_eq!(scene.store.0.lock().expect("not poisoned").len() as u64, tally.rows_written);
+}
+
+#[test]
+fn a_newer_cell_at_the_target_survives() {
+    let scene = Scene::new(30, 1);
+    let newer: Written = (b"dual write".to_vec(), i64::MAX, 0);
+    let (_, partition, clustering) = scene.rows.keys().nth(4).expect("there is one").clone();
+    let row = TargetRow { cells: [Some(newer.clone()), None], marker: None };
+    scene.store.0.lock().expect("not poisoned").insert((partition.clone(), clustering.clone()), row);
+    runtime().block_on(scene.copy(scene.source(), scene.target(), Events::none(), Stop::default())).expect("copied");
+    let store = scene.store.0.lock().expect("not poisoned");
+    assert_eq!(store[&(partition, clustering)].cells[0], Some(newer));
+}
