@@ -9,6 +9,9 @@ mod lock;
 mod open;
 pub mod status;
 
+#[cfg(test)]
+mod tests;
+
 pub use committer::{Change, Committer, Ledger};
 pub use error::{CheckpointError, JobDifference};
 pub use open::{create, open, set_aside};

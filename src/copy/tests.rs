@@ -233,8 +233,7 @@ fn the_writer_pool_is_bounded() {
     runtime().block_on(async {
         let pace = Pace { readers: 8, ..pace() };
         let counters = Arc::clone(events.counters());
-        let copied =
-            copy(open(&scene.path()), lane(scene.source(), target), pace, events, Stop::default());
+        let copied = copy(open(&scene.path()), lane(scene.source(), target), pace, events, Stop::default());
         let watch = async {
             loop {
                 highest = highest.max(counters.in_flight.load(Ordering::Relaxed));

@@ -134,3 +134,68 @@ impl Watermark {
         (mark >= self.range.first()).then_some(mark)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::copy::fakes::{LAYOUT, MemorySource, sample_rows};
+    use crate::copy::seam::{Position, Read, Source};
+    use crate::row::{BatchLimits, BatchMode, Grouper, token_of};
+    use proptest::prelude::*;
+
+    /// All batches of a scan of `rows` rows in pages of `page_rows`, and how many rows have each token.
+    fn batches(rows: usize, page_rows: usize) -> (Vec<Batch>, Vec<Token>) {
+        let limits = BatchLimits { rows_max: 6, bytes_max: 300, partition_bytes_max: 300 };
+        let mut grouper = Grouper::new(LAYOUT, limits, BatchMode::Replicas, 1, TokenRange::RING);
+        let source = MemorySource { page_rows, ..MemorySource::new(sample_rows(rows)) };
+        let tokens = source.rows.keys().map(|(_, key, _)| token_of([key.as_slice()].into_iter())).collect();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let mut batches = Vec::new();
+        let mut position = Some(Position::default());
+        while let Some(at) = position {
+            let read = Read { range: TokenRange::RING, position: at, rows: 1000, attempt: 0 };
+            let fetched = runtime.block_on(source.read_page(&read)).expect("memory doesn't fail");
+            batches.extend(grouper.group(fetched.page, 0, |_| 0).expect("in order"));
+            position = fetched.next;
+        }
+        (batches, tokens)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+        /// Batches are announced and acknowledged in any interleaving: the mark never passes a row that isn't
+        /// acknowledged or not yet announced, and the rows that it reports are exactly those up to it.
+        #[test]
+        fn the_mark_never_passes_an_unacknowledged_row(
+            rows in 1usize..200, page_rows in 1usize..40, choices in prop::collection::vec(any::<u16>(), 600)
+        ) {
+            let (batches, tokens) = batches(rows, page_rows);
+            let mut mark = Watermark::new(TokenRange::RING);
+            let (mut announced, mut unacked, mut counted) = (0usize, Vec::new(), 0u64);
+            let mut choices = choices.into_iter().cycle();
+            let mut ended = false;
+            while !mark.is_complete() {
+                let choice = usize::from(choices.next().expect("cycles"));
+                if announced < batches.len() && (unacked.is_empty() || choice % 3 == 0) {
+                    unacked.push((mark.sent(&batches[announced]), announced));
+                    announced += 1;
+                } else if let Some(index) = (!unacked.is_empty()).then(|| choice % unacked.len()) {
+                    mark.acked(unacked.swap_remove(index).0, Expired::default());
+                }
+                if !ended && (announced == batches.len() || choice % 7 == 0 && announced + 1 == batches.len()) {
+                    mark.scan_ended_after(batches.len() - announced);
+                    ended = true;
+                }
+                if choice % 2 == 0 && let Some((cursor, tally)) = mark.take() {
+                    counted += tally.rows_written;
+                    prop_assert_eq!(counted, tokens.iter().filter(|&&token| token <= cursor).count() as u64);
+                    let open = unacked.iter().map(|&(_, index)| &batches[index]).chain(&batches[announced..]);
+                    for batch in open {
+                        prop_assert!(batch.first_token() > cursor, "{} is not acknowledged", batch.first_token());
+                    }
+                }
+            }
+            prop_assert_eq!(counted + mark.rest().rows_written, rows as u64);
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! The file under use and abuse.
+
+use super::*;
+use crate::event::Events;
+use crate::ring::tile;
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use tempfile::TempDir;
+
+fn job() -> Job {
+    let name = |table: &str| TableName { keyspace: "ks".to_owned(), table: table.to_owned() };
+    let table = |n: u128, text: &str| JobTable {
+        source: name(text),
+        source_id: Uuid::from_u128(n),
+        target: name(text),
+        target_id: Uuid::from_u128(n + 100),
+        columns: "\"k\" int partition key 0\n\"v\" text regular\n".to_owned(),
+    };
+    Job {
+        identity: vec![
+            ("source", "old".to_owned()),
+            ("target", "new".to_owned()),
+            ("unknown_timestamp", "1".to_owned()),
+        ],
+        tables: vec![table(1, "a"), table(2, "b")],
+    }
+}
+
+fn ranges() -> Vec<Vec<TokenRange>> {
+    vec![tile(&[Token(17)], 5), tile(&[], 3)]
+}
+
+fn created() -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("a %b?.db");
+    create(&path, &job(), &ranges()).expect("created").close().expect("closed");
+    (folder, path)
+}
+
+fn sql(path: &Path, text: &str) -> rusqlite::Result<()> {
+    Connection::open(path).expect("opens").execute_batch(text)
+}
+
+#[test]
+fn ranges_come_back_in_the_order_of_the_plan() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut order = tile(&[], 50);
+    order.rotate_left(13);
+    let job = Job { tables: job().tables[..1].to_vec(), ..job() };
+    let checkpoint = create(&folder.path().join("m.db"), &job, &[order.clone()]).expect("created");
+    let (found, work) = checkpoint.work().expect("readable");
+    assert_eq!(work.iter().map(|work| work.key.range).collect::<Vec<_>>(), order);
+    assert_eq!((found.ranges, found.runs, found.ranges_done), (50, 0, 0));
+}
+
+#[test]
+fn the_file_is_private_and_says_what_it_is() {
+    use std::os::unix::fs::PermissionsExt;
+    let (_folder, path) = created();
+    assert_eq!(std::fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
+    let connection = Connection::open(&path).expect("opens");
+    let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).expect("a number");
+    assert_eq!((pragma("application_id"), pragma("user_version")), (0x4D49_4752, 1));
+}
+
+#[test]
+fn another_job_is_refused_by_what_differs() {
+    let (_folder, path) = created();
+    let checkpoint = open(&path).expect("opens");
+    assert!(checkpoint.expect_job(&job()).is_ok());
+    let mut other = job();
+    other.identity[0].1 = "older".to_owned();
+    other.tables[0].source_id = Uuid::from_u128(9);
+    other.tables[1].columns = "\"k\" int partition key 0\n\"v\" text regular\n\"w\" int regular\n".to_owned();
+    let text = checkpoint.expect_job(&other).expect_err("another job").to_string();
+    let text = text.split_once('\n').expect("a list").1;
+    insta::assert_snapshot!(text, @r#"
+      source: the checkpoint has old, this command has older
+      id of ks.a at the source: the checkpoint has 00000000-0000-0000-0000-000000000001, this command has 00000000-0000-0000-0000-000000000009
+      columns of ks.b: the checkpoint has nothing, this command has "w" int regular
+    "#);
+    let mut fewer = job();
+    fewer.tables.pop();
+    let text = checkpoint.expect_job(&fewer).expect_err("another job").to_string();
+    assert!(text.contains("table: the checkpoint has ks.a=ks.a ks.b=ks.b, this command has ks.a=ks.a"), "{text}");
+}
+
+#[test]
+fn one_process_at_a_time() {
+    let (_folder, path) = created();
+    let first = open(&path).expect("opens");
+    let error = open(&path).expect_err("in use");
+    let mine = format!("process {}", std::process::id());
+    assert!(matches!(&error, CheckpointError::InUse { owner, .. } if owner.contains(&mine)), "{error}");
+    assert!(matches!(set_aside(&path), Err(CheckpointError::InUse { .. })));
+    drop(first);
+    open(&path).expect("the lock went with its holder");
+}
+
+#[test]
+fn a_missing_or_double_range_is_found() {
+    for damage in [
+        "DELETE FROM token_range WHERE table_id = 1 AND position = 1",
+        "DELETE FROM token_range WHERE table_id = 0 AND first_token = (SELECT max(first_token) FROM token_range)",
+        "UPDATE token_range SET last_token = last_token - 1 WHERE table_id = 0 AND position = 2",
+        "INSERT INTO token_range (table_id, first_token, last_token, position) VALUES (0, 5, 6, 99)",
+        "DELETE FROM token_range WHERE table_id = 1",
+    ] {
+        let (_folder, path) = created();
+        sql(&path, damage).expect("SQLite lets us");
+        let error = open(&path).expect("opens").work().expect_err(damage);
+        assert!(matches!(error, CheckpointError::Tiling { .. }), "{damage}: {error}");
+    }
+}
+
+#[test]
+fn the_file_itself_refuses_what_can_not_be() {
+    let (_folder, path) = created();
+    let done = "UPDATE token_range SET state = 'done', cursor = last_token WHERE table_id = 0 AND position = 0";
+    sql(&path, done).expect("a range may become done");
+    for wrong in [
+        "UPDATE token_range SET state = 'pending' WHERE state = 'done'",
+        "UPDATE token_range SET rows_read = 5, rows_written = 5 WHERE state = 'done'",
+        "UPDATE token_range SET state = 'done' WHERE table_id = 0 AND position = 1",
+        "UPDATE token_range SET cursor = last_token + 1 WHERE table_id = 0 AND position = 1",
+        "UPDATE token_range SET rows_read = 5, rows_written = 4 WHERE table_id = 0 AND position = 1",
+        "UPDATE token_range SET state = 'perhaps' WHERE table_id = 0 AND position = 1",
+        "UPDATE token_range SET cursor = 7 WHERE table_id = 0 AND first_token <= 6 AND last_token >= 7;
+         UPDATE token_range SET cursor = 6 WHERE cursor = 7",
+    ] {
+        assert!(sql(&path, wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn a_foreign_newer_or_damaged_file_is_refused_and_left_alone() {
+    let (folder, path) = created();
+    let whole = std::fs::read(&path).expect("readable");
+    let mut cases: BTreeMap<&str, Vec<u8>> = BTreeMap::new();
+    cases.insert("empty", Vec::new());
+    cases.insert("text", b"not a database at all, but long enough to be one".repeat(50));
+    cases.insert("truncated", whole[..whole.len() / 2].to_vec());
+    let mut flipped = whole.clone();
+    for byte in &mut flipped[4096..4160] {
+        *byte ^= 0xff;
+    }
+    cases.insert("flipped", flipped);
+    for (name, bytes) in cases {
+        let file = folder.path().join(name);
+        std::fs::write(&file, &bytes).expect("written");
+        let error = open(&file).and_then(|checkpoint| checkpoint.work().map(drop)).expect_err(name);
+        assert!(error.is_refusal(), "{name}: {error:?}");
+        assert!(error.hint().is_some());
+        assert_eq!(std::fs::read(&file).expect("readable"), bytes, "{name}");
+    }
+    sql(&path, "PRAGMA user_version = 99").expect("set");
+    assert!(matches!(open(&path), Err(CheckpointError::Newer { found: 99, known: 1, .. })));
+    sql(&path, "PRAGMA application_id = 7").expect("set");
+    assert!(matches!(open(&path), Err(CheckpointError::Foreign { .. })));
+    assert!(matches!(open(folder.path()), Err(CheckpointError::Foreign { .. })));
+    assert!(matches!(open(&folder.path().join("none")), Err(CheckpointError::Missing { .. })));
+    assert!(matches!(create(&path, &job(), &ranges()), Err(CheckpointError::Io { .. })), "nothing is ever overwritten");
+}
+
+#[test]
+fn looking_changes_no_byte() {
+    let (folder, path) = created();
+    let all = || -> BTreeMap<PathBuf, Vec<u8>> {
+        let files = std::fs::read_dir(folder.path()).expect("readable");
+        files
+            .map(|file| file.expect("a file").path())
+            .map(|path| (path.clone(), std::fs::read(path).expect("readable")))
+            .collect()
+    };
+    let at_rest = all();
+    assert_eq!(status::read(&path).expect("readable").state, status::State::Stopped);
+    assert_eq!(all(), at_rest);
+
+    let mut checkpoint = open(&path).expect("opens");
+    checkpoint.begin_run().expect("begun");
+    let in_use = all();
+    assert!(in_use.len() > at_rest.len(), "there is a WAL");
+    assert_eq!(status::read(&path).expect("readable").state, status::State::Running);
+    assert_eq!(all().keys().collect::<Vec<_>>(), in_use.keys().collect::<Vec<_>>());
+    assert_eq!(all()[&path], in_use[&path]);
+}
+
+#[test]
+fn what_is_set_aside_is_kept() {
+    let (folder, path) = created();
+    for n in 1..=2 {
+        let aside = set_aside(&path).expect("moved").expect("there was one");
+        assert!(aside.to_string_lossy().ends_with(&format!(".{n}")) && !path.exists());
+        assert_eq!(open(&aside).expect("a whole checkpoint").work().expect("readable").1.len(), 9);
+        create(&path, &job(), &ranges()).expect("created").close().expect("closed");
+    }
+    assert_eq!(set_aside(&folder.path().join("none")).expect("nothing to do"), None);
+}
+
+/// One step of a range's life, by number.
+fn change(key: RangeKey, step: u8, cursor: &mut Option<Token>) -> Change {
+    let tally = Tally { rows_read: 3, rows_written: 2, rows_expired: 1, bytes_read: 10 };
+    match step % 4 {
+        0 => Change::Claimed { key },
+        1 => Change::Failed { key, error: "no".to_owned() },
+        2 => Change::Done { key, tally },
+        _ => {
+            let next = key.range.after(*cursor).map_or(key.range.last(), TokenRange::first);
+            *cursor = Some(next);
+            Change::Moved { key, cursor: next, tally }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+    /// Whatever is reported, in whatever groups: the file says what was reported, and what is done stays done.
+    #[test]
+    fn the_file_says_what_was_reported(steps in prop::collection::vec((0usize..8, any::<u8>()), 0..60), crash in any::<bool>()) {
+        let (_folder, path) = created();
+        let mut checkpoint = open(&path).expect("opens");
+        let (_, work) = checkpoint.work().expect("readable");
+        let keys: Vec<RangeKey> = work.iter().map(|work| work.key).collect();
+        checkpoint.begin_run().expect("begun");
+        let mut cursors: BTreeMap<usize, Option<Token>> = BTreeMap::new();
+        let mut done = std::collections::BTreeSet::new();
+        let mut rows = 0;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let committer = Committer::start(checkpoint, Events::none());
+            let ledger = committer.ledger();
+            for &(range, step) in steps.iter() {
+                if done.contains(&range) {
+                    continue;
+                }
+                let change = change(work[range].key, step, cursors.entry(range).or_default());
+                match &change {
+                    Change::Done { tally, .. } => { done.insert(range); rows += tally.rows_written; }
+                    Change::Moved { tally, .. } => rows += tally.rows_written,
+                    Change::Claimed { .. } | Change::Failed { .. } => {}
+                }
+                ledger.report(change).await.expect("taken");
+            }
+            if crash { drop(committer) } else { committer.finish(RunOutcome::Stopped, 0).await.expect("closed") }
+        });
+        drop(runtime);
+        let (found, left) = open(&path).expect("opens").work().expect("tiles");
+        if crash {
+            prop_assert!(found.ranges_done <= done.len() as u64 && found.tally.rows_written <= rows);
+        } else {
+            prop_assert_eq!(found.ranges_done, done.len() as u64);
+            prop_assert_eq!(found.tally.rows_written, rows);
+            for work in &left {
+                let range = keys.iter().position(|key| *key == work.key).expect("known");
+                prop_assert_eq!(work.cursor, cursors.get(&range).copied().flatten());
+            }
+        }
+    }
+}
