@@ -3,6 +3,7 @@
 use crate::row::BatchMode;
 use crate::settings::endpoint::Endpoint;
 use crate::settings::units::{Bytes, Period, TableMapping};
+use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, Subcommand};
 use serde::Deserialize;
 use std::num::NonZeroUsize;
@@ -38,6 +39,7 @@ pub struct Cli {
 
 /// What to do instead of copying.
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one of it in a process")]
 pub enum Command {
     /// Show what a copy would do; writes nothing
     Plan(JobArgs),
@@ -55,7 +57,7 @@ pub enum Command {
 #[derive(Args, Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub struct JobArgs {
-    /// The cluster to read: HOST[:PORT],… or cassandra://USER@HOST,…/?dc=…&tls=verify&ca=FILE&cert=FILE&key=FILE
+    /// The cluster to read: HOST[:PORT],… or <cassandra://USER@HOST,…/?dc=…&tls=verify&ca=FILE&cert=FILE&key=FILE>
     #[arg(long, value_name = "HOSTS", env = "MIGRATE_SOURCE", help_heading = "What")]
     #[serde(deserialize_with = "parsed")]
     pub source: Option<Endpoint>,
@@ -85,17 +87,17 @@ pub struct JobArgs {
     /// A file whose first line is the source user's password
     #[arg(long, value_name = "FILE", env = "MIGRATE_SOURCE_PASSWORD_FILE", help_heading = "Login")]
     pub source_password_file: Option<PathBuf>,
-    /// A command that prints the source user's password; MIGRATE_SOURCE_PASSWORD and a prompt are the other ways
+    /// A command that prints the source user's password; `MIGRATE_SOURCE_PASSWORD` and a prompt are the other ways
     #[arg(long, value_name = "COMMAND", env = "MIGRATE_SOURCE_PASSWORD_COMMAND", help_heading = "Login")]
     pub source_password_command: Option<String>,
     /// A file whose first line is the target user's password
     #[arg(long, value_name = "FILE", env = "MIGRATE_TARGET_PASSWORD_FILE", help_heading = "Login")]
     pub target_password_file: Option<PathBuf>,
-    /// A command that prints the target user's password; MIGRATE_TARGET_PASSWORD and a prompt are the other ways
+    /// A command that prints the target user's password; `MIGRATE_TARGET_PASSWORD` and a prompt are the other ways
     #[arg(long, value_name = "COMMAND", env = "MIGRATE_TARGET_PASSWORD_COMMAND", help_heading = "Login")]
     pub target_password_command: Option<String>,
 
-    /// Consistency level of reads and writes [default: LOCAL_QUORUM]
+    /// Consistency level of reads and writes [default: `LOCAL_QUORUM`]
     #[arg(long, value_name = "LEVEL", env = "MIGRATE_CONSISTENCY", help_heading = "How exact")]
     pub consistency: Option<ConsistencyLevel>,
     /// Consistency level of reads, where it differs
@@ -174,6 +176,19 @@ pub enum ConsistencyLevel {
 fn parsed<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Endpoint>, D::Error> {
     let text = String::deserialize(deserializer)?;
     text.parse().map(Some).map_err(serde::de::Error::custom)
+}
+
+/// The parser's error without the value that it repeats, where that may hold a password.
+#[must_use]
+pub fn without_passwords(mut error: clap::Error) -> clap::Error {
+    let hidden = match error.get(ContextKind::InvalidValue) {
+        Some(ContextValue::String(value)) => value.rsplit_once('@').map(|(_, hosts)| format!("…@{hosts}")),
+        _ => None,
+    };
+    if let Some(hidden) = hidden {
+        error.insert(ContextKind::InvalidValue, ContextValue::String(hidden));
+    }
+    error
 }
 
 impl JobArgs {

@@ -194,6 +194,10 @@ impl Events {
     }
 
     /// Says that something happened.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "an event is made to be emitted; `&` at each place would only be noise"
+    )]
     pub fn emit(&self, event: Event) {
         let add = |counter: &AtomicU64, n: u64| {
             counter.fetch_add(n, Ordering::Relaxed);

@@ -1,7 +1,7 @@
 //! Parses the command line, builds the runtime, runs, and turns the result into an exit code.
 
 use clap::{CommandFactory, FromArgMatches};
-use migrate::cli::Cli;
+use migrate::cli::{self, Cli};
 use migrate::{run, ui};
 use std::process::ExitCode;
 
@@ -10,7 +10,7 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let matches = Cli::command().get_matches();
+    let matches = Cli::command().try_get_matches().unwrap_or_else(|error| cli::without_passwords(error).exit());
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let result = run::check_flags(&matches).and_then(|()| {
         ui::log_driver(cli.verbose);

@@ -130,7 +130,11 @@ pub enum PreflightError {
 }
 
 fn list<T: std::fmt::Display>(lines: &[T]) -> String {
-    lines.iter().map(|line| format!("\n  {line}")).collect()
+    use std::fmt::Write;
+    lines.iter().fold(String::new(), |mut text, line| {
+        let _ = write!(text, "\n  {line}");
+        text
+    })
 }
 
 fn refused(columns: &[Fidelity]) -> Vec<String> {
@@ -170,8 +174,8 @@ impl PreflightError {
             | PreflightError::NoTable { .. }
             | PreflightError::View { .. }
             | PreflightError::Differ { .. }
-            | PreflightError::Inexact { .. } => 5,
-            PreflightError::Schema { error: ReadError::Type(_), .. } => 5,
+            | PreflightError::Inexact { .. }
+            | PreflightError::Schema { error: ReadError::Type(_), .. } => 5,
             PreflightError::Schema { .. } | PreflightError::Try { .. } => 1,
         }
     }
@@ -248,7 +252,7 @@ async fn ready(
 
 async fn describe(cluster: &Cluster, name: &TableName) -> Result<Table, PreflightError> {
     let (side, table) = (cluster.side, name.clone());
-    match read_table(cluster, name).await {
+    match Box::pin(read_table(cluster, name)).await {
         Err(error) => Err(PreflightError::Schema { side, table, error }),
         Ok(None) => Err(PreflightError::NoTable { side, table }),
         Ok(Some(found)) if found.is_view => Err(PreflightError::View { side, table }),

@@ -67,7 +67,7 @@ impl TokenRange {
     /// How many tokens the range holds: 1 to 2^64.
     #[must_use]
     pub fn width(self) -> u128 {
-        self.last.0.abs_diff(self.first.0) as u128 + 1
+        u128::from(self.last.0.abs_diff(self.first.0)) + 1
     }
 
     /// The part of the ring that the range covers, 0 to 1.
@@ -100,7 +100,7 @@ impl TokenRange {
             let offset = width / pieces * i + (width % pieces) * i / pieces - 1;
             // `offset < width <= 2^64`, so the sum stays within i64 when wrapped in u64.
             #[expect(clippy::cast_possible_truncation, reason = "offset is below 2^64")]
-            Token(self.first.0.wrapping_add(offset as u64 as i64))
+            Token(self.first.0.wrapping_add((offset as u64).cast_signed()))
         })
     }
 }

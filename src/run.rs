@@ -19,12 +19,14 @@ pub enum Error {
     #[error(transparent)]
     Settings(#[from] SettingsError),
     /// A flag that this command doesn't take.
-    #[error("`--{flag}` belongs behind `{command}`: migrate {command} --{flag} …")]
+    #[error("`--{flag}` {}", if *known { format!("belongs behind `{command}`: migrate {command} --{flag} …") } else { format!("means nothing to `{command}`: leave it out") })]
     MisplacedFlag {
         /// The flag.
         flag: String,
         /// The command.
         command: String,
+        /// Whether the command has such a flag.
+        known: bool,
     },
     /// The clusters or the tables.
     #[error(transparent)]
@@ -113,7 +115,7 @@ async fn copy_or_plan(args: JobArgs, plan_only: bool) -> Result<u8, Error> {
                 to_stderr(&format!("warning: {message}\n"));
             }
         });
-        let ready = preflight(&settings, &events).await?;
+        let ready = Box::pin(preflight(&settings, &events)).await?;
         let (plan, _) = plan::plan(&settings, &ready).await;
         return if settings.json { print_json(&plan) } else { print(&tables::plan(&plan, Style::stdout())) };
     }
@@ -137,7 +139,7 @@ async fn copy(settings: &Settings, events: &Events) -> Result<Ended, Error> {
     let begun = async {
         // A file that can't be used is refused before anybody is asked for anything.
         let existing = if settings.restart { None } else { open_existing(&settings.checkpoint)? };
-        let ready = preflight(settings, events).await?;
+        let ready = Box::pin(preflight(settings, events)).await?;
         let checkpoint = match existing {
             Some(checkpoint) => {
                 checkpoint.expect_job(&plan::job(settings, &ready))?;
@@ -202,7 +204,12 @@ pub fn check_flags(matches: &clap::ArgMatches) -> Result<(), Error> {
     let Some((command, _)) = matches.subcommand() else { return Ok(()) };
     let typed = |id: &&str| matches.value_source(id) == Some(clap::parser::ValueSource::CommandLine);
     match matches.ids().map(clap::Id::as_str).filter(|id| *id != "verbose").find(typed) {
-        Some(id) => Err(Error::MisplacedFlag { flag: id.replace('_', "-"), command: command.to_owned() }),
+        Some(id) => {
+            let cli = <Cli as clap::CommandFactory>::command();
+            let known =
+                cli.find_subcommand(command).is_some_and(|c| c.get_arguments().any(|argument| argument.get_id() == id));
+            Err(Error::MisplacedFlag { flag: id.replace('_', "-"), command: command.to_owned(), known })
+        }
         None => Ok(()),
     }
 }
@@ -212,7 +219,11 @@ pub fn check_flags(matches: &clap::ArgMatches) -> Result<(), Error> {
 /// # Errors
 /// Where the operating system has no threads left, or the settings can't be read.
 pub fn runtime(cli: &Cli) -> Result<tokio::runtime::Runtime, Error> {
-    let threads = crate::settings::with_file(cli.job.clone())?.threads.map_or(1, usize::from);
+    // Only a copy has work for more than one thread, and only it may stumble over the `--config` file.
+    let threads = match cli.command {
+        None => crate::settings::with_file(cli.job.clone())?.threads.map_or(1, usize::from),
+        Some(_) => 1,
+    };
     // One thread carries a copy of this size without a single wake-up between threads; more are for fast clusters.
     let mut builder = if threads == 1 {
         tokio::runtime::Builder::new_current_thread()

@@ -7,7 +7,7 @@
 use super::{Checkpoint, CheckpointError, RangeKey, RunOutcome, Tally};
 use crate::event::{Event, Events};
 use crate::ring::Token;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
@@ -156,7 +156,7 @@ async fn run(
             }
         }
         if !group.is_empty() {
-            checkpoint = commit(checkpoint, merge(group), &events).await?;
+            checkpoint = commit(checkpoint, fold(group), &events).await?;
         }
         if asked && inbox.is_closed() && inbox.is_empty() {
             return Ok(checkpoint);
@@ -166,43 +166,79 @@ async fn run(
 
 async fn commit(
     mut checkpoint: Checkpoint,
-    group: Vec<Change>,
+    updates: Vec<RangeUpdate>,
     events: &Events,
 ) -> Result<Checkpoint, CheckpointError> {
     let written = tokio::task::spawn_blocking(move || {
         let started = std::time::Instant::now();
-        checkpoint.commit(&group).map(|()| (checkpoint, group, started.elapsed()))
+        checkpoint.commit(&updates).map(|()| (checkpoint, updates, started.elapsed()))
     });
-    let (checkpoint, group, took) = written.await.map_err(|_| CheckpointError::CommitterGone)??;
-    for change in group {
-        events.emit(match change {
-            Change::Claimed { .. } => continue,
-            Change::Moved { key, cursor, tally } => Event::RangeMoved { key, cursor, tally },
-            Change::Done { key, tally } => Event::RangeDone { key, tally },
-            Change::Failed { key, error } => Event::RangeFailed { key, error },
-        });
+    let (checkpoint, updates, took) = written.await.map_err(|_| CheckpointError::CommitterGone)??;
+    for RangeUpdate { key, cursor, tally, state, .. } in updates {
+        match (&state, cursor) {
+            (RangeState::Done, _) => events.emit(Event::RangeDone { key, tally }),
+            (RangeState::Claimed | RangeState::Failed(_), Some(cursor)) => {
+                events.emit(Event::RangeMoved { key, cursor, tally });
+            }
+            (RangeState::Claimed | RangeState::Failed(_), None) => {}
+        }
+        if let RangeState::Failed(error) = state {
+            events.emit(Event::RangeFailed { key, error });
+        }
     }
     events.emit(Event::Committed { took_us: took.as_micros() });
     Ok(checkpoint)
 }
 
-/// Leaves one `Moved` per range: the last cursor, and all of its rows. The order of a range's changes is kept.
-fn merge(group: Vec<Change>) -> Vec<Change> {
-    let mut merged: Vec<Change> = Vec::with_capacity(group.len());
-    let mut moved: HashMap<RangeKey, usize> = HashMap::new();
+/// All that a group says of one range: one row to update, however much happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct RangeUpdate {
+    pub(super) key: RangeKey,
+    /// How often it was claimed.
+    pub(super) claims: u32,
+    /// Its last cursor, if it moved.
+    pub(super) cursor: Option<Token>,
+    /// All rows of the group.
+    pub(super) tally: Tally,
+    pub(super) state: RangeState,
+}
+
+/// The state that a range ends a group in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum RangeState {
+    Claimed,
+    Done,
+    Failed(String),
+}
+
+/// Folds the changes of a group, in their order, into one update per range.
+fn fold(group: Vec<Change>) -> Vec<RangeUpdate> {
+    let mut updates: BTreeMap<(usize, Token), RangeUpdate> = BTreeMap::new();
     for change in group {
         let key = change.key();
-        let earlier = moved.get(&key).and_then(|&at| merged.get_mut(at));
-        match (&change, earlier) {
-            (Change::Moved { cursor, tally, .. }, Some(Change::Moved { cursor: last, tally: sum, .. })) => {
-                *last = *cursor;
-                *sum += *tally;
-                continue;
+        let update = updates.entry((key.table, key.range.first())).or_insert_with(|| RangeUpdate {
+            key,
+            claims: 0,
+            cursor: None,
+            tally: Tally::default(),
+            state: RangeState::Claimed,
+        });
+        match change {
+            Change::Claimed { .. } => {
+                update.claims += 1;
+                update.state = RangeState::Claimed;
             }
-            (Change::Moved { .. }, _) => drop(moved.insert(key, merged.len())),
-            (Change::Claimed { .. } | Change::Done { .. } | Change::Failed { .. }, _) => drop(moved.remove(&key)),
+            Change::Moved { cursor, tally, .. } => {
+                update.cursor = Some(cursor);
+                update.tally += tally;
+            }
+            Change::Done { tally, .. } => {
+                update.cursor = Some(key.range.last());
+                update.tally += tally;
+                update.state = RangeState::Done;
+            }
+            Change::Failed { error, .. } => update.state = RangeState::Failed(error),
         }
-        merged.push(change);
     }
-    merged
+    updates.into_values().collect()
 }

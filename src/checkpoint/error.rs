@@ -118,10 +118,11 @@ impl JobDifference {
 }
 
 fn list(differences: &[JobDifference]) -> String {
-    differences
-        .iter()
-        .map(|d| format!("\n  {}: the checkpoint has {}, this command has {}", d.what, d.checkpoint, d.command))
-        .collect()
+    use std::fmt::Write;
+    differences.iter().fold(String::new(), |mut text, d| {
+        let _ = write!(text, "\n  {}: the checkpoint has {}, this command has {}", d.what, d.checkpoint, d.command);
+        text
+    })
 }
 
 impl CheckpointError {

@@ -16,6 +16,8 @@ pub use committer::{Change, Committer, Ledger};
 pub use error::{CheckpointError, JobDifference};
 pub use open::{create, open, set_aside};
 
+use committer::{RangeState, RangeUpdate};
+
 use crate::clock::unix_ms;
 use crate::ring::{TilingCheck, Token, TokenRange};
 use crate::schema::TableName;
@@ -270,54 +272,27 @@ impl Checkpoint {
         Ok(())
     }
 
-    /// Commits `changes`, all or none.
+    /// Commits `updates`, all or none.
     ///
     /// # Errors
     /// Where the commit failed. Whether it took effect is then unknown: the caller must stop, and trust only what the file
     /// says when it is opened again.
-    pub fn commit(&mut self, changes: &[Change]) -> Result<(), CheckpointError> {
+    fn commit(&mut self, updates: &[RangeUpdate]) -> Result<(), CheckpointError> {
         let fail = |error| CheckpointError::sqlite(&self.path, "commit progress", error);
         let now = unix_ms();
         let transaction = self.connection.transaction().map_err(fail)?;
         let mut rows_written = 0;
-        for change in changes {
-            let key = change.key();
-            let (table, first) = (key.table, key.range.first().0);
-            let touched = match change {
-                Change::Claimed { .. } => transaction
-                    .prepare_cached(
-                        "UPDATE token_range SET state = 'claimed', attempts = attempts + 1, claimed_at = ?3
-                         WHERE table_id = ?1 AND first_token = ?2",
-                    )
-                    .and_then(|mut statement| statement.execute(params![table, first, now])),
-                Change::Moved { cursor, tally, .. } => {
-                    rows_written += tally.rows_written;
-                    advance(&transaction, key, *cursor, *tally, "claimed", None)
-                }
-                Change::Done { tally, .. } => {
-                    rows_written += tally.rows_written;
-                    advance(&transaction, key, key.range.last(), *tally, "done", Some(now))
-                }
-                Change::Failed { error, .. } => transaction
-                    .prepare_cached(
-                        "UPDATE token_range SET state = 'failed', error = ?3, ended_at = ?4
-                         WHERE table_id = ?1 AND first_token = ?2",
-                    )
-                    .and_then(|mut statement| statement.execute(params![table, first, error, now])),
-            };
-            if touched.map_err(fail)? != 1 {
-                return Err(CheckpointError::Corrupt {
-                    path: self.path.clone(),
-                    what: format!("range {} is gone", key.range),
-                });
+        for update in updates {
+            rows_written += update.tally.rows_written;
+            if store(&transaction, update, now).map_err(fail)? != 1 {
+                let what = format!("range {} is gone", update.key.range);
+                return Err(CheckpointError::Corrupt { path: self.path.clone(), what });
             }
         }
-        if rows_written > 0 {
-            transaction
-                .prepare_cached("UPDATE run SET rows_written = rows_written + ? WHERE id = ?")
-                .and_then(|mut statement| statement.execute(params![rows_written, self.run]))
-                .map_err(fail)?;
-        }
+        transaction
+            .prepare_cached("UPDATE run SET rows_written = rows_written + ? WHERE id = ?")
+            .and_then(|mut statement| statement.execute(params![rows_written, self.run]))
+            .map_err(fail)?;
         transaction.commit().map_err(fail)
     }
 
@@ -331,30 +306,36 @@ impl Checkpoint {
     }
 }
 
-fn advance(
-    transaction: &rusqlite::Transaction<'_>,
-    key: RangeKey,
-    cursor: Token,
-    tally: Tally,
-    state: &str,
-    ended_at: Option<i64>,
-) -> rusqlite::Result<usize> {
+/// Updates one range; answers how many there are of it, which is one.
+fn store(transaction: &rusqlite::Transaction<'_>, update: &RangeUpdate, now: i64) -> rusqlite::Result<usize> {
+    let (state, ended_at, error) = match &update.state {
+        RangeState::Claimed => ("claimed", None, None),
+        RangeState::Done => ("done", Some(now), None),
+        RangeState::Failed(error) => ("failed", Some(now), Some(error)),
+    };
+    let tally = update.tally;
     transaction
         .prepare_cached(
-            "UPDATE token_range SET state = ?3, cursor = ?4, rows_read = rows_read + ?5, rows_written = rows_written + ?6,
-                    rows_expired = rows_expired + ?7, bytes_read = bytes_read + ?8, ended_at = ?9, error = NULL
+            "UPDATE token_range
+             SET state = ?3, cursor = coalesce(?4, cursor), attempts = attempts + ?5,
+                 claimed_at = CASE WHEN ?5 > 0 THEN ?6 ELSE claimed_at END, ended_at = ?7, error = ?8,
+                 rows_read = rows_read + ?9, rows_written = rows_written + ?10, rows_expired = rows_expired + ?11,
+                 bytes_read = bytes_read + ?12
              WHERE table_id = ?1 AND first_token = ?2",
         )?
         .execute(params![
-            key.table,
-            key.range.first().0,
+            update.key.table,
+            update.key.range.first().0,
             state,
-            cursor.0,
+            update.cursor.map(|cursor| cursor.0),
+            update.claims,
+            now,
+            ended_at,
+            error,
             tally.rows_read,
             tally.rows_written,
             tally.rows_expired,
             tally.bytes_read,
-            ended_at
         ])
 }
 

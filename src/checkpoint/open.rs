@@ -3,6 +3,7 @@
 use super::error::CheckpointError;
 use super::{Checkpoint, Job, lock::Lock};
 use crate::ring::TokenRange;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, params};
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
@@ -53,7 +54,7 @@ pub fn create(path: &Path, job: &Job, ranges: &[Vec<TokenRange>]) -> Result<Chec
         .open(&draft)
         .map_err(|error| CheckpointError::io(path, "create the checkpoint", error))?;
     let fail = |error| CheckpointError::sqlite(path, "store the plan", error);
-    let mut connection = connect(&draft, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let mut connection = connect(&draft, path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     connection.pragma_update(None, "application_id", APPLICATION_ID).map_err(fail)?;
     migrate(&mut connection, path)?;
     store(&mut connection, job, ranges).map_err(fail)?;
@@ -84,7 +85,7 @@ pub fn open(path: &Path) -> Result<Checkpoint, CheckpointError> {
 fn open_locked(path: &Path, lock: Lock) -> Result<Checkpoint, CheckpointError> {
     // Looked at without a write first: a file of somebody else's must stay as it is.
     check_kind(&open_read_only(path)?, path)?;
-    let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let mut connection = connect(path, path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     let fail = |error| CheckpointError::sqlite(path, "open", error);
     connection.pragma_update(None, "journal_mode", "wal").map_err(fail)?;
     migrate(&mut connection, path)?;
@@ -103,16 +104,22 @@ pub(super) fn open_read_only(path: &Path) -> Result<Connection, CheckpointError>
     if !path.is_file() {
         return Err(CheckpointError::Foreign { path: path.to_owned(), what: "not a file".to_owned() });
     }
-    if sibling(path, "-wal").exists() {
-        return connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY);
+    let has_wal = sibling(path, "-wal").exists();
+    if has_wal && super::lock::is_held(path) {
+        return connect(path, path, OpenFlags::SQLITE_OPEN_READ_ONLY);
     }
-    // Without a WAL file nobody writes. A plain read-only connection would make one, and its index, on the way in.
-    let uri = format!("file:{}?immutable=1", percent_encode(path));
+    // Nobody writes. A plain read-only connection would all the same make a WAL file and its index, or write to the index.
+    let how = if has_wal { "nolock=1" } else { "immutable=1" };
+    let uri = format!("file:{}?{how}", percent_encode(path));
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
-    connect(Path::new(&uri), flags).map_err(|error| match error {
-        CheckpointError::Sqlite { what, error, .. } => CheckpointError::Sqlite { path: path.to_owned(), what, error },
-        other => other,
-    })
+    let connection = connect(Path::new(&uri), path, flags)?;
+    if has_wal {
+        let fail = |error| CheckpointError::sqlite(path, "open", error);
+        // Keeps the index in memory, and leaves the WAL file where it is.
+        connection.pragma_update(None, "locking_mode", "exclusive").map_err(fail)?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(fail)?;
+    }
+    Ok(connection)
 }
 
 fn percent_encode(path: &Path) -> String {
@@ -129,10 +136,11 @@ fn percent_encode(path: &Path) -> String {
     })
 }
 
-fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, CheckpointError> {
+/// Opens `file`, a path or a URI; `path` is its name in messages.
+fn connect(file: &Path, path: &Path, flags: OpenFlags) -> Result<Connection, CheckpointError> {
     assert!(rusqlite::version_number() >= SQLITE_MIN, "the bundled SQLite is older than 3.51.3");
     let fail = |error| CheckpointError::sqlite(path, "open", error);
-    let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(fail)?;
+    let connection = Connection::open_with_flags(file, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(fail)?;
     // FULL costs a fraction of a millisecond per commit, and there are at most some ten commits a second. NORMAL may
     // forget acknowledged commits when the power fails.
     connection.pragma_update(None, "synchronous", "full").map_err(fail)?;
@@ -147,8 +155,11 @@ pub(super) fn check_kind(connection: &Connection, path: &Path) -> Result<(), Che
     let fail = |error| CheckpointError::sqlite(path, "open", error);
     let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0)).map_err(fail);
     if number("application_id")? != APPLICATION_ID {
-        let empty = std::fs::metadata(path).is_ok_and(|file| file.len() == 0);
-        let what = if empty { "the file is empty" } else { "a SQLite file of another program" };
+        let what = match std::fs::metadata(path).map_or(0, |file| file.len()) {
+            0 => "the file is empty",
+            1..512 => "no SQLite file", // Which is what SQLite takes for empty.
+            _ => "a SQLite file of another program",
+        };
         return Err(CheckpointError::Foreign { path: path.to_owned(), what: what.to_owned() });
     }
     let known = i64::try_from(migrations().count()).unwrap_or(i64::MAX);
@@ -216,10 +227,11 @@ pub fn set_aside(path: &Path) -> Result<Option<PathBuf>, CheckpointError> {
     }
     let _lock = Lock::take(path)?;
     // Merges the WAL of a killed run into the file. A file that isn't SQLite's is moved as it is.
-    if let Ok(connection) = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE) {
+    if let Ok(connection) = connect(path, path, OpenFlags::SQLITE_OPEN_READ_WRITE) {
         let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()));
     }
-    let aside = (1..).map(|n| sibling(path, &format!(".{n}"))).find(|aside| !aside.exists()).unwrap_or_default();
+    let names = (1..=u32::MAX).map(|n| sibling(path, &format!(".{n}")));
+    let aside = names.into_iter().find(|aside| !aside.exists()).unwrap_or_default();
     for suffix in ["", "-wal", "-shm"] {
         let from = sibling(path, suffix);
         if from.exists() {

@@ -229,7 +229,7 @@ proptest! {
         runtime.block_on(async {
             let committer = Committer::start(checkpoint, Events::none());
             let ledger = committer.ledger();
-            for &(range, step) in steps.iter() {
+            for &(range, step) in &steps {
                 if done.contains(&range) {
                     continue;
                 }

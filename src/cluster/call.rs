@@ -4,6 +4,7 @@ use crate::copy::seam::{CallError, Class};
 use scylla::errors::{DbError, ExecutionError, PrepareError, RequestAttemptError};
 
 /// The class of a failed execution, and the server's own words where it spoke.
+#[expect(clippy::needless_pass_by_value, reason = "so that it fits behind `map_err`")]
 pub(crate) fn classify(error: ExecutionError) -> CallError {
     let class = match &error {
         ExecutionError::LastAttemptError(attempt) => return of_attempt(attempt),

@@ -23,6 +23,8 @@ use uuid::Uuid;
 
 /// A TCP connection and a handshake take no longer, or the host isn't there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Reading the cluster's metadata takes no longer, once connected.
+const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
 /// Well above the servers' own timeouts (2 to 10 s by default): a request that the client gives up first keeps its stream
 /// id, and too many of those break the connection.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -149,18 +151,36 @@ pub async fn connect(side: Side, access: &Access, keyspaces: &[String]) -> Resul
         .driver_config_reporting(false);
     if side == Side::Source {
         // Pages are large and each connection is served by one task.
-        builder = builder.pool_size(PoolSize::PerHost(NonZeroUsize::new(2).expect("two is not zero")));
+        builder = builder.pool_size(PoolSize::PerHost(NonZeroUsize::MIN.saturating_add(1)));
     }
     if let (Some(user), Some(password)) = (&endpoint.user, &access.password) {
         builder = builder.user(user, password.expose_secret());
     }
-    let session = Box::pin(builder.build()).await.map_err(|error| refused(side, access, &error))?;
+    // The driver waits without end for a node that takes the connection and says nothing.
+    let patience = SESSION_TIMEOUT + CONNECT_TIMEOUT * u32::try_from(endpoint.hosts.len()).unwrap_or(u32::MAX);
+    let session = if let Ok(session) = tokio::time::timeout(patience, Box::pin(builder.build())).await {
+        session.map_err(|error| refused(side, access, &error))?
+    } else {
+        let why = format!("no answer within {} s", patience.as_secs());
+        return Err(ConnectError::Unreachable { side, hosts: endpoint.to_string(), why });
+    };
     let info = probe(side, &session, endpoint.datacenter.as_deref()).await?;
     Ok(Cluster { side, info, user: endpoint.user.clone(), session: Arc::new(session), consistency })
 }
 
 async fn probe(side: Side, session: &Session, datacenter: Option<&str>) -> Result<ClusterInfo, ConnectError> {
     let fail = |error| ConnectError::Probe { side, error };
+    let state = session.get_cluster_state();
+    let mut datacenters: Vec<String> =
+        state.get_nodes_info().iter().filter_map(|node| node.datacenter.clone()).collect();
+    datacenters.sort_unstable();
+    datacenters.dedup();
+    // Before the first query: in a datacenter that isn't there, the driver finds no node to ask.
+    if let Some(named) = datacenter
+        && !datacenters.iter().any(|found| found == named)
+    {
+        return Err(ConnectError::Datacenter { side, named: named.to_owned(), found: datacenters });
+    }
     let local = query::<(String, String, String, String, Uuid)>(
         session,
         "SELECT cluster_name, partitioner, release_version, data_center, host_id FROM system.local WHERE key = 'local'",
@@ -175,16 +195,6 @@ async fn probe(side: Side, session: &Session, datacenter: Option<&str>) -> Resul
         Some((version,)) => (Product::Scylla, version),
         None => (Product::Cassandra, release),
     };
-    let state = session.get_cluster_state();
-    let mut datacenters: Vec<String> =
-        state.get_nodes_info().iter().filter_map(|node| node.datacenter.clone()).collect();
-    datacenters.sort_unstable();
-    datacenters.dedup();
-    if let Some(named) = datacenter
-        && !datacenters.iter().any(|found| found == named)
-    {
-        return Err(ConnectError::Datacenter { side, named: named.to_owned(), found: datacenters });
-    }
     Ok(ClusterInfo {
         product,
         version,
@@ -223,9 +233,16 @@ fn refused(side: Side, access: &Access, error: &NewSessionError) -> ConnectError
             }
             other => unreachable(other.to_string()),
         },
+        ConnectionError::IoError(io) if matches!(tls_error(io), Some(rustls::Error::InvalidMessage(_))) => {
+            unreachable(format!("what answers there doesn't speak TLS ({io})"))
+        }
         ConnectionError::IoError(io) if access.endpoint.tls.mode != TlsMode::Off && io.get_ref().is_some() => {
             ConnectError::Encryption { side, hosts, why: io.to_string() }
         }
         other => unreachable(other.to_string()),
     }
+}
+
+fn tls_error(io: &std::io::Error) -> Option<&rustls::Error> {
+    io.get_ref().and_then(|inner| inner.downcast_ref())
 }

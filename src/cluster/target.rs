@@ -29,10 +29,13 @@ pub struct CqlTarget {
     inserts: Vec<OnceLock<CqlBatch>>,
     limits: BatchLimits,
     /// The ring's state that was last seen, and the replica sets that follow from it.
-    replica_sets: Mutex<Option<(Arc<ClusterState>, Option<Arc<ReplicaSets>>)>>,
+    replica_sets: Mutex<Option<SeenRing>>,
     /// Tablets move on their own, and the driver learns of them one by one: nothing is known of neighbours.
     tablets: bool,
 }
+
+/// A state of the ring, and the replica sets that follow from it, where any are known.
+type SeenRing = (Arc<ClusterState>, Option<Arc<ReplicaSets>>);
 
 impl std::fmt::Debug for CqlTarget {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -43,7 +43,10 @@ pub(crate) struct TargetRow {
 
 /// A last-write-wins store that outlives the runs of a test.
 #[derive(Clone, Default)]
-pub(crate) struct Store(pub(crate) Arc<Mutex<BTreeMap<(Vec<u8>, Vec<u8>), TargetRow>>>);
+pub(crate) struct Store(pub(crate) Arc<Mutex<Stored>>);
+
+/// Rows by partition key and clustering key.
+pub(crate) type Stored = BTreeMap<(Vec<u8>, Vec<u8>), TargetRow>;
 
 /// Writes to a [`Store`].
 pub(crate) struct MemoryTarget {
@@ -92,8 +95,13 @@ pub(crate) fn sample_rows(count: usize) -> Rows {
         }
         left -= 1;
         let key = partition.to_be_bytes().to_vec();
-        let cell =
-            |n: usize| (format!("v{i}-{n}").into_bytes(), 1000 + (i * n) as i64, if i % 4 == n { 86_400 } else { 0 });
+        let cell = |n: usize| {
+            (
+                format!("v{i}-{n}").into_bytes(),
+                1000 + i64::try_from(i * n).expect("small"),
+                if i % 4 == n { 86_400 } else { 0 },
+            )
+        };
         let cells = match i % 6 {
             0 => [None, None],
             1 => [Some(cell(1)), None],
@@ -111,13 +119,13 @@ impl Source for MemorySource {
         tokio::task::yield_now().await;
         let number = self.reads.fetch_add(1, Ordering::Relaxed) + 1;
         if let Some((every, class)) = self.fail_every
-            && number % every == 0
+            && number.is_multiple_of(every)
         {
             return Err(CallError { class, message: "forged".to_owned() });
         }
         let at = read.position.0.as_ref().map_or(0, |bytes| usize::from_be_bytes(bytes[..].try_into().expect("ours")));
         let asked = usize::try_from(read.rows).expect("positive").min(self.page_rows);
-        let count = if self.empty_every > 0 && number % self.empty_every == 0 { 0 } else { asked };
+        let count = if self.empty_every > 0 && number.is_multiple_of(self.empty_every) { 0 } else { asked };
         let all: Vec<_> = self.rows.iter().filter(|((token, ..), _)| read.range.contains(*token)).collect();
         let page: Vec<Vec<Option<Vec<u8>>>> =
             all.iter().skip(at).take(count).map(|(key, cells)| encode_row(key, cells)).collect();
@@ -159,7 +167,9 @@ impl Target for MemoryTarget {
         // A timeout's outcome is unknown: here it took effect.
         if failure.is_none() || failure == Some(Class::Timeout) {
             let mut store = self.store.0.lock().expect("not poisoned");
-            sent.into_iter().for_each(|write| write.apply(&mut store, now));
+            for write in sent {
+                write.apply(&mut store, now);
+            }
         }
         match failure {
             Some(class) => Err(CallError { class, message: "forged".to_owned() }),
@@ -201,7 +211,7 @@ fn decode(wire: &[Option<Vec<u8>>], kind: Kind) -> Write {
 }
 
 impl Write {
-    fn apply(self, store: &mut BTreeMap<(Vec<u8>, Vec<u8>), TargetRow>, now: i64) {
+    fn apply(self, store: &mut Stored, now: i64) {
         let row = store.entry(self.key).or_default();
         let expiry = if self.ttl == 0 { 0 } else { now + i64::from(self.ttl) };
         for (old, new) in row.cells.iter_mut().zip(self.cells) {

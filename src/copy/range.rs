@@ -300,13 +300,14 @@ async fn write_or_split<S: Source, T: Target>(
         let write = |_| lane.target.write(&part, shared.clock.seconds());
         match with_retries(Side::Target, shared.patience, &shared.events, &shared.stop, write).await {
             Ok(more) => expired += more,
-            Err(GaveUp::Failed(mut error, tries)) if error.class == Class::Rejected => match part.split() {
-                Some(halves) => parts.extend(halves),
-                None => {
+            Err(GaveUp::Failed(mut error, tries)) if error.class == Class::Rejected => {
+                if let Some(halves) = part.split() {
+                    parts.extend(halves);
+                } else {
                     error.message = format!("{} (row with key {})", error.message, part.first_key_hex());
                     return Err(GaveUp::Failed(error, tries));
                 }
-            },
+            }
             Err(gave_up) => return Err(gave_up),
         }
     }

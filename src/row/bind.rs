@@ -122,12 +122,11 @@ impl Bound {
 
 fn write_cell(writer: &mut RowWriter<'_>, cell: Option<&[u8]>) -> Result<(), SerializationError> {
     let writer = writer.make_cell_writer();
-    match cell {
-        Some(bytes) => writer.set_value(bytes).map(drop).map_err(SerializationError::new),
-        None => {
-            writer.set_unset();
-            Ok(())
-        }
+    if let Some(bytes) = cell {
+        writer.set_value(bytes).map(drop).map_err(SerializationError::new)
+    } else {
+        writer.set_unset();
+        Ok(())
     }
 }
 

@@ -43,8 +43,8 @@ impl Page {
         let mut cells = Vec::with_capacity(count);
         let mut at = 0usize;
         for _ in 0..count {
-            let length = bytes.get(at..at + 4).ok_or_else(|| fail("a cell's length is cut off", at))?;
-            let length = i32::from_be_bytes(length.try_into().expect("four bytes"));
+            let length = bytes[at..].first_chunk().ok_or_else(|| fail("a cell's length is cut off", at))?;
+            let length = i32::from_be_bytes(*length);
             at += 4;
             #[expect(clippy::cast_possible_truncation, reason = "checked above: the buffer is below 4 GiB")]
             cells.push(at as u32);
@@ -70,7 +70,7 @@ impl Page {
     #[inline]
     pub fn cell(&self, row: usize, column: usize) -> Option<&[u8]> {
         let at = self.cells[row * self.columns + column] as usize;
-        let length = i32::from_be_bytes(self.bytes[at - 4..at].try_into().expect("four bytes"));
+        let length = self.bytes[at - 4..].first_chunk().map_or(NULL, |length| i32::from_be_bytes(*length));
         usize::try_from(length).ok().map(|length| &self.bytes[at..at + length])
     }
 

@@ -77,6 +77,10 @@ impl FromStr for Endpoint {
             Some((scheme, _)) => return fail(format!("`{scheme}://` isn't known: cassandra:// and scylla:// are")),
         };
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+        if query.contains('@') {
+            // It may be the end of a password that holds a `?`, so nothing of it is repeated.
+            return fail("an `@` behind the `?` is written %40; a password doesn't belong here at all");
+        }
         let (user, rest) = match rest.rsplit_once('@') {
             None => (None, rest),
             Some((user, _)) if user.contains(':') => {

@@ -102,12 +102,14 @@ pub enum SettingsError {
         error: std::io::Error,
     },
     /// The file isn't understood.
-    #[error("{} isn't understood: {error}", path.display())]
+    #[error("{} isn't understood: line {line}: {message}", path.display())]
     Toml {
         /// The file.
         path: PathBuf,
-        /// Where and why.
-        error: Box<toml::de::Error>,
+        /// Where.
+        line: usize,
+        /// Why. Without the line itself, which may hold a password that doesn't belong there.
+        message: String,
     },
     /// A number that makes no sense.
     #[error("`--{flag}` is {found}: {allowed} is what it may be")]
@@ -239,6 +241,9 @@ impl Settings {
 pub fn with_file(args: JobArgs) -> Result<JobArgs, SettingsError> {
     let Some(path) = args.config.clone() else { return Ok(args) };
     let text = std::fs::read_to_string(&path).map_err(|error| SettingsError::File { path: path.clone(), error })?;
-    let file = toml::from_str(&text).map_err(|error| SettingsError::Toml { path, error: Box::new(error) })?;
+    let file = toml::from_str(&text).map_err(|error| {
+        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        SettingsError::Toml { path, line: before.matches('\n').count() + 1, message: error.message().to_owned() }
+    })?;
     Ok(args.or(file))
 }

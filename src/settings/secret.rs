@@ -78,6 +78,9 @@ pub fn password(side: Side, user: &str, source: &PasswordSource) -> Result<Secre
         let fail = |why| SecretError::Command { side, why };
         let output = Command::new("sh")
             .args(["-c", command])
+            // It has no use for the passwords, and anything that it starts would have them too.
+            .env_remove(Side::Source.password_variable())
+            .env_remove(Side::Target.password_variable())
             .stdin(Stdio::inherit())
             .stderr(Stdio::inherit())
             .output()

@@ -16,6 +16,7 @@ const WHOLE: u64 = 1_000_000;
 const REPEAT_AFTER: Duration = Duration::from_secs(10);
 
 /// Draws on stderr.
+#[expect(clippy::struct_field_names, reason = "it is one")]
 pub(super) struct Bar {
     bar: ProgressBar,
     style: Style,
@@ -49,7 +50,7 @@ impl Bar {
 }
 
 /// Both lines of numbers.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "numbers to look at")]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "to look at")]
 fn numbers(snapshot: &Snapshot) -> String {
     let eta = snapshot.eta_s.map_or_else(|| "…".to_owned(), |eta| super::text::duration(Duration::from_secs(eta)));
     format!(

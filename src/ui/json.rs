@@ -54,7 +54,10 @@ impl Json {
 
 impl Renderer for Json {
     fn event(&mut self, event: &Event, _: &Snapshot) {
-        self.print(event);
+        // The small steps are in `progress`; a job may have a million ranges.
+        if !matches!(event, Event::RangeClaimed { .. } | Event::RangeMoved { .. } | Event::Committed { .. }) {
+            self.print(event);
+        }
     }
 
     fn tick(&mut self, snapshot: &Snapshot, first_row: bool) {

@@ -12,6 +12,7 @@ pub mod text;
 use crate::copy::Ended;
 use crate::event::{Event, Events};
 use progress::{Progress, Snapshot};
+use std::fmt::Write;
 use std::io::IsTerminal;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
@@ -129,11 +130,11 @@ pub fn print_error(error: &dyn std::error::Error, hint: Option<String>) {
     let mut out = format!("{} {}\n", style.bad("error:"), text::lines(&error.to_string()));
     let mut cause = error.source();
     while let Some(error) = cause {
-        out.push_str(&format!("  caused by: {}\n", text::lines(&error.to_string())));
+        let _ = writeln!(out, "  caused by: {}", text::lines(&error.to_string()));
         cause = error.source();
     }
     if let Some(hint) = hint {
-        out.push_str(&format!("{} {hint}\n", style.dim("hint:")));
+        let _ = writeln!(out, "{} {}", style.dim("hint:"), text::lines(&hint));
     }
     text::to_stderr(&out);
 }
