@@ -54,7 +54,7 @@ pub fn create(path: &Path, job: &Job, ranges: &[Vec<TokenRange>]) -> Result<Chec
         .open(&draft)
         .map_err(|error| CheckpointError::io(path, "create the checkpoint", error))?;
     let fail = |error| CheckpointError::sqlite(path, "store the plan", error);
-    let mut connection = connect(&draft, path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let mut connection = connect(&draft, path)?;
     connection.pragma_update(None, "application_id", APPLICATION_ID).map_err(fail)?;
     migrate(&mut connection, path)?;
     store(&mut connection, job, ranges).map_err(fail)?;
@@ -85,7 +85,7 @@ pub fn open(path: &Path) -> Result<Checkpoint, CheckpointError> {
 fn open_locked(path: &Path, lock: Lock) -> Result<Checkpoint, CheckpointError> {
     // Looked at without a write first: a file of somebody else's must stay as it is.
     check_kind(&open_read_only(path)?, path)?;
-    let mut connection = connect(path, path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let mut connection = connect(path, path)?;
     let fail = |error| CheckpointError::sqlite(path, "open", error);
     connection.pragma_update(None, "journal_mode", "wal").map_err(fail)?;
     migrate(&mut connection, path)?;
@@ -104,21 +104,22 @@ pub(super) fn open_read_only(path: &Path) -> Result<Connection, CheckpointError>
     if !path.is_file() {
         return Err(CheckpointError::Foreign { path: path.to_owned(), what: "not a file".to_owned() });
     }
-    let has_wal = sibling(path, "-wal").exists();
-    if has_wal && super::lock::is_held(path) {
-        return connect(path, path, OpenFlags::SQLITE_OPEN_READ_ONLY);
-    }
-    // Nobody writes. A plain read-only connection would all the same make a WAL file and its index, or write to the index.
-    let how = if has_wal { "nolock=1" } else { "immutable=1" };
-    let uri = format!("file:{}?{how}", percent_encode(path));
+    let fail = |error| CheckpointError::sqlite(path, "open", error);
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
-    let connection = connect(Path::new(&uri), path, flags)?;
-    if has_wal {
-        let fail = |error| CheckpointError::sqlite(path, "open", error);
-        // Keeps the index in memory, and leaves the WAL file where it is.
+    let uri = |how: &str| PathBuf::from(format!("file:{}?{how}", percent_encode(path)));
+    // Where nobody writes, a plain read-only connection would all the same make a WAL file and its index, or write to them.
+    let connection = if !sibling(path, "-wal").exists() {
+        open_file(&uri("immutable=1"), path, flags)?
+    } else if super::lock::is_held(path) {
+        open_file(path, path, flags)?
+    } else {
+        let connection = open_file(&uri("vfs=unix-none"), path, flags)?;
+        // Without locks and in this mode SQLite keeps the index in memory; the WAL file stays where it is.
         connection.pragma_update(None, "locking_mode", "exclusive").map_err(fail)?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(fail)?;
-    }
+        connection
+    };
+    connection.pragma_update(None, "trusted_schema", false).map_err(fail)?;
     Ok(connection)
 }
 
@@ -137,10 +138,16 @@ fn percent_encode(path: &Path) -> String {
 }
 
 /// Opens `file`, a path or a URI; `path` is its name in messages.
-fn connect(file: &Path, path: &Path, flags: OpenFlags) -> Result<Connection, CheckpointError> {
+fn open_file(file: &Path, path: &Path, flags: OpenFlags) -> Result<Connection, CheckpointError> {
     assert!(rusqlite::version_number() >= SQLITE_MIN, "the bundled SQLite is older than 3.51.3");
+    Connection::open_with_flags(file, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+        .map_err(|error| CheckpointError::sqlite(path, "open", error))
+}
+
+/// A connection for writing to `file`; `path` is its name in messages.
+fn connect(file: &Path, path: &Path) -> Result<Connection, CheckpointError> {
     let fail = |error| CheckpointError::sqlite(path, "open", error);
-    let connection = Connection::open_with_flags(file, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(fail)?;
+    let connection = open_file(file, path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     // FULL costs a fraction of a millisecond per commit, and there are at most some ten commits a second. NORMAL may
     // forget acknowledged commits when the power fails.
     connection.pragma_update(None, "synchronous", "full").map_err(fail)?;
@@ -227,7 +234,7 @@ pub fn set_aside(path: &Path) -> Result<Option<PathBuf>, CheckpointError> {
     }
     let _lock = Lock::take(path)?;
     // Merges the WAL of a killed run into the file. A file that isn't SQLite's is moved as it is.
-    if let Ok(connection) = connect(path, path, OpenFlags::SQLITE_OPEN_READ_WRITE) {
+    if let Ok(connection) = connect(path, path) {
         let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()));
     }
     let names = (1..=u32::MAX).map(|n| sibling(path, &format!(".{n}")));

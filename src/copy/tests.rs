@@ -204,7 +204,8 @@ fn a_row_that_is_refused_fails_its_range_and_no_other() {
     assert_eq!((ended.outcome, ended.failed), (RunOutcome::Incomplete, 1));
     let status = scene.status();
     assert_eq!(status.counts.ranges_done + 1, status.counts.ranges);
-    let hex: String = poisoned.iter().map(|byte| format!("{byte:02x}")).collect();
+    let number = u64::from_be_bytes(poisoned[..].try_into().expect("eight bytes"));
+    let hex = format!("{number:016x}");
     assert!(status.failures[0].error.contains(&hex), "{:?}", status.failures);
 
     let ended =

@@ -26,7 +26,7 @@ pub struct Estimate {
     /// Partitions, from `system.size_estimates`.
     #[serde(rename = "partitions_estimate")]
     pub partitions: Option<u64>,
-    /// Bytes: from `system.size_estimates` (on disk, before compression), else from the sample (on the wire).
+    /// Bytes: from `system.size_estimates` (before compression), else from the sample (keys and values).
     #[serde(rename = "bytes_estimate")]
     pub bytes: Option<u64>,
 }
@@ -42,8 +42,14 @@ pub(super) async fn estimate(source: &Cluster, table: &ReadyTable) -> Estimate {
         sum.bytes += sample.bytes;
         sum.tokens += sample.tokens;
     }
+    // Where the nodes know the bytes, the sample only has to know how large a row is; the share of the ring that it covers
+    // is a worse guide, since one wide partition at the edge of a place upsets it.
+    let rows = match size {
+        Some(size) if sum.rows > 0 => Some(size.bytes / (sum.bytes / sum.rows).max(1)),
+        _ => sum.scaled(sum.rows),
+    };
     Estimate {
-        rows: sum.scaled(sum.rows),
+        rows,
         partitions: size.map(|size| size.partitions),
         bytes: size.map(|size| size.bytes).or(sum.scaled(sum.bytes)),
     }
@@ -74,7 +80,9 @@ async fn sample(table: &ReadyTable, place: TokenRange) -> Option<Sample> {
     let read = Read { range: place, position: Position::default(), rows: SAMPLE_ROWS, attempt: 0 };
     let fetched = tokio::time::timeout(SAMPLE_TIMEOUT, table.reader.read_page(&read)).await.ok()?.ok()?;
     let (page, layout) = (&fetched.page, table.source.layout());
-    let mut sample = Sample { rows: page.rows() as u64, bytes: page.wire_size() as u64, tokens: place.width() };
+    let stored = |row| page.span(row, 0, layout.keys() + layout.values).len() as u64;
+    let bytes = (0..page.rows()).map(stored).sum();
+    let mut sample = Sample { rows: page.rows() as u64, bytes, tokens: place.width() };
     if fetched.next.is_some() {
         // The sample ends inside its place, somewhere in the last row's partition.
         let last = page.rows().checked_sub(1)?;

@@ -1,7 +1,7 @@
 //! The bar: one share of the ring, and a line of numbers below it.
 
 use super::progress::Snapshot;
-use super::text::{Style, safe, short};
+use super::text::{Style, short};
 use super::{Renderer, tables};
 use crate::copy::Ended;
 use crate::event::Event;
@@ -26,7 +26,7 @@ pub(super) struct Bar {
 
 impl Bar {
     pub(super) fn new() -> Bar {
-        let bar = ProgressBar::with_draw_target(Some(WHOLE), ProgressDrawTarget::stderr_with_hz(10));
+        let bar = ProgressBar::with_draw_target(Some(WHOLE), ProgressDrawTarget::hidden());
         let template = "  {prefix} {bar:40.cyan/black} {msg}";
         let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
         bar.set_style(style.progress_chars("━╸─"));
@@ -85,12 +85,13 @@ impl Renderer for Bar {
         }
         if matches!(event, Event::RangeClaimed { .. }) && !self.running {
             self.running = true;
+            self.bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(10));
             self.draw(snapshot);
             // What earlier runs did took no time of this one: without this the bar believes in a miracle.
             self.bar.reset_eta();
         }
         if matches!(event, Event::Stopping { .. }) {
-            self.bar.set_prefix(safe("stopping"));
+            self.bar.set_prefix("stopping");
         }
     }
 
