@@ -22,6 +22,10 @@ Exit codes:
   5 refused: another job's checkpoint, in use, schemas differ, unsafe target   6 can't connect or not permitted
   130, 143 stopped by Ctrl-C or SIGTERM, progress saved";
 
+/// Not a doc comment, where it would be read as a link.
+const SOURCE_HELP: &str =
+    "The cluster to read: HOST[:PORT],… or cassandra://USER@HOST,…/?dc=…&tls=verify&ca=FILE&cert=FILE&key=FILE";
+
 /// Moves live tables from Apache Cassandra to ScyllaDB: fast, exact, and resumable after any crash
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXAMPLES, disable_help_subcommand = true)]
@@ -57,8 +61,8 @@ pub enum Command {
 #[derive(Args, Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub struct JobArgs {
-    /// The cluster to read: HOST[:PORT],… or <cassandra://USER@HOST,…/?dc=…&tls=verify&ca=FILE&cert=FILE&key=FILE>
-    #[arg(long, value_name = "HOSTS", env = "MIGRATE_SOURCE", help_heading = "What")]
+    /// The cluster to read.
+    #[arg(help = SOURCE_HELP, long, value_name = "HOSTS", env = "MIGRATE_SOURCE", help_heading = "What")]
     #[serde(deserialize_with = "parsed")]
     pub source: Option<Endpoint>,
     /// The cluster to write, in the same form

@@ -2,7 +2,7 @@
 //! it is durable.
 //!
 //! Commits are grouped: many ranges may end in the time of one fsync. A crash loses what was reported since the last
-//! commit, which is at most [`GROUP`] old; those rows are copied again, which changes nothing.
+//! commit, which is at most `GROUP` old; those rows are copied again, which changes nothing.
 
 use super::{Checkpoint, CheckpointError, RangeKey, RunOutcome, Tally};
 use crate::event::{Event, Events};

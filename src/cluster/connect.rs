@@ -2,7 +2,7 @@
 
 use super::tls::{self, TlsError};
 use super::{Cluster, ClusterInfo, Product, consistency, query};
-use crate::copy::seam::CallError;
+use crate::copy::seam::{CallError, Class};
 use crate::ring::Token;
 use crate::settings::endpoint::TlsMode;
 use crate::settings::{Access, Side};
@@ -111,6 +111,10 @@ impl ConnectError {
                  don't carry the nodes' addresses, the name that they do carry with `tls-name=NAME`"
             )),
             ConnectError::Datacenter { side, .. } => Some(format!("name one of these with `dc=` in `--{side}`")),
+            ConnectError::Probe { side, error } if error.class == Class::Connection => Some(format!(
+                "the {side}'s nodes must be reachable from here at the address that they broadcast (`broadcast_rpc_address`, \
+                 or `rpc_address`) and the port of `--{side}`: a port that is mapped or tunnelled isn't enough"
+            )),
             ConnectError::Tls { .. } | ConnectError::Probe { .. } => None,
         }
     }
