@@ -3,11 +3,11 @@
 //! Events of every page and batch only move the counters; the others reach the sink too. A reader that draws ten times a
 //! second looks at the counters and costs the copy nothing.
 
-use crate::checkpoint::{Found, RangeKey, Tally};
-use crate::copy::seam::Class;
+use crate::call::Class;
+use crate::job::{Found, RangeKey, Tally};
 use crate::ring::Token;
-use crate::settings::Side;
 use crate::shutdown::Signal;
+use crate::side::Side;
 use serde::Serialize;
 use std::fmt;
 use std::sync::Arc;

@@ -16,6 +16,7 @@
 //! | [`cluster`] | the only code that knows the driver: sessions, TLS, pages in, batches out |
 //! | [`schema`] | tables, their differences, the CQL that reads and writes them, what is kept of each column |
 //! | [`ring`] | tokens and ranges: pure |
+//! | [`job`], [`side`], [`call`] | small nouns that everybody uses |
 //! | [`row`] | raw cells, grouping into mutations and batches, binding |
 //! | [`preflight`], [`plan`] | all that can be known before the first row; what will happen, as data |
 //! | [`checkpoint`] | the only code that knows SQLite; `migrations.sql` is its DDL |
@@ -45,12 +46,14 @@
 //! *Page*: what the source answers at once. *Batch*: mutations that travel together. *Run*: one life of the process. *Job*:
 //! what a checkpoint is for.
 
+pub mod call;
 pub mod checkpoint;
 pub mod cli;
 pub mod clock;
 pub mod cluster;
 pub mod copy;
 pub mod event;
+pub mod job;
 pub mod plan;
 pub mod preflight;
 pub mod ring;
@@ -59,4 +62,5 @@ pub mod run;
 pub mod schema;
 pub mod settings;
 pub mod shutdown;
+pub mod side;
 pub mod ui;

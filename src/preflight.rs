@@ -1,15 +1,17 @@
 //! Everything that can be known before the first row: are both sides there, apart, and fit for each other; may we read and
 //! write; does every column arrive exactly. Nothing is written.
 
+use crate::call::{CallError, Class};
 use crate::cluster::{self, Cluster, ConnectError, CqlSource, CqlTarget};
-use crate::copy::seam::{CallError, Class, Position, Read, Source};
+use crate::copy::seam::{Position, Read, Source};
 use crate::event::{Event, Events};
 use crate::ring::{Token, TokenRange};
 use crate::schema::compare::{Difference, compare};
 use crate::schema::fidelity::{Fidelity, Kept, fidelity};
 use crate::schema::read::{ReadError, read_table};
 use crate::schema::{Table, TableName};
-use crate::settings::{Settings, Side};
+use crate::settings::Settings;
+use crate::side::Side;
 
 /// Both sides, ready.
 #[derive(Debug)]

@@ -1,9 +1,10 @@
 //! The commands, from settings to exit code.
 
-use crate::checkpoint::{self, CheckpointError, Committer, RunOutcome, status};
+use crate::checkpoint::{self, CheckpointError, Committer, status};
 use crate::cli::{Cli, Command, JobArgs, StatusArgs};
 use crate::copy::{self, Ended, Lane};
 use crate::event::{Event, Events};
+use crate::job::RunOutcome;
 use crate::plan;
 use crate::preflight::{PreflightError, Ready, preflight};
 use crate::settings::{Settings, SettingsError};

@@ -5,6 +5,7 @@
 //! of that file would drop SQLite's own POSIX locks (sqlite.org/howtocorrupt, §2.2).
 
 use super::error::CheckpointError;
+use super::files::sibling;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -19,7 +20,7 @@ pub(super) struct Lock {
 impl Lock {
     /// Takes the lock of the checkpoint `path`.
     pub(super) fn take(path: &Path) -> Result<Lock, CheckpointError> {
-        let lock_path = super::open::sibling(path, "-lock");
+        let lock_path = sibling(path, "-lock");
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -50,7 +51,7 @@ impl Lock {
 
 /// Whether a live process has the lock. Looks without creating the lock file.
 pub(super) fn is_held(path: &Path) -> bool {
-    let file = File::open(super::open::sibling(path, "-lock"));
+    let file = File::open(sibling(path, "-lock"));
     file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 

@@ -1,6 +1,7 @@
 //! Making, opening and setting aside the file.
 
 use super::error::CheckpointError;
+use super::files::sibling;
 use super::{Checkpoint, Job, lock::Lock};
 use crate::ring::TokenRange;
 use rusqlite::config::DbConfig;
@@ -21,13 +22,6 @@ fn migrations() -> impl Iterator<Item = &'static str> {
         // The rest of the first line is the version's number.
         section.split_once('\n').map_or("", |(_, sql)| sql)
     })
-}
-
-/// `path` with `suffix` behind its name.
-pub(super) fn sibling(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
 }
 
 /// Makes the checkpoint of `job`, with `ranges` for each of its tables in the order in which they are to be claimed.

@@ -3,9 +3,11 @@
 use super::*;
 use crate::event::Events;
 use crate::ring::tile;
+use crate::schema::TableName;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use tempfile::TempDir;
+use uuid::Uuid;
 
 fn job() -> Job {
     let name = |table: &str| TableName { keyspace: "ks".to_owned(), table: table.to_owned() };

@@ -1,6 +1,6 @@
 //! What the driver's errors mean for the copy.
 
-use crate::copy::seam::{CallError, Class};
+use crate::call::{CallError, Class};
 use scylla::errors::{DbError, ExecutionError, PrepareError, RequestAttemptError};
 
 /// The class of a failed execution, and the server's own words where it spoke.

@@ -2,10 +2,11 @@
 
 use super::tls::{self, TlsError};
 use super::{Cluster, ClusterInfo, Product, consistency, query};
-use crate::copy::seam::{CallError, Class};
+use crate::call::{CallError, Class};
 use crate::ring::Token;
+use crate::settings::Access;
 use crate::settings::endpoint::TlsMode;
-use crate::settings::{Access, Side};
+use crate::side::Side;
 use scylla::client::execution_profile::ExecutionProfile;
 use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;

@@ -12,10 +12,10 @@ pub use connect::{ConnectError, connect};
 pub use source::CqlSource;
 pub use target::CqlTarget;
 
+use crate::call::CallError;
 use crate::cli::ConsistencyLevel;
-use crate::copy::seam::CallError;
 use crate::ring::Token;
-use crate::settings::Side;
+use crate::side::Side;
 use scylla::client::session::Session;
 use scylla::statement::{Consistency, Statement};
 use std::sync::Arc;
@@ -137,7 +137,7 @@ impl Cluster {
     ) -> Result<scylla::statement::prepared::PreparedStatement, CallError> {
         let prepared = tokio::time::timeout(PREPARE_TIMEOUT, self.session.prepare(cql)).await;
         let prepared = prepared.map_err(|_| CallError {
-            class: crate::copy::seam::Class::Timeout,
+            class: crate::call::Class::Timeout,
             message: format!("the {} didn't prepare a statement within {} s", self.side, PREPARE_TIMEOUT.as_secs()),
         })?;
         let mut statement = prepared.map_err(|error| call::classify_prepare(&error))?;

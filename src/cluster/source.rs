@@ -1,7 +1,8 @@
 //! A table at the source: pages by `execute_single_page`, each sent to a replica of its range.
 
 use super::{Cluster, call};
-use crate::copy::seam::{CallError, Fetched, Position, Read, Source};
+use crate::call::CallError;
+use crate::copy::seam::{Fetched, Position, Read, Source};
 use crate::ring::TokenRange;
 use crate::row::Page;
 use crate::schema::{Table, TableName, statements};

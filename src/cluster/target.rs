@@ -2,7 +2,8 @@
 
 use super::placement::ReplicaSets;
 use super::{Cluster, Product, call};
-use crate::copy::seam::{CallError, Placement, Target};
+use crate::call::CallError;
+use crate::copy::seam::{Placement, Target};
 use crate::row::bind::Bound;
 use crate::row::group::Expired;
 use crate::row::{Batch, BatchLimits, Kind};
@@ -75,7 +76,7 @@ impl CqlTarget {
     /// whether this role may write, and nothing is written either way.
     ///
     /// # Errors
-    /// Always; [`crate::copy::seam::Class::Rejected`] is the good answer.
+    /// Always; [`crate::call::Class::Rejected`] is the good answer.
     pub async fn probe_permission(&self) -> Result<(), CallError> {
         self.session.execute_unpaged(&self.insert, Nulls).await.map(drop).map_err(call::classify)
     }

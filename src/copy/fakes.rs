@@ -1,6 +1,7 @@
 //! Source and target in memory, for tests that need every instant rather than a real database.
 
-use super::seam::{CallError, Class, Fetched, Placement, Position, Read, Source, Target};
+use super::seam::{Fetched, Placement, Position, Read, Source, Target};
+use crate::call::{CallError, Class};
 use crate::ring::Token;
 use crate::row::group::Expired;
 use crate::row::page::encode;

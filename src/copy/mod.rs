@@ -17,34 +17,22 @@ mod fakes;
 #[cfg(test)]
 mod tests;
 
-use crate::checkpoint::{CheckpointError, Committer, Ledger, RunOutcome, Work};
+use crate::checkpoint::{CheckpointError, Committer, Ledger};
 use crate::clock::Clock;
 use crate::event::Events;
+use crate::job::{RunOutcome, Work};
 use crate::row::{BatchLimits, BatchMode, Layout};
+use crate::settings::{Pace, Patience};
 use crate::shutdown::{Signal, Stop};
 use budget::Budget;
 use page_size::PageSize;
 use range::RangeEnd;
-use retry::Patience;
 use seam::{Source, Target};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-
-/// How a copy is run. None of this changes what arrives.
-#[derive(Clone, Copy, Debug)]
-pub struct Pace {
-    /// Ranges that are scanned at the same time.
-    pub readers: usize,
-    /// Write requests under way at the same time.
-    pub writers: usize,
-    /// Bytes of all pages in memory.
-    pub memory: u64,
-    /// When to give up a call that keeps failing.
-    pub patience: Patience,
-}
 
 /// One table, from where to where and how.
 #[derive(Debug)]

@@ -3,15 +3,17 @@
 use super::budget::Reservation;
 use super::page_size::PAGE_BYTES;
 use super::retry::{GaveUp, with_retries};
-use super::seam::{Class, Fetched, Placement, Position, Read, Source, Target};
+use super::seam::{Fetched, Placement, Position, Read, Source, Target};
 use super::watermark::{BatchNumber, Watermark};
 use super::{Lane, PageSize, Shared};
-use crate::checkpoint::{Change, CheckpointError, RangeKey, Work};
+use crate::call::Class;
+use crate::checkpoint::{Change, CheckpointError};
 use crate::event::Event;
+use crate::job::{RangeKey, Tally, Work};
 use crate::ring::TokenRange;
 use crate::row::group::Expired;
 use crate::row::{Batch, BatchMode, Grouper};
-use crate::settings::Side;
+use crate::side::Side;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use std::collections::VecDeque;
@@ -67,7 +69,7 @@ pub(super) async fn copy<S: Source, T: Target>(shared: &Shared<S, T>, work: Work
     shared.events.emit(Event::RangeClaimed { key, cursor: work.cursor });
     shared.ledger.report(Change::Claimed { key }).await?;
     let Some(rest) = key.range.after(work.cursor) else {
-        shared.ledger.report(Change::Done { key, tally: crate::checkpoint::Tally::default() }).await?;
+        shared.ledger.report(Change::Done { key, tally: Tally::default() }).await?;
         return Ok(RangeEnd::Done { wrote: false });
     };
     let (lane, page_size) = &shared.lanes[key.table];

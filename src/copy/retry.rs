@@ -1,19 +1,13 @@
 //! When a failed call is tried again. One loop for both sides; the driver's own retries are switched off, since they
 //! can't wait and never repeat a write that timed out.
 
-use super::seam::{CallError, Class};
+use crate::call::{CallError, Class};
 use crate::event::{Event, Events};
-use crate::settings::Side;
+use crate::settings::Patience;
 use crate::shutdown::Stop;
+use crate::side::Side;
 use std::time::Duration;
 use tokio::time::Instant;
-
-/// How patient the copy is.
-#[derive(Clone, Copy, Debug)]
-pub struct Patience {
-    /// A call that has failed for this long is given up.
-    pub give_up_after: Duration,
-}
 
 /// The first wait; each one after it is twice as long, up to [`WAIT_MAX`].
 const WAIT_MIN: Duration = Duration::from_millis(50);

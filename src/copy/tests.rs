@@ -1,14 +1,15 @@
 //! The copy between memory and memory: every instant of a crash, every order of acknowledgements.
 
 use super::fakes::{LAYOUT, MemorySource, MemoryTarget, Rows, Store, TargetRow, Written, sample_rows};
-use super::retry::Patience;
-use super::seam::Class;
 use super::{Ended, Lane, Pace, run};
-use crate::checkpoint::{self, Checkpoint, CheckpointError, Committer, Job, JobTable, RunOutcome, status};
+use crate::call::Class;
+use crate::checkpoint::{self, Checkpoint, CheckpointError, Committer, status};
 use crate::event::{Event, Events};
+use crate::job::{Job, JobTable, RunOutcome};
 use crate::ring::{Token, tile};
 use crate::row::{BatchLimits, BatchMode};
 use crate::schema::TableName;
+use crate::settings::Patience;
 use crate::shutdown::{Signal, Stop};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

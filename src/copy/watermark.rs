@@ -4,7 +4,7 @@
 //! a token ≤ T is acknowledged, and only when it is certain that no row of T is still to come: a partition may go on in
 //! the next batch or on the next page, and two partitions may share a token.
 
-use crate::checkpoint::Tally;
+use crate::job::Tally;
 use crate::ring::{Token, TokenRange};
 use crate::row::Batch;
 use crate::row::group::Expired;

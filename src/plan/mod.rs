@@ -4,8 +4,8 @@ mod estimate;
 
 pub use estimate::Estimate;
 
-use crate::checkpoint::{Job, JobTable};
 use crate::cluster::Cluster;
+use crate::job::{Job, JobTable};
 use crate::preflight::Ready;
 use crate::ring::{TokenRange, tile};
 use crate::schema::TableName;

@@ -3,8 +3,8 @@
 
 use super::cql_type::{CqlType, Udts, UnknownType};
 use super::{Column, ColumnKind, Descending, Table, TableName};
+use crate::call::CallError;
 use crate::cluster::Cluster;
-use crate::copy::seam::CallError;
 use uuid::Uuid;
 
 /// Why a table can't be described.

@@ -1,49 +1,20 @@
 //! What the operator means: flags, environment, file and defaults merged into one validated value.
 
 pub mod endpoint;
+mod pace;
 pub mod secret;
 pub mod units;
 
 use crate::cli::{ConsistencyLevel, JobArgs};
-use crate::copy::Pace;
-use crate::copy::retry::Patience;
 use crate::row::BatchMode;
+use crate::side::Side;
+pub use pace::{Pace, Patience};
+
 use endpoint::{Endpoint, TlsMode};
 use secrecy::SecretString;
-use serde::Serialize;
-use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 use units::TableMapping;
-
-/// One of the two clusters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Side {
-    /// Where rows are read.
-    Source,
-    /// Where they are written.
-    Target,
-}
-
-impl fmt::Display for Side {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Side::Source => "source",
-            Side::Target => "target",
-        })
-    }
-}
-
-impl Side {
-    /// The environment variable of this side's password.
-    pub fn password_variable(self) -> &'static str {
-        match self {
-            Side::Source => "MIGRATE_SOURCE_PASSWORD",
-            Side::Target => "MIGRATE_TARGET_PASSWORD",
-        }
-    }
-}
 
 /// How to reach one cluster.
 #[derive(Clone, Debug)]

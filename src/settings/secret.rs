@@ -1,6 +1,6 @@
 //! Passwords: from a file, a command, the environment or a prompt; never from the command line, never printed.
 
-use super::Side;
+use crate::side::Side;
 use secrecy::SecretString;
 use std::io::IsTerminal;
 use std::path::PathBuf;

@@ -31,7 +31,7 @@ struct Line<T> {
 enum Extra<'a> {
     Progress(&'a Snapshot),
     Finished {
-        outcome: crate::checkpoint::RunOutcome,
+        outcome: crate::job::RunOutcome,
         #[serde(flatten)]
         snapshot: &'a Snapshot,
     },

@@ -1,7 +1,7 @@
 //! Where the copy stands: events and counters, turned into the numbers that every renderer shows.
 
-use crate::checkpoint::{RangeKey, Tally};
 use crate::event::{Counters, Event};
+use crate::job::{RangeKey, Tally};
 use crate::ring::{Token, TokenRange};
 use serde::Serialize;
 use std::collections::{HashMap, VecDeque};

@@ -2,10 +2,10 @@
 
 use super::progress::Snapshot;
 use super::text::{Style, count, duration, instant, safe, short};
-use crate::checkpoint::RunOutcome;
 use crate::checkpoint::status::{State, Status};
 use crate::copy::Ended;
 use crate::event::Event;
+use crate::job::RunOutcome;
 use crate::plan::Plan;
 use crate::settings::units::Bytes;
 use comfy_table::presets::NOTHING;

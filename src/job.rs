@@ -1,0 +1,116 @@
+//! The nouns of a job: its tables, its ranges, what was counted, how a run ended. Data alone; the checkpoint keeps it, the
+//! copy moves it on, events carry it.
+
+use crate::ring::{Token, TokenRange};
+use crate::schema::TableName;
+use serde::Serialize;
+use std::ops::AddAssign;
+use uuid::Uuid;
+
+/// What a job is: whatever may not change between two runs of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Job {
+    /// Names and values: cluster names and the settings that decide what is written.
+    pub identity: Vec<(&'static str, String)>,
+    /// The tables.
+    pub tables: Vec<JobTable>,
+}
+
+/// One table of a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobTable {
+    /// Where it is read.
+    pub source: TableName,
+    /// The source cluster's id of the table.
+    pub source_id: Uuid,
+    /// Where it is written.
+    pub target: TableName,
+    /// The target cluster's id of the table.
+    pub target_id: Uuid,
+    /// [`crate::schema::Table::description`].
+    pub columns: String,
+}
+
+/// A range of a job's table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct RangeKey {
+    /// The table's number: its index in [`Job::tables`].
+    pub table: usize,
+    /// The tokens.
+    #[serde(flatten)]
+    pub range: TokenRange,
+}
+
+/// A range that isn't done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Work {
+    /// Which one.
+    pub key: RangeKey,
+    /// Up to where it is done.
+    pub cursor: Option<Token>,
+}
+
+/// Counts of rows and bytes. `rows_read = rows_written + rows_expired` wherever one is committed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Tally {
+    /// Rows that the scan returned.
+    pub rows_read: u64,
+    /// Rows that the target acknowledged.
+    pub rows_written: u64,
+    /// Rows of which nothing was alive any more when they were to be written.
+    pub rows_expired: u64,
+    /// Bytes of keys and values.
+    pub bytes_read: u64,
+}
+
+impl AddAssign for Tally {
+    fn add_assign(&mut self, other: Tally) {
+        self.rows_read += other.rows_read;
+        self.rows_written += other.rows_written;
+        self.rows_expired += other.rows_expired;
+        self.bytes_read += other.bytes_read;
+    }
+}
+
+/// What a checkpoint holds when it is opened.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Found {
+    /// Earlier runs.
+    pub runs: u64,
+    /// All ranges.
+    pub ranges: u64,
+    /// Those that are done.
+    pub ranges_done: u64,
+    /// Those that had failed.
+    pub ranges_failed: u64,
+    /// The share of the ring that is done, over all tables, 0 to 1; parts of ranges included.
+    pub fraction: f64,
+    /// What was copied so far.
+    pub tally: Tally,
+}
+
+/// How a run ended, as the checkpoint keeps it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunOutcome {
+    /// Every range is done.
+    Done,
+    /// Some ranges failed.
+    Incomplete,
+    /// Somebody asked it to stop.
+    Stopped,
+    /// It could not go on.
+    Error,
+}
+
+impl RunOutcome {
+    /// The word that the checkpoint keeps.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            RunOutcome::Done => "done",
+            RunOutcome::Incomplete => "incomplete",
+            RunOutcome::Stopped => "stopped",
+            RunOutcome::Error => "error",
+        }
+    }
+}
