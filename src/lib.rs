@@ -16,7 +16,7 @@
 //! | [`cluster`] | the only code that knows the driver: sessions, TLS, pages in, batches out |
 //! | [`schema`] | tables, their differences, the CQL that reads and writes them, what is kept of each column |
 //! | [`ring`] | tokens and ranges: pure |
-//! | [`job`], [`side`], [`call`] | small nouns that everybody uses |
+//! | [`job`], [`side`], [`call`], [`clock`], [`escape`] | small nouns that everybody uses |
 //! | [`row`] | raw cells, grouping into mutations and batches, binding |
 //! | [`preflight`], [`plan`] | all that can be known before the first row; what will happen, as data |
 //! | [`checkpoint`] | the only code that knows SQLite; `migrations.sql` is its DDL |
@@ -52,6 +52,7 @@ pub mod cli;
 pub mod clock;
 pub mod cluster;
 pub mod copy;
+pub mod escape;
 pub mod event;
 pub mod job;
 pub mod plan;

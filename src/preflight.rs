@@ -4,6 +4,7 @@
 use crate::call::{CallError, Class};
 use crate::cluster::{self, Cluster, ConnectError, CqlSource, CqlTarget};
 use crate::copy::seam::{Position, Read, Source};
+use crate::escape::safe;
 use crate::event::{Event, Events};
 use crate::ring::{Token, TokenRange};
 use crate::schema::compare::{Difference, compare};
@@ -134,7 +135,8 @@ pub enum PreflightError {
 fn list<T: std::fmt::Display>(lines: &[T]) -> String {
     use std::fmt::Write;
     lines.iter().fold(String::new(), |mut text, line| {
-        let _ = write!(text, "\n  {line}");
+        // Names are anybody's text: one with a line break in it must not look like a line of ours.
+        let _ = write!(text, "\n  {}", safe(&line.to_string()));
         text
     })
 }
