@@ -14,7 +14,14 @@ use std::path::Path;
 /// Held as long as this lives.
 #[derive(Debug)]
 pub(super) struct Lock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Said aloud, since a child process that was just forked may have the file open for a moment longer.
+        let _ = self.file.unlock();
+    }
 }
 
 impl Lock {
@@ -45,7 +52,7 @@ impl Lock {
             .and_then(|()| file.rewind())
             .and_then(|()| file.write_all(owner.as_bytes()))
             .map_err(|error| CheckpointError::io(&lock_path, "write the lock file", error))?;
-        Ok(Lock { _file: file })
+        Ok(Lock { file })
     }
 }
 
