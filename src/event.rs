@@ -126,6 +126,15 @@ pub enum Event {
         /// How long it took, in microseconds.
         took_us: u128,
     },
+    /// The run can't begin or go on; the last event there is.
+    Error {
+        /// Why, causes included.
+        message: String,
+        /// The next thing to type.
+        hint: Option<String>,
+        /// The process's exit code.
+        exit_code: u8,
+    },
     /// A signal asked to stop.
     Stopping {
         /// Which one.
@@ -228,6 +237,7 @@ impl Events {
             | Event::Planned { .. }
             | Event::Resumed { .. }
             | Event::RangeClaimed { .. }
+            | Event::Error { .. }
             | Event::Stopping { .. } => {}
         }
         (self.sink)(&event);

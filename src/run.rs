@@ -122,6 +122,9 @@ async fn copy_or_plan(args: JobArgs, plan_only: bool) -> Result<u8, Error> {
     }
     let ui = Ui::start(Mode::choose(settings.json), settings.tables.len());
     let result = Box::pin(copy(&settings, ui.events())).await;
+    if let Err(error) = &result {
+        ui.events().emit(Event::Error { message: whole(error), hint: error.hint(), exit_code: error.exit_code() });
+    }
     ui.finish(result.as_ref().ok().copied());
     let ended = result?;
     Ok(match ended.outcome {
@@ -129,6 +132,12 @@ async fn copy_or_plan(args: JobArgs, plan_only: bool) -> Result<u8, Error> {
         RunOutcome::Incomplete => 3,
         RunOutcome::Stopped | RunOutcome::Error => ended.signal.map_or(1, Signal::exit_code),
     })
+}
+
+/// An error with all of its causes, on one line.
+fn whole(error: &Error) -> String {
+    let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 async fn copy(settings: &Settings, events: &Events) -> Result<Ended, Error> {

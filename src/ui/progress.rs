@@ -120,6 +120,7 @@ impl Progress {
             | Event::BatchWritten { .. }
             | Event::Retry { .. }
             | Event::Committed { .. }
+            | Event::Error { .. }
             | Event::Stopping { .. } => {}
         }
     }

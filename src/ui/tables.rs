@@ -50,7 +50,9 @@ pub(super) fn event_line(event: &Event, style: Style) -> Option<String> {
         | Event::BatchWritten { .. }
         | Event::RangeMoved { .. }
         | Event::RangeDone { .. }
-        | Event::Committed { .. } => return None,
+        | Event::Committed { .. }
+        // Told on stderr by whoever ends the program.
+        | Event::Error { .. } => return None,
     })
 }
 
