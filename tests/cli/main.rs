@@ -1,0 +1,15 @@
+//! The command line as an operator meets it: what is typed, what is answered, with which exit code.
+//!
+//! The first half needs no database. The second half, `real`, asks the nodes of `scripts/cluster up source target secure`;
+//! without `MIGRATE_TEST_CLUSTER=1` each of its tests says "skipped" and passes.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs, reason = "these are tests")]
+
+mod checkpoints;
+mod flags;
+mod hosts;
+mod lab;
+mod output;
+mod passwords;
+mod real;
+mod tool;

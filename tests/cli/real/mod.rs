@@ -1,0 +1,9 @@
+//! With real nodes: logins, encryption, permissions, tables that can't be copied, and what looking leaves as it is.
+
+mod encryption;
+mod logins;
+mod looking;
+mod names;
+mod permissions;
+mod secrets;
+mod tables;

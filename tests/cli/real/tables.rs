@@ -1,0 +1,144 @@
+use crate::lab::{Lab, ROWS, SOURCE, TARGET};
+use std::net::TcpListener;
+
+#[test]
+fn the_same_cluster_on_both_sides_is_refused() {
+    let Some(lab) = Lab::new("same") else { return };
+    let table = lab.usual();
+    insta::assert_snapshot!(lab.plan(SOURCE, SOURCE), @r#"
+    exit code 5
+    -- stderr
+    error: source and target are the same cluster `source`: copying a table onto itself is refused
+    hint: check `--source` and `--target`
+    "#);
+    // Even into another table, and through another of its addresses.
+    let into = format!("{table}={}", lab.table("u"));
+    lab.tool().run(&["--source", SOURCE, "--target", "127.0.0.1:9042", "--table", &into]).expect(5);
+}
+
+#[test]
+fn a_table_that_is_not_there_is_told_with_its_side() {
+    let Some(lab) = Lab::new("missing") else { return };
+    lab.create(&[&lab.source], "t", "id int PRIMARY KEY");
+    insta::assert_snapshot!(lab.plan(SOURCE, TARGET), @r#"
+    exit code 5
+    -- stderr
+    error: there is no table KS.t at the target
+    hint: create it at the target first, with the source's columns and key (`cqlsh -e 'DESCRIBE TABLE …'` at the source shows them)
+    "#);
+    insta::assert_snapshot!(lab.plan(TARGET, SOURCE), @r#"
+    exit code 5
+    -- stderr
+    error: there is no table KS.t at the source
+    hint: check `--table KEYSPACE.TABLE`: names are taken as they are, upper and lower case apart
+    "#);
+}
+
+#[test]
+fn every_column_that_differs_is_named() {
+    let Some(lab) = Lab::new("differ") else { return };
+    lab.create(&[&lab.source], "t", "a int, b int, c int, same int, gone text, wider int, PRIMARY KEY ((a, b), c)");
+    let target = "b int, a int, c int, same int, wider bigint, new frozen<set<int>>, PRIMARY KEY ((b, a), c)";
+    lab.create(&[&lab.target], "t", &format!("{target}) WITH CLUSTERING ORDER BY (c DESC"));
+    let answer = lab.plan(SOURCE, TARGET);
+    insta::assert_snapshot!(answer, @r#"
+    exit code 5
+    -- stderr
+    error: the columns of KS.t at the source and KS.t at the target differ
+      a: int (partition key 0) at the source, int (partition key 1) at the target
+      b: int (partition key 1) at the source, int (partition key 0) at the target
+      c: int (clustering key 0) at the source, int (clustering key 0 descending) at the target
+      gone: text (regular) at the source, missing at the target
+      wider: int (regular) at the source, bigint (regular) at the target
+      new: missing at the source, frozen<set<int>> (regular) at the target
+    hint: make the target's table like the source's
+    "#);
+    let table = lab.table("t");
+    let tool = lab.tool();
+    assert_eq!(
+        tool.run(&["--source", SOURCE, "--target", TARGET, "--table", &table]).err.lines().last(),
+        answer.err.lines().last()
+    );
+    assert_eq!(tool.listing().len(), 0);
+}
+
+#[test]
+fn a_materialized_view_is_refused() {
+    let Some(lab) = Lab::new("view") else { return };
+    lab.create(&[&lab.source, &lab.target], "base", "id int PRIMARY KEY, v int");
+    lab.create(&[&lab.target], "t", "v int, id int, PRIMARY KEY (v, id)");
+    let (view, base) = (lab.table("t"), lab.table("base"));
+    lab.source.cql(&format!(
+        "CREATE MATERIALIZED VIEW {view} AS SELECT v, id FROM {base} WHERE v IS NOT NULL AND id IS NOT NULL PRIMARY KEY (v, id)"
+    ));
+    insta::assert_snapshot!(lab.plan(SOURCE, TARGET), @r#"
+    exit code 5
+    -- stderr
+    error: KS.t is a materialized view at the source: its rows come from its base table
+    hint: copy the base table; the target builds its own view
+    "#);
+    insta::assert_snapshot!(lab.plan(TARGET, SOURCE), @r#"
+    exit code 5
+    -- stderr
+    error: KS.t is a materialized view at the target: its rows come from its base table
+    hint: copy the base table; the target builds its own view
+    "#);
+}
+
+#[test]
+fn a_table_that_cannot_be_copied_exactly_is_refused_column_by_column() {
+    let Some(lab) = Lab::new("inexact") else { return };
+    let both = [&lab.source, &lab.target];
+    for node in both {
+        node.cql(&format!("CREATE TYPE {} (street text)", lab.table("address")));
+    }
+    let columns = "id int, at int, s int static, tags set<text>, l list<int>, m map<int, text>, home address,
+                   fine frozen<list<int>>, PRIMARY KEY (id, at)";
+    lab.create(&both, "t", columns);
+    insta::assert_snapshot!(lab.plan(SOURCE, TARGET), @r#"
+    exit code 5
+    -- stderr
+    error: KS.t can't be copied exactly yet
+      s int is refused: static columns aren't copied yet
+      home address (street text) is refused: elements have writetimes of their own, which isn't copied yet (a frozen one is)
+      l list<int> is refused: elements have writetimes of their own, which isn't copied yet (a frozen one is)
+      m map<int, text> is refused: elements have writetimes of their own, which isn't copied yet (a frozen one is)
+      tags set<text> is refused: elements have writetimes of their own, which isn't copied yet (a frozen one is)
+    "#);
+    for node in both {
+        node.cql(&format!("DROP TABLE {}", lab.table("t")));
+    }
+    lab.create(&both, "t", "id int PRIMARY KEY, hits counter");
+    insta::assert_snapshot!(lab.plan(SOURCE, TARGET), @r#"
+    exit code 5
+    -- stderr
+    error: KS.t can't be copied exactly yet
+      hits counter is refused: a counter can't be written twice, so a resumed copy would count double
+    "#);
+}
+
+#[test]
+fn a_datacenter_that_does_not_exist_is_told_with_those_that_do() {
+    let Some(lab) = Lab::new("datacenter") else { return };
+    lab.usual();
+    insta::assert_snapshot!(lab.plan(&format!("cassandra://{SOURCE}/?dc=nowhere"), TARGET), @r#"
+    exit code 2
+    -- stderr
+    error: the source has no datacenter `nowhere`: it has datacenter1
+    hint: name one of these with `dc=` in `--source`
+    "#);
+    let answer = lab.plan(SOURCE, &format!("cassandra://{TARGET}/?dc=nowhere"));
+    assert!(answer.expect(2).err.contains("the target has no datacenter `nowhere`"), "{answer}");
+    lab.plan(&format!("cassandra://{SOURCE}/?dc=datacenter1"), TARGET).expect(0);
+}
+
+#[test]
+fn a_contact_point_that_is_dead_does_not_matter_where_another_answers() {
+    let Some(lab) = Lab::new("dead_contact") else { return };
+    let table = lab.usual();
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let tool = lab.tool();
+    let hosts = format!("{closed},{SOURCE}");
+    tool.run(&["--source", &hosts, "--target", TARGET, "--table", &table]).expect(0);
+    assert_eq!(lab.target.count(&table), ROWS);
+}
