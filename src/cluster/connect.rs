@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 /// A TCP connection and a handshake take no longer, or the host isn't there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Reading the cluster's metadata takes no longer, once connected.
+/// A contact point that answers has done so by then, the cluster's metadata included.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
 /// Well above the servers' own timeouts (2 to 10 s by default): a request that the client gives up first keeps its stream
 /// id, and too many of those break the connection.
@@ -145,7 +145,6 @@ pub async fn connect(side: Side, access: &Access, keyspaces: &[String]) -> Resul
         .request_timeout(Some(REQUEST_TIMEOUT))
         .build();
     let mut builder = SessionBuilder::new()
-        .known_nodes(endpoint.hosts.iter().map(ToString::to_string))
         .connection_timeout(CONNECT_TIMEOUT)
         .default_execution_profile_handle(profile.into_handle())
         .tls_context(tls)
@@ -161,16 +160,33 @@ pub async fn connect(side: Side, access: &Access, keyspaces: &[String]) -> Resul
     if let (Some(user), Some(password)) = (&endpoint.user, &access.password) {
         builder = builder.user(user, password.expose_secret());
     }
-    // The driver waits without end for a node that takes the connection and says nothing.
-    let patience = SESSION_TIMEOUT + CONNECT_TIMEOUT * u32::try_from(endpoint.hosts.len()).unwrap_or(u32::MAX);
-    let session = if let Ok(session) = tokio::time::timeout(patience, Box::pin(builder.build())).await {
-        session.map_err(|error| refused(side, access, &error))?
-    } else {
-        let why = format!("no answer within {} s", patience.as_secs());
-        return Err(ConnectError::Unreachable { side, hosts: endpoint.to_string(), why });
-    };
+    let session = open_session(side, access, &builder).await?;
     let info = probe(side, &session, endpoint.datacenter.as_deref()).await?;
     Ok(Cluster { side, info, user: endpoint.user.clone(), session: Arc::new(session), consistency })
+}
+
+/// Opens a session by all contact points together and, where that gets no answer, by each of them alone: the driver waits
+/// without end for a node that takes the connection and says nothing, and asks no other meanwhile.
+async fn open_session(side: Side, access: &Access, builder: &SessionBuilder) -> Result<Session, ConnectError> {
+    let hosts: Vec<String> = access.endpoint.hosts.iter().map(ToString::to_string).collect();
+    let attempt = async |contact_points: &[String]| {
+        let session = builder.clone().known_nodes(contact_points);
+        let session = tokio::time::timeout(SESSION_TIMEOUT, Box::pin(session.build())).await.ok()?;
+        Some(session.map_err(|error| refused(side, access, &error)))
+    };
+    if let Some(result) = attempt(&hosts).await {
+        return result;
+    }
+    let why = format!("no answer within {} s", SESSION_TIMEOUT.as_secs());
+    let mut error = ConnectError::Unreachable { side, hosts: access.endpoint.to_string(), why };
+    for host in hosts.chunks(1).filter(|_| hosts.len() > 1) {
+        match attempt(host).await {
+            Some(Ok(session)) => return Ok(session),
+            Some(Err(refusal)) => error = refusal,
+            None => {}
+        }
+    }
+    Err(error)
 }
 
 async fn probe(side: Side, session: &Session, datacenter: Option<&str>) -> Result<ClusterInfo, ConnectError> {
