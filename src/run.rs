@@ -1,6 +1,6 @@
 //! The commands, from settings to exit code.
 
-use crate::checkpoint::{self, CheckpointError, Committer, status};
+use crate::checkpoint::{self, CheckpointError, Committer, Existing, status};
 use crate::cli::{Cli, Command, JobArgs, StatusArgs};
 use crate::copy::{self, Ended, Lane};
 use crate::event::{Event, Events};
@@ -196,14 +196,14 @@ fn open_existing(path: &Path) -> Result<Option<checkpoint::Checkpoint>, Checkpoi
 
 /// Stores a new job.
 async fn begin(settings: &Settings, ready: &Ready, events: &Events) -> Result<checkpoint::Checkpoint, Error> {
-    if settings.restart
-        && let Some(aside) = checkpoint::set_aside(&settings.checkpoint)?
-    {
-        let message = format!("the old checkpoint is now {}", aside.display());
+    let (_, ranges) = plan::plan(settings, ready).await;
+    let existing = if settings.restart { Existing::SetAside } else { Existing::Keep };
+    let (checkpoint, aside) = checkpoint::create(&settings.checkpoint, &plan::job(settings, ready), &ranges, existing)?;
+    if let Some(aside) = aside {
+        let message = format!("what there was of an earlier checkpoint is now {}", aside.display());
         events.emit(Event::Warning { message });
     }
-    let (_, ranges) = plan::plan(settings, ready).await;
-    Ok(checkpoint::create(&settings.checkpoint, &plan::job(settings, ready), &ranges)?)
+    Ok(checkpoint)
 }
 
 /// Refuses flags of a copy in front of a command: they would be ignored silently.

@@ -58,6 +58,12 @@ pub enum CheckpointError {
         /// What is wrong.
         error: TilingError,
     },
+    /// Somebody deleted or replaced the file while it was in use.
+    #[error("the checkpoint {} was deleted or replaced while it was in use", path.display())]
+    Gone {
+        /// The file.
+        path: PathBuf,
+    },
     /// There is no such file.
     #[error("there is no checkpoint {}", path.display())]
     Missing {
@@ -163,12 +169,21 @@ impl CheckpointError {
             CheckpointError::Io { .. } | CheckpointError::Sqlite { .. } => {
                 Some("check the folder's permissions and free space, then run the same command again".to_owned())
             }
+            CheckpointError::Gone { .. } => Some(
+                "put the file back if you moved it; else the same command begins anew, which changes nothing that was copied".to_owned(),
+            ),
             CheckpointError::CommitterGone => None,
         }
     }
 
     /// Whether the file was refused, rather than something having failed.
     pub fn is_refusal(&self) -> bool {
-        !matches!(self, CheckpointError::Io { .. } | CheckpointError::Sqlite { .. } | CheckpointError::CommitterGone)
+        !matches!(
+            self,
+            CheckpointError::Io { .. }
+                | CheckpointError::Sqlite { .. }
+                | CheckpointError::Gone { .. }
+                | CheckpointError::CommitterGone
+        )
     }
 }

@@ -1,10 +1,48 @@
-//! The files beside a checkpoint.
+//! The files of a checkpoint, and those beside it.
 
+use super::error::CheckpointError;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+/// What SQLite keeps beside the file, and reads back when it finds it there.
+const SQLITE_SUFFIXES: [&str; 3] = ["-wal", "-shm", "-journal"];
 
 /// `path` with `suffix` behind its name.
 pub(super) fn sibling(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
+}
+
+/// Where the file really is. SQLite keeps its side files there, and so must the lock be: behind a symbolic link, two
+/// processes would each have a lock of their own.
+pub(super) fn real(path: &Path) -> PathBuf {
+    if path.is_symlink() { path.canonicalize().unwrap_or_else(|_| path.to_owned()) } else { path.to_owned() }
+}
+
+/// What tells a file from another of the same name: device and inode. `None` where there is none.
+pub(super) fn identity(path: &Path) -> Option<(u64, u64)> {
+    std::fs::metadata(path).ok().map(|file| (file.dev(), file.ino()))
+}
+
+/// Moves whatever is there under the name of `path` aside, and says where it is now. Deletes nothing.
+///
+/// Side files are moved even where the file itself is gone: SQLite would replay the old WAL file into the next checkpoint
+/// of that name, and with it ranges that were done in another job.
+pub(super) fn set_aside(path: &Path) -> Result<Option<PathBuf>, CheckpointError> {
+    let suffixes = || [""].into_iter().chain(SQLITE_SUFFIXES);
+    let exists = |path: &Path| path.symlink_metadata().is_ok();
+    if !suffixes().any(|suffix| exists(&sibling(path, suffix))) {
+        return Ok(None);
+    }
+    let names = (1..=u32::MAX).map(|n| sibling(path, &format!(".{n}")));
+    let free = |aside: &PathBuf| !suffixes().any(|suffix| exists(&sibling(aside, suffix)));
+    let aside = names.into_iter().find(free).unwrap_or_default();
+    for suffix in suffixes() {
+        let (from, to) = (sibling(path, suffix), sibling(&aside, suffix));
+        if exists(&from) {
+            std::fs::rename(&from, to).map_err(|error| CheckpointError::io(&from, "move aside", error))?;
+        }
+    }
+    Ok(Some(aside))
 }

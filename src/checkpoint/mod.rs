@@ -4,6 +4,7 @@
 //! [`status`] a look from outside that changes nothing.
 
 pub mod committer;
+mod create;
 mod error;
 mod files;
 mod lock;
@@ -14,8 +15,9 @@ pub mod status;
 mod tests;
 
 pub use committer::{Change, Committer, Ledger};
+pub use create::{Existing, create};
 pub use error::{CheckpointError, JobDifference};
-pub use open::{create, open, set_aside};
+pub use open::open;
 
 use committer::{RangeState, RangeUpdate};
 
@@ -29,6 +31,8 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 pub struct Checkpoint {
     path: PathBuf,
+    /// Of the file at `path` when it was opened.
+    identity: Option<(u64, u64)>,
     connection: Connection,
     run: Option<i64>,
     /// Last, so that the file is closed before another process may have it.
@@ -185,7 +189,7 @@ impl Checkpoint {
                 params![unix_ms(), outcome.word(), retries, self.run],
             )
             .map_err(fail)?;
-        Ok(())
+        self.still_there()
     }
 
     /// Commits `updates`, all or none.
@@ -209,7 +213,17 @@ impl Checkpoint {
             .prepare_cached("UPDATE run SET rows_written = rows_written + ? WHERE id = ?")
             .and_then(|mut statement| statement.execute(params![rows_written, self.run]))
             .map_err(fail)?;
-        transaction.commit().map_err(fail)
+        transaction.commit().map_err(fail)?;
+        self.still_there()
+    }
+
+    /// A file that was deleted or replaced takes commits as before, for nobody to find.
+    fn still_there(&self) -> Result<(), CheckpointError> {
+        if files::identity(&self.path) == self.identity {
+            Ok(())
+        } else {
+            Err(CheckpointError::Gone { path: self.path.clone() })
+        }
     }
 
     /// Closes the file, so that all of it is in one piece and no side file is left.
@@ -217,7 +231,7 @@ impl Checkpoint {
     /// # Errors
     /// Where SQLite can't.
     pub fn close(self) -> Result<(), CheckpointError> {
-        let Checkpoint { path, connection, run: _, _lock } = self;
+        let Checkpoint { path, connection, _lock, .. } = self;
         connection.close().map_err(|(_, error)| CheckpointError::sqlite(&path, "close the checkpoint", error))
     }
 }

@@ -1,17 +1,14 @@
-//! Making, opening and setting aside the file.
+//! Opening the file, to work with it or to look at it.
 
 use super::error::CheckpointError;
-use super::files::sibling;
-use super::{Checkpoint, Job, lock::Lock};
-use crate::ring::TokenRange;
+use super::files::{self, sibling};
+use super::{Checkpoint, lock::Lock};
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, params};
-use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt;
+use rusqlite::{Connection, OpenFlags};
 use std::path::{Path, PathBuf};
 
 /// "MIGR".
-const APPLICATION_ID: i64 = 0x4D49_4752;
+pub(super) const APPLICATION_ID: i64 = 0x4D49_4752;
 
 /// SQLite before this one can corrupt a WAL file that two connections use (fixed in 3.51.3).
 const SQLITE_MIN: i32 = 3_051_003;
@@ -24,59 +21,20 @@ fn migrations() -> impl Iterator<Item = &'static str> {
     })
 }
 
-/// Makes the checkpoint of `job`, with `ranges` for each of its tables in the order in which they are to be claimed.
-///
-/// The file appears under its name when it is complete: a crash meanwhile leaves nothing that could be taken for a job.
-///
-/// # Errors
-/// Where the file exists, another process works on it, or the folder can't be written.
-pub fn create(path: &Path, job: &Job, ranges: &[Vec<TokenRange>]) -> Result<Checkpoint, CheckpointError> {
-    let lock = Lock::take(path)?;
-    let draft = sibling(path, "-new");
-    for leftover in [draft.clone(), sibling(&draft, "-journal")] {
-        match std::fs::remove_file(&leftover) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(CheckpointError::io(&leftover, "remove", error));
-            }
-            _ => {}
-        }
-    }
-    OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&draft)
-        .map_err(|error| CheckpointError::io(path, "create the checkpoint", error))?;
-    let fail = |error| CheckpointError::sqlite(path, "store the plan", error);
-    let mut connection = connect(&draft, path)?;
-    connection.pragma_update(None, "application_id", APPLICATION_ID).map_err(fail)?;
-    migrate(&mut connection, path)?;
-    store(&mut connection, job, ranges).map_err(fail)?;
-    connection.close().map_err(|(_, error)| fail(error))?;
-
-    if path.exists() {
-        return Err(CheckpointError::io(path, "create the checkpoint", std::io::ErrorKind::AlreadyExists.into()));
-    }
-    std::fs::rename(&draft, path).map_err(|error| CheckpointError::io(path, "create the checkpoint", error))?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .map_err(|error| CheckpointError::io(folder, "sync the folder", error))?;
-    open_locked(path, lock)
-}
-
 /// Opens the checkpoint of a job that was begun, as its one live process.
 ///
 /// # Errors
 /// Where the file is missing, foreign, newer, damaged, or in use.
 pub fn open(path: &Path) -> Result<Checkpoint, CheckpointError> {
+    let path = &files::real(path);
     if !path.exists() {
         return Err(CheckpointError::Missing { path: path.to_owned() });
     }
     open_locked(path, Lock::take(path)?)
 }
 
-fn open_locked(path: &Path, lock: Lock) -> Result<Checkpoint, CheckpointError> {
+/// [`open`], by whoever has the lock.
+pub(super) fn open_locked(path: &Path, lock: Lock) -> Result<Checkpoint, CheckpointError> {
     // Looked at without a write first: a file of somebody else's must stay as it is.
     check_kind(&open_read_only(path)?, path)?;
     let mut connection = connect(path, path)?;
@@ -87,7 +45,8 @@ fn open_locked(path: &Path, lock: Lock) -> Result<Checkpoint, CheckpointError> {
     if verdict != "ok" {
         return Err(CheckpointError::Corrupt { path: path.to_owned(), what: verdict });
     }
-    Ok(Checkpoint { path: path.to_owned(), connection, run: None, _lock: lock })
+    let identity = files::identity(path);
+    Ok(Checkpoint { path: path.to_owned(), identity, connection, run: None, _lock: lock })
 }
 
 /// A connection for looking only. It leaves the file, and what lies beside it, byte for byte as they are.
@@ -139,7 +98,7 @@ fn open_file(file: &Path, path: &Path, flags: OpenFlags) -> Result<Connection, C
 }
 
 /// A connection for writing to `file`; `path` is its name in messages.
-fn connect(file: &Path, path: &Path) -> Result<Connection, CheckpointError> {
+pub(super) fn connect(file: &Path, path: &Path) -> Result<Connection, CheckpointError> {
     let fail = |error| CheckpointError::sqlite(path, "open", error);
     let connection = open_file(file, path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     // FULL costs a fraction of a millisecond per commit, and there are at most some ten commits a second. NORMAL may
@@ -171,7 +130,7 @@ pub(super) fn check_kind(connection: &Connection, path: &Path) -> Result<(), Che
 }
 
 /// Brings the file's format up to date.
-fn migrate(connection: &mut Connection, path: &Path) -> Result<(), CheckpointError> {
+pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), CheckpointError> {
     let fail = |error| CheckpointError::sqlite(path, "bring the format up to date", error);
     let applied: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(fail)?;
     for (version, sql) in (1i64..).zip(migrations()).filter(|&(version, _)| version > applied) {
@@ -181,64 +140,4 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<(), CheckpointErr
         transaction.commit().map_err(fail)?;
     }
     Ok(())
-}
-
-fn store(connection: &mut Connection, job: &Job, ranges: &[Vec<TokenRange>]) -> rusqlite::Result<()> {
-    let transaction = connection.transaction()?;
-    for (name, value) in &job.identity {
-        transaction.execute("INSERT INTO job (name, value) VALUES (?, ?)", params![name, value])?;
-    }
-    for (id, table) in job.tables.iter().enumerate() {
-        transaction.execute(
-            "INSERT INTO copied_table (id, source_keyspace, source_table, source_table_id,
-                                       target_keyspace, target_table, target_table_id, columns)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            params![
-                id,
-                table.source.keyspace,
-                table.source.table,
-                table.source_id.to_string(),
-                table.target.keyspace,
-                table.target.table,
-                table.target_id.to_string(),
-                table.columns
-            ],
-        )?;
-    }
-    let mut insert = transaction
-        .prepare("INSERT INTO token_range (table_id, first_token, last_token, position) VALUES (?, ?, ?, ?)")?;
-    for (table, ranges) in ranges.iter().enumerate() {
-        let mut by_token: Vec<(usize, &TokenRange)> = ranges.iter().enumerate().collect();
-        by_token.sort_unstable_by_key(|(_, range)| range.first()); // In key order, or a million inserts take three times as long.
-        for (position, range) in by_token {
-            insert.execute(params![table, range.first().0, range.last().0, position])?;
-        }
-    }
-    drop(insert);
-    transaction.commit()
-}
-
-/// Moves the checkpoint aside, whatever it is, and says where it is now. Never deletes it.
-///
-/// # Errors
-/// Where another process works on it, or the file can't be moved.
-pub fn set_aside(path: &Path) -> Result<Option<PathBuf>, CheckpointError> {
-    if !path.exists() {
-        return Ok(None);
-    }
-    let _lock = Lock::take(path)?;
-    // Merges the WAL of a killed run into the file. A file that isn't SQLite's is moved as it is.
-    if let Ok(connection) = connect(path, path) {
-        let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()));
-    }
-    let names = (1..=u32::MAX).map(|n| sibling(path, &format!(".{n}")));
-    let aside = names.into_iter().find(|aside| !aside.exists()).unwrap_or_default();
-    for suffix in ["", "-wal", "-shm"] {
-        let from = sibling(path, suffix);
-        if from.exists() {
-            std::fs::rename(&from, sibling(&aside, suffix))
-                .map_err(|error| CheckpointError::io(&from, "move aside", error))?;
-        }
-    }
-    Ok(Some(aside))
 }

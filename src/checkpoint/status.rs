@@ -1,7 +1,7 @@
 //! A look at a checkpoint from outside: while a run is alive or after it died. Changes nothing.
 
 use super::error::CheckpointError;
-use super::{JobTable, Tally, identity, lock, open};
+use super::{JobTable, Tally, files, identity, lock, open};
 use crate::ring::{Token, TokenRange};
 use crate::schema::TableName;
 use rusqlite::Connection;
@@ -118,6 +118,7 @@ pub struct Run {
 /// # Errors
 /// Where the file is missing, foreign, newer or damaged.
 pub fn read(path: &Path) -> Result<Status, CheckpointError> {
+    let path = &files::real(path);
     let connection = open::open_read_only(path)?;
     open::check_kind(&connection, path)?;
     let fail = |error| CheckpointError::sqlite(path, "read the status", error);

@@ -35,7 +35,7 @@ fn ranges() -> Vec<Vec<TokenRange>> {
 fn created() -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("a %b?.db");
-    create(&path, &job(), &ranges()).expect("created").close().expect("closed");
+    create(&path, &job(), &ranges(), Existing::Keep).expect("created").0.close().expect("closed");
     (folder, path)
 }
 
@@ -49,7 +49,7 @@ fn ranges_come_back_in_the_order_of_the_plan() {
     let mut order = tile(&[], 50);
     order.rotate_left(13);
     let job = Job { tables: job().tables[..1].to_vec(), ..job() };
-    let checkpoint = create(&folder.path().join("m.db"), &job, &[order.clone()]).expect("created");
+    let checkpoint = create(&folder.path().join("m.db"), &job, &[order.clone()], Existing::Keep).expect("created").0;
     let (found, work) = checkpoint.work().expect("readable");
     assert_eq!(work.iter().map(|work| work.key.range).collect::<Vec<_>>(), order);
     assert_eq!((found.ranges, found.runs, found.ranges_done), (50, 0, 0));
@@ -94,7 +94,8 @@ fn one_process_at_a_time() {
     let error = open(&path).expect_err("in use");
     let mine = format!("process {}", std::process::id());
     assert!(matches!(&error, CheckpointError::InUse { owner, .. } if owner.contains(&mine)), "{error}");
-    assert!(matches!(set_aside(&path), Err(CheckpointError::InUse { .. })));
+    let again = create(&path, &job(), &ranges(), Existing::SetAside);
+    assert!(matches!(again, Err(CheckpointError::InUse { .. })));
     drop(first);
     open(&path).expect("the lock went with its holder");
 }
@@ -161,7 +162,10 @@ fn a_foreign_newer_or_damaged_file_is_refused_and_left_alone() {
     assert!(matches!(open(&path), Err(CheckpointError::Foreign { .. })));
     assert!(matches!(open(folder.path()), Err(CheckpointError::Foreign { .. })));
     assert!(matches!(open(&folder.path().join("none")), Err(CheckpointError::Missing { .. })));
-    assert!(matches!(create(&path, &job(), &ranges()), Err(CheckpointError::Io { .. })), "nothing is ever overwritten");
+    assert!(
+        matches!(create(&path, &job(), &ranges(), Existing::Keep), Err(CheckpointError::Io { .. })),
+        "nothing is ever overwritten"
+    );
 }
 
 #[test]
@@ -189,14 +193,70 @@ fn looking_changes_no_byte() {
 
 #[test]
 fn what_is_set_aside_is_kept() {
-    let (folder, path) = created();
+    let (_folder, path) = created();
     for n in 1..=2 {
-        let aside = set_aside(&path).expect("moved").expect("there was one");
-        assert!(aside.to_string_lossy().ends_with(&format!(".{n}")) && !path.exists());
+        let (checkpoint, aside) = create(&path, &job(), &ranges(), Existing::SetAside).expect("created");
+        checkpoint.close().expect("closed");
+        let aside = aside.expect("there was one");
+        assert!(aside.to_string_lossy().ends_with(&format!(".{n}")));
         assert_eq!(open(&aside).expect("a whole checkpoint").work().expect("readable").1.len(), 9);
-        create(&path, &job(), &ranges()).expect("created").close().expect("closed");
     }
-    assert_eq!(set_aside(&folder.path().join("none")).expect("nothing to do"), None);
+}
+
+/// Side files as a killed process leaves them: a copy of what is there while one works.
+fn kill_in_the_middle(path: &Path) {
+    let mut checkpoint = open(path).expect("opens");
+    checkpoint.begin_run().expect("begun");
+    let key = checkpoint.work().expect("readable").1[0].key;
+    let tally = Tally { rows_read: 7, rows_written: 7, ..Tally::default() };
+    let cursor = Some(key.range.last());
+    checkpoint.commit(&[RangeUpdate { key, claims: 1, cursor, tally, state: RangeState::Done }]).expect("committed");
+    let files = [path.to_owned(), files::sibling(path, "-wal"), files::sibling(path, "-shm")];
+    let left: Vec<Vec<u8>> = files.iter().map(|file| std::fs::read(file).expect("readable")).collect();
+    drop(checkpoint);
+    for (file, bytes) in files.iter().zip(left) {
+        std::fs::write(file, bytes).expect("written");
+    }
+}
+
+#[test]
+fn what_is_left_of_a_deleted_checkpoint_never_gets_into_a_new_one() {
+    for existing in [Existing::Keep, Existing::SetAside] {
+        let (_folder, path) = created();
+        kill_in_the_middle(&path);
+        assert_eq!(status::read(&path).expect("readable").counts.ranges_done, 1, "the WAL has it");
+        std::fs::remove_file(&path).expect("deleted, as an operator would");
+        let (checkpoint, aside) = create(&path, &job(), &ranges(), existing).expect("created");
+        let (found, work) = checkpoint.work().expect("readable");
+        assert_eq!((found.runs, found.ranges_done, work.len()), (0, 0, 9));
+        assert!(files::sibling(&aside.expect("the WAL is kept"), "-wal").exists());
+    }
+}
+
+#[test]
+fn a_link_leads_to_the_same_lock() {
+    let (folder, path) = created();
+    let link = folder.path().join("link.db");
+    std::os::unix::fs::symlink(&path, &link).expect("linked");
+    let first = open(&path).expect("opens");
+    assert!(matches!(open(&link), Err(CheckpointError::InUse { .. })));
+    assert_eq!(status::read(&link).expect("readable").state, status::State::Running);
+    drop(first);
+    assert_eq!(status::read(&link).expect("readable").state, status::State::Stopped);
+}
+
+#[test]
+fn a_file_that_is_deleted_or_replaced_under_our_hands_is_noticed() {
+    let (folder, path) = created();
+    let mut checkpoint = open(&path).expect("opens");
+    checkpoint.begin_run().expect("begun");
+    let kept = folder.path().join("kept");
+    std::fs::rename(&path, &kept).expect("moved");
+    assert!(matches!(checkpoint.commit(&[]), Err(CheckpointError::Gone { .. })));
+    std::fs::copy(&kept, &path).expect("copied");
+    assert!(matches!(checkpoint.end_run(RunOutcome::Done, 0), Err(CheckpointError::Gone { .. })));
+    std::fs::rename(&kept, &path).expect("put back");
+    checkpoint.commit(&[]).expect("there again");
 }
 
 /// One step of a range's life, by number.

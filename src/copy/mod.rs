@@ -29,7 +29,7 @@ use page_size::PageSize;
 use range::RangeEnd;
 use seam::{Source, Target};
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -74,8 +74,7 @@ struct Shared<S, T> {
     work: Mutex<VecDeque<Work>>,
     failures_in_a_row: AtomicU64,
     failed: AtomicU64,
-    /// Some range was left in the middle.
-    interrupted: AtomicBool,
+    done: AtomicUsize,
     ledger: Ledger,
     events: Events,
     stop: Stop,
@@ -97,13 +96,13 @@ pub async fn run<S: Source, T: Target>(
     events: Events,
     stop: Stop,
 ) -> Result<Ended, CheckpointError> {
-    let readers = pace.readers.min(work.len());
+    let (readers, ranges) = (pace.readers.min(work.len()), work.len());
     let shared = Arc::new(Shared {
         lanes: lanes.into_iter().map(|lane| (lane, PageSize::default())).collect(),
         work: Mutex::new(work.into()),
         failures_in_a_row: 0.into(),
         failed: 0.into(),
-        interrupted: false.into(),
+        done: 0.into(),
         ledger: committer.ledger(),
         events: events.clone(),
         stop: stop.clone(),
@@ -135,11 +134,10 @@ pub async fn run<S: Source, T: Target>(
     let failed = shared.failed.load(Ordering::Relaxed);
     let outcome = match error {
         Some(_) => RunOutcome::Error,
-        None if stop.is_requested() && (unclaimed > 0 || shared.interrupted.load(Ordering::Relaxed)) => {
-            RunOutcome::Stopped
-        }
-        None if unclaimed > 0 || failed > 0 => RunOutcome::Incomplete,
-        None => RunOutcome::Done,
+        // Counted, not inferred: a reader that was dropped in the middle says nothing.
+        None if shared.done.load(Ordering::Relaxed) == ranges => RunOutcome::Done,
+        None if stop.is_requested() => RunOutcome::Stopped,
+        None => RunOutcome::Incomplete,
     };
     // A commit's own error says more than "the committer is gone", which is what the readers see of it.
     committer.finish(outcome, events.counters().retries.load(Ordering::Relaxed)).await?;
@@ -155,10 +153,14 @@ async fn reader<S: Source, T: Target>(shared: Arc<Shared<S, T>>) -> Result<(), C
         let next = shared.work().pop_front();
         let Some(work) = next else { break };
         match range::copy(&shared, work).await? {
-            RangeEnd::Done { wrote: true } => shared.failures_in_a_row.store(0, Ordering::Relaxed),
-            // A range without rows says nothing about the target.
-            RangeEnd::Done { wrote: false } => {}
-            RangeEnd::Stopped => shared.interrupted.store(true, Ordering::Relaxed),
+            RangeEnd::Done { wrote } => {
+                shared.done.fetch_add(1, Ordering::Relaxed);
+                // A range without rows says nothing about the target.
+                if wrote {
+                    shared.failures_in_a_row.store(0, Ordering::Relaxed);
+                }
+            }
+            RangeEnd::Stopped => {}
             RangeEnd::Failed => {
                 shared.failed.fetch_add(1, Ordering::Relaxed);
                 shared.failures_in_a_row.fetch_add(1, Ordering::Relaxed);

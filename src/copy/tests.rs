@@ -58,7 +58,8 @@ impl Scene {
         // One of the ranges holds a single token, that of some row: both of its borders are borders of a partition.
         let of_row = scene.rows.keys().nth(rows / 2).map_or(Token(0), |key| key.0);
         let ranges = tile(&[of_row, Token(of_row.0 - 1)], ranges);
-        checkpoint::create(&scene.path(), &job(), &[ranges]).expect("created").close().expect("closed");
+        let existing = checkpoint::Existing::Keep;
+        checkpoint::create(&scene.path(), &job(), &[ranges], existing).expect("created").0.close().expect("closed");
         scene
     }
 
@@ -113,9 +114,9 @@ impl Scene {
 fn expected_marker(cells: &[Option<super::fakes::Cell>; 2]) -> (i64, bool) {
     let alive: Vec<_> = cells.iter().flatten().collect();
     let permanent = alive.iter().filter(|cell| cell.2 == 0).map(|cell| cell.1).min();
-    match (permanent, alive.iter().max_by_key(|cell| (cell.2, -cell.1))) {
+    match (permanent, alive.iter().min_by_key(|cell| cell.1)) {
         (Some(writetime), _) => (writetime, false),
-        (None, Some(longest)) => (longest.1, true),
+        (None, Some(oldest)) => (oldest.1, true),
         (None, None) => (UNKNOWN, false),
     }
 }
@@ -268,6 +269,28 @@ fn draining_saves_what_is_acknowledged() {
     runtime().block_on(scene.copy(scene.source(), scene.target(), Events::none(), Stop::default())).expect("ran");
     scene.assert_equal();
     assert_accounts_close(&scene.status(), 600);
+}
+
+#[test]
+fn a_second_signal_is_never_taken_for_the_end() {
+    // As many readers as ranges: nothing is left to claim when the signals come.
+    let scene = Scene::new(300, 3);
+    let target = MemoryTarget { delay: Duration::from_secs(5), ..scene.target() };
+    let stop = Stop::default();
+    let asked = stop.clone();
+    let events = Events::to(move |event| {
+        if matches!(event, Event::PageRead { .. }) {
+            asked.drain(Signal::Terminate);
+            asked.now();
+        }
+    });
+    let pace = Pace { readers: 20, ..pace() };
+    let copied = copy(open(&scene.path()), lane(scene.source(), target), pace, events, stop);
+    let ended = runtime().block_on(copied).expect("ran");
+    assert_eq!((ended.outcome, ended.signal), (RunOutcome::Stopped, Some(Signal::Terminate)));
+    assert_eq!(scene.status().state, status::State::Stopped);
+    runtime().block_on(scene.copy(scene.source(), scene.target(), Events::none(), Stop::default())).expect("ran");
+    scene.assert_equal();
 }
 
 /// Stops the world at the n-th event, of whatever kind, for every n: after a page, after an acknowledgement and before its

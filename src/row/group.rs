@@ -8,6 +8,7 @@ use super::bind::Bound;
 use super::{Cells, Kind, Layout, Page, Rows, Statement, token_of};
 use crate::ring::{Token, TokenRange};
 use serde::{Deserialize, Serialize};
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 /// Which mutations may share a batch.
@@ -259,9 +260,10 @@ impl Draft {
 
 /// Appends the statements of one row. `scratch` is only there to be allocated once.
 ///
-/// The row marker can't be read (CASSANDRA-9312), so it is inferred: permanent as the oldest permanent cell where there
-/// is one, else as the longest-lived cell, else (no cell at all, so the marker is what keeps the row visible) permanent at
-/// the unknown timestamp. A row too many after later column deletes is visible and benign; a row too few is loss.
+/// The row marker can't be read (CASSANDRA-9312), so it is inferred: permanent and as old as the oldest permanent cell where
+/// there is one, else as the oldest cell, else (no cell at all, so the marker is what keeps the row visible) permanent at the
+/// unknown timestamp. Old, because the older it is the less it can hide of what an application wrote; with an edited row,
+/// the oldest cell is what is left of its INSERT.
 fn mutation(rows: &mut Rows, row: usize, scratch: &mut Vec<(i64, i32)>) {
     #[expect(
         clippy::cast_possible_truncation,
@@ -282,10 +284,7 @@ fn mutation(rows: &mut Rows, row: usize, scratch: &mut Vec<(i64, i32)>) {
         [] => rows.statements.push(statement(Kind::Insert, Cells::None, (rows.unknown_timestamp, 0))),
         [group] => rows.statements.push(statement(Kind::Insert, Cells::All, group)),
         _ => {
-            let marker = scratch
-                .iter()
-                .copied()
-                .min_by_key(|&(writetime, ttl)| (ttl != 0, if ttl == 0 { 0 } else { -i64::from(ttl) }, writetime));
+            let marker = scratch.iter().copied().min_by_key(|&(writetime, ttl)| (ttl != 0, writetime, Reverse(ttl)));
             rows.statements.extend(scratch.iter().map(|&group| {
                 let kind = if Some(group) == marker { Kind::Insert } else { Kind::Update };
                 statement(kind, Cells::Matching, group)

@@ -1,0 +1,117 @@
+//! Making the file of a new job.
+
+use super::error::CheckpointError;
+use super::files::{self, sibling};
+use super::lock::Lock;
+use super::{Checkpoint, open};
+use crate::job::Job;
+use crate::ring::TokenRange;
+use rusqlite::{Connection, params};
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// What to do about a checkpoint that is there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existing {
+    /// Refuse.
+    Keep,
+    /// Move it aside, once the new one is ready to take its place.
+    SetAside,
+}
+
+/// Makes the checkpoint of `job`, with `ranges` for each of its tables in the order in which they are to be claimed; says,
+/// too, where what was there before is now, if anything was.
+///
+/// The file appears under its name when it is complete: a crash meanwhile leaves nothing that could be taken for a job.
+///
+/// # Errors
+/// Where another process works on the file, it is to be kept, or the folder can't be written.
+pub fn create(
+    path: &Path,
+    job: &Job,
+    ranges: &[Vec<TokenRange>],
+    existing: Existing,
+) -> Result<(Checkpoint, Option<PathBuf>), CheckpointError> {
+    let path = &files::real(path);
+    let cant = |error| CheckpointError::io(path, "create the checkpoint", error);
+    let lock = Lock::take(path)?;
+    if existing == Existing::Keep && path.exists() {
+        return Err(cant(std::io::ErrorKind::AlreadyExists.into()));
+    }
+    let draft = draft(path, job, ranges)?;
+    let aside = files::set_aside(path)?;
+    std::fs::rename(&draft, path).map_err(cant)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let synced = File::open(folder).and_then(|folder| folder.sync_all());
+    synced.map_err(|error| CheckpointError::io(folder, "sync the folder", error))?;
+
+    let checkpoint = open::open_locked(path, lock)?;
+    // Where anything at all has happened to it, it isn't what was just made.
+    let untouched =
+        "SELECT NOT EXISTS (SELECT 1 FROM run) AND NOT EXISTS (SELECT 1 FROM token_range WHERE state <> 'pending')";
+    match checkpoint.connection.query_row(untouched, (), |row| row.get(0)) {
+        Ok(true) => Ok((checkpoint, aside)),
+        Ok(false) => {
+            Err(CheckpointError::Corrupt { path: path.clone(), what: "it is new, yet work is done in it".to_owned() })
+        }
+        Err(error) => Err(CheckpointError::sqlite(path, "look at the new job", error)),
+    }
+}
+
+/// Writes the whole file under another name.
+fn draft(path: &Path, job: &Job, ranges: &[Vec<TokenRange>]) -> Result<PathBuf, CheckpointError> {
+    let draft = sibling(path, "-new");
+    for leftover in [draft.clone(), sibling(&draft, "-journal")] {
+        match std::fs::remove_file(&leftover) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(CheckpointError::io(&leftover, "remove", error));
+            }
+            _ => {}
+        }
+    }
+    let private = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft);
+    private.map_err(|error| CheckpointError::io(path, "create the checkpoint", error))?;
+    let fail = |error| CheckpointError::sqlite(path, "store the plan", error);
+    let mut connection = open::connect(&draft, path)?;
+    connection.pragma_update(None, "application_id", open::APPLICATION_ID).map_err(fail)?;
+    open::migrate(&mut connection, path)?;
+    store(&mut connection, job, ranges).map_err(fail)?;
+    connection.close().map_err(|(_, error)| fail(error))?;
+    Ok(draft)
+}
+
+fn store(connection: &mut Connection, job: &Job, ranges: &[Vec<TokenRange>]) -> rusqlite::Result<()> {
+    let transaction = connection.transaction()?;
+    for (name, value) in &job.identity {
+        transaction.execute("INSERT INTO job (name, value) VALUES (?, ?)", params![name, value])?;
+    }
+    for (id, table) in job.tables.iter().enumerate() {
+        transaction.execute(
+            "INSERT INTO copied_table (id, source_keyspace, source_table, source_table_id,
+                                       target_keyspace, target_table, target_table_id, columns)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            params![
+                id,
+                table.source.keyspace,
+                table.source.table,
+                table.source_id.to_string(),
+                table.target.keyspace,
+                table.target.table,
+                table.target_id.to_string(),
+                table.columns
+            ],
+        )?;
+    }
+    let mut insert = transaction
+        .prepare("INSERT INTO token_range (table_id, first_token, last_token, position) VALUES (?, ?, ?, ?)")?;
+    for (table, ranges) in ranges.iter().enumerate() {
+        let mut by_token: Vec<(usize, &TokenRange)> = ranges.iter().enumerate().collect();
+        by_token.sort_unstable_by_key(|(_, range)| range.first()); // In key order, or a million inserts take three times as long.
+        for (position, range) in by_token {
+            insert.execute(params![table, range.first().0, range.last().0, position])?;
+        }
+    }
+    drop(insert);
+    transaction.commit()
+}
