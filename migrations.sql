@@ -42,6 +42,7 @@ CREATE TABLE token_range (
     rows_read    INTEGER NOT NULL DEFAULT 0,  -- the counters are of the rows up to the cursor
     rows_written INTEGER NOT NULL DEFAULT 0,  -- acknowledged by the target
     rows_expired INTEGER NOT NULL DEFAULT 0,  -- had reached the end of their life before they could be written
+    rows_key_only INTEGER NOT NULL DEFAULT 0, -- of those read, with nothing but a key: written with the unknown timestamp
     bytes_read   INTEGER NOT NULL DEFAULT 0,  -- keys and values
     claimed_at   INTEGER,                     -- the last time
     ended_at     INTEGER,                     -- became done or failed

@@ -185,12 +185,12 @@ fn parsed<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<En
 /// The parser's error without the value that it repeats, where that may hold a password.
 #[must_use]
 pub fn without_passwords(mut error: clap::Error) -> clap::Error {
-    let hidden = match error.get(ContextKind::InvalidValue) {
-        Some(ContextValue::String(value)) => value.rsplit_once('@').map(|(_, hosts)| format!("…@{hosts}")),
-        _ => None,
+    let of_hosts = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(argument)) => argument.contains("<HOSTS>"),
+        _ => false,
     };
-    if let Some(hidden) = hidden {
-        error.insert(ContextKind::InvalidValue, ContextValue::String(hidden));
+    if of_hosts {
+        error.insert(ContextKind::InvalidValue, ContextValue::String("…".to_owned()));
     }
     error
 }
@@ -199,12 +199,26 @@ impl JobArgs {
     /// What of this is not set is taken from `other`.
     #[must_use]
     pub fn or(self, other: JobArgs) -> JobArgs {
+        // A side's password has one place: a flag that names a command isn't overruled by a file that names a file.
+        let place = |file: Option<PathBuf>, command: Option<String>, other: (Option<PathBuf>, Option<String>)| {
+            if file.is_some() || command.is_some() { (file, command) } else { other }
+        };
+        let other_source = (other.source_password_file, other.source_password_command);
+        let other_target = (other.target_password_file, other.target_password_command);
+        let (source_password_file, source_password_command) =
+            place(self.source_password_file, self.source_password_command, other_source);
+        let (target_password_file, target_password_command) =
+            place(self.target_password_file, self.target_password_command, other_target);
         macro_rules! first {
             ($($field:ident),*) => { JobArgs {
                 table: if self.table.is_empty() { other.table } else { self.table },
                 restart: self.restart || other.restart,
                 dry_run: self.dry_run || other.dry_run,
                 json: self.json || other.json,
+                source_password_file,
+                source_password_command,
+                target_password_file,
+                target_password_command,
                 $($field: self.$field.or(other.$field)),*
             } };
         }
@@ -213,10 +227,6 @@ impl JobArgs {
             target,
             checkpoint,
             config,
-            source_password_file,
-            source_password_command,
-            target_password_file,
-            target_password_command,
             consistency,
             source_consistency,
             target_consistency,

@@ -155,6 +155,8 @@ pub struct Counters {
     pub rows_expired: AtomicU64,
     /// Rows whose acknowledgement is committed to the checkpoint.
     pub rows_committed: AtomicU64,
+    /// Committed rows that have nothing but a key.
+    pub rows_key_only: AtomicU64,
     /// Bytes read from the source.
     pub bytes_read: AtomicU64,
     /// Write requests that are under way.
@@ -222,9 +224,13 @@ impl Events {
                 add(&counters.rows_expired, *expired);
             }
             Event::Retry { .. } => add(&counters.retries, 1),
-            Event::RangeMoved { tally, .. } => add(&counters.rows_committed, tally.rows_written),
+            Event::RangeMoved { tally, .. } => {
+                add(&counters.rows_committed, tally.rows_written);
+                add(&counters.rows_key_only, tally.rows_key_only);
+            }
             Event::RangeDone { tally, .. } => {
                 add(&counters.rows_committed, tally.rows_written);
+                add(&counters.rows_key_only, tally.rows_key_only);
                 add(&counters.ranges_done, 1);
             }
             Event::RangeFailed { .. } => add(&counters.ranges_failed, 1),

@@ -59,6 +59,9 @@ pub struct Tally {
     pub rows_written: u64,
     /// Rows of which nothing was alive any more when they were to be written.
     pub rows_expired: u64,
+    /// Of the rows read, those with nothing but a key: their timestamp and TTL can't be read, so they get the unknown
+    /// timestamp and stay for ever.
+    pub rows_key_only: u64,
     /// Bytes of keys and values.
     pub bytes_read: u64,
 }
@@ -68,6 +71,7 @@ impl AddAssign for Tally {
         self.rows_read += other.rows_read;
         self.rows_written += other.rows_written;
         self.rows_expired += other.rows_expired;
+        self.rows_key_only += other.rows_key_only;
         self.bytes_read += other.bytes_read;
     }
 }

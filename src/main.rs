@@ -14,7 +14,11 @@ fn main() -> ExitCode {
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let result = run::check_flags(&matches).and_then(|()| {
         ui::log_driver(cli.verbose);
-        run::runtime(&cli)?.block_on(run::run(cli))
+        let runtime = run::runtime(&cli)?;
+        let result = runtime.block_on(run::run(cli));
+        // Without waiting for what hangs: a name server that doesn't answer would hold us for its own time.
+        runtime.shutdown_background();
+        result
     });
     match result {
         Ok(code) => ExitCode::from(code),

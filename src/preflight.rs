@@ -6,6 +6,7 @@ use crate::cluster::{self, Cluster, ConnectError, CqlSource, CqlTarget};
 use crate::copy::seam::{Position, Read, Source};
 use crate::escape::safe;
 use crate::event::{Event, Events};
+use crate::job::Job;
 use crate::ring::{Token, TokenRange};
 use crate::schema::compare::{Difference, compare};
 use crate::schema::fidelity::{Fidelity, Kept, fidelity};
@@ -120,6 +121,16 @@ pub enum PreflightError {
         /// Why.
         error: ReadError,
     },
+    /// A table isn't what it was when the copy began.
+    #[error("{table} was changed at the {side} while it was copied: {what}")]
+    Changed {
+        /// Which side.
+        side: Side,
+        /// The table.
+        table: TableName,
+        /// What changed.
+        what: &'static str,
+    },
     /// A statement is refused.
     #[error("failed to try {table} at the {side}: {error}")]
     Try {
@@ -161,6 +172,9 @@ impl PreflightError {
             PreflightError::View { .. } => Some("copy the base table; the target builds its own view".to_owned()),
             PreflightError::Differ { .. } => Some("make the target's table like the source's".to_owned()),
             PreflightError::Permission { grant, .. } => Some(format!("let an administrator run: {grant}")),
+            PreflightError::Changed { .. } => Some(
+                "rows may be missing: begin anew with `--restart`; copying again changes nothing that was copied".to_owned(),
+            ),
             PreflightError::Partitioner { .. }
             | PreflightError::Inexact { .. }
             | PreflightError::Schema { .. }
@@ -178,6 +192,7 @@ impl PreflightError {
             | PreflightError::NoTable { .. }
             | PreflightError::View { .. }
             | PreflightError::Differ { .. }
+            | PreflightError::Changed { .. }
             | PreflightError::Inexact { .. }
             | PreflightError::Schema { error: ReadError::Type(_), .. } => 5,
             PreflightError::Schema { .. } | PreflightError::Try { .. } => 1,
@@ -219,6 +234,28 @@ pub async fn preflight(settings: &Settings, events: &Events) -> Result<Ready, Pr
         tables.push(Box::pin(ready(&source, &target, &mapping.source, &mapping.target)).await?);
     }
     Ok(Ready { source, target, tables })
+}
+
+/// Makes sure that the tables of `job` are still what they were: a table that was dropped and created again has lost what
+/// was copied before, and a column that was added was not copied. A `TRUNCATE` leaves no trace to be seen here.
+///
+/// # Errors
+/// The first thing that changed.
+pub async fn unchanged(source: &Cluster, target: &Cluster, job: &Job) -> Result<(), PreflightError> {
+    for known in &job.tables {
+        for (cluster, table, id) in [(source, &known.source, known.source_id), (target, &known.target, known.target_id)]
+        {
+            let found = describe(cluster, table).await?;
+            let changed = |what| Err(PreflightError::Changed { side: cluster.side, table: table.clone(), what });
+            if found.id != id {
+                return changed("it was dropped and created again");
+            }
+            if cluster.side == Side::Source && found.description() != known.columns {
+                return changed("its columns are others");
+            }
+        }
+    }
+    Ok(())
 }
 
 fn connected(cluster: &Cluster) -> Event {

@@ -4,14 +4,15 @@ use crate::checkpoint::{self, CheckpointError, Committer, Existing, status};
 use crate::cli::{Cli, Command, JobArgs, StatusArgs};
 use crate::copy::{self, Ended, Lane};
 use crate::event::{Event, Events};
-use crate::job::RunOutcome;
+use crate::job::{Job, RunOutcome, Work};
 use crate::plan;
-use crate::preflight::{PreflightError, Ready, preflight};
+use crate::preflight::{self, PreflightError, Ready};
 use crate::settings::{Settings, SettingsError};
 use crate::shutdown::{Signal, Stop};
 use crate::ui::text::{Style, to_stderr, to_stdout};
 use crate::ui::{Mode, Ui, tables};
 use std::path::Path;
+use std::sync::atomic::Ordering;
 
 /// Why a command came to nothing.
 #[derive(Debug, thiserror::Error)]
@@ -116,7 +117,7 @@ async fn copy_or_plan(args: JobArgs, plan_only: bool) -> Result<u8, Error> {
                 to_stderr(&format!("warning: {message}\n"));
             }
         });
-        let ready = Box::pin(preflight(&settings, &events)).await?;
+        let ready = Box::pin(preflight::preflight(&settings, &events)).await?;
         let (plan, _) = plan::plan(&settings, &ready).await;
         return if settings.json { print_json(&plan) } else { print(&tables::plan(&plan, Style::stdout())) };
     }
@@ -146,34 +147,14 @@ async fn copy(settings: &Settings, events: &Events) -> Result<Ended, Error> {
     stop.on_signals(move |signal, draining| emit.emit(Event::Stopping { signal, draining }))
         .map_err(|error| Error::Io { what: "listen to signals", error })?;
     // Where nothing was begun, there is nothing to drain.
-    let begun = async {
-        // A file that can't be used is refused before anybody is asked for anything.
-        let existing = if settings.restart { None } else { open_existing(&settings.checkpoint)? };
-        let ready = Box::pin(preflight(settings, events)).await?;
-        let checkpoint = match existing {
-            Some(checkpoint) => {
-                checkpoint.expect_job(&plan::job(settings, &ready))?;
-                checkpoint
-            }
-            None => begin(settings, &ready, events).await?,
-        };
-        Ok::<_, Error>((ready, checkpoint))
-    };
-    let (ready, mut checkpoint) = tokio::select! {
-        begun = begun => begun?,
+    let (ready, job, checkpoint, work) = tokio::select! {
+        begun = begin(settings, events) => begun?,
         () = stop.requested() => return Err(Error::Stopped(stop.signal().unwrap_or(Signal::Interrupt))),
     };
-    let (found, work) = checkpoint.work()?;
-    if found.runs > 0 {
-        events.emit(Event::from(&found));
-    } else {
-        events.emit(Event::Planned { ranges: work.len() });
-    }
     if work.is_empty() {
         checkpoint.close()?;
         return Ok(Ended { outcome: RunOutcome::Done, failed: 0, unclaimed: 0, signal: None });
     }
-    checkpoint.begin_run()?;
     let lanes = ready.tables.into_iter().map(|table| Lane {
         layout: table.source.layout(),
         limits: table.writer.limits(),
@@ -183,7 +164,59 @@ async fn copy(settings: &Settings, events: &Events) -> Result<Ended, Error> {
         target: table.writer,
     });
     let committer = Committer::start(checkpoint, events.clone());
-    Ok(copy::run(lanes.collect(), work, settings.pace, committer, events.clone(), stop).await?)
+    let mut ended = copy::run(lanes.collect(), work, settings.pace, committer.ledger(), events.clone(), stop).await;
+    // Every row arrived in the tables that we knew. Are they still those?
+    let unchanged = match ended.outcome {
+        RunOutcome::Done => Box::pin(preflight::unchanged(&ready.source, &ready.target, &job)).await,
+        RunOutcome::Incomplete | RunOutcome::Stopped | RunOutcome::Error => Ok(()),
+    };
+    if unchanged.is_err() {
+        ended.outcome = RunOutcome::Error;
+    }
+    committer.finish(ended.outcome, events.counters().retries.load(Ordering::Relaxed)).await?;
+    unchanged?;
+    Ok(ended)
+}
+
+/// Everything before the first row: both sides, the job, its checkpoint, and what is left to do.
+async fn begin(settings: &Settings, events: &Events) -> Result<(Ready, Job, checkpoint::Checkpoint, Vec<Work>), Error> {
+    // A file that can't be used is refused before anybody is asked for anything.
+    let path = settings.checkpoint.clone();
+    let existing = if settings.restart { None } else { blocking(move || open_existing(&path)).await? };
+    let ready = Box::pin(preflight::preflight(settings, events)).await?;
+    let job = plan::job(settings, &ready);
+    let checkpoint = if let Some(checkpoint) = existing {
+        checkpoint.expect_job(&job)?;
+        checkpoint
+    } else {
+        let (_, ranges) = plan::plan(settings, &ready).await;
+        let existing = if settings.restart { Existing::SetAside } else { Existing::Keep };
+        let (path, job) = (settings.checkpoint.clone(), job.clone());
+        let (checkpoint, aside) = blocking(move || checkpoint::create(&path, &job, &ranges, existing)).await?;
+        if let Some(aside) = aside {
+            let message = format!("what there was of an earlier checkpoint is now {}", aside.display());
+            events.emit(Event::Warning { message });
+        }
+        checkpoint
+    };
+    let begun = blocking(move || {
+        let mut checkpoint = checkpoint;
+        let (found, work) = checkpoint.work()?;
+        if !work.is_empty() {
+            checkpoint.begin_run()?;
+        }
+        Ok((checkpoint, found, work))
+    });
+    let (checkpoint, found, work) = begun.await?;
+    events.emit(if found.runs > 0 { Event::from(&found) } else { Event::Planned { ranges: work.len() } });
+    Ok((ready, job, checkpoint, work))
+}
+
+/// Work with the checkpoint that may take seconds, out of the way of signals.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, CheckpointError> + Send + 'static,
+) -> Result<T, CheckpointError> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }
 
 fn open_existing(path: &Path) -> Result<Option<checkpoint::Checkpoint>, CheckpointError> {
@@ -192,18 +225,6 @@ fn open_existing(path: &Path) -> Result<Option<checkpoint::Checkpoint>, Checkpoi
         Err(CheckpointError::Missing { .. }) => Ok(None),
         Err(error) => Err(error),
     }
-}
-
-/// Stores a new job.
-async fn begin(settings: &Settings, ready: &Ready, events: &Events) -> Result<checkpoint::Checkpoint, Error> {
-    let (_, ranges) = plan::plan(settings, ready).await;
-    let existing = if settings.restart { Existing::SetAside } else { Existing::Keep };
-    let (checkpoint, aside) = checkpoint::create(&settings.checkpoint, &plan::job(settings, ready), &ranges, existing)?;
-    if let Some(aside) = aside {
-        let message = format!("what there was of an earlier checkpoint is now {}", aside.display());
-        events.emit(Event::Warning { message });
-    }
-    Ok(checkpoint)
 }
 
 /// Refuses flags of a copy in front of a command: they would be ignored silently.
@@ -231,7 +252,7 @@ pub fn check_flags(matches: &clap::ArgMatches) -> Result<(), Error> {
 pub fn runtime(cli: &Cli) -> Result<tokio::runtime::Runtime, Error> {
     // Only a copy has work for more than one thread, and only it may stumble over the `--config` file.
     let threads = match cli.command {
-        None => crate::settings::with_file(cli.job.clone())?.threads.map_or(1, usize::from),
+        None => crate::settings::with_file(cli.job.clone())?.threads.map_or(1, |threads| threads.get().min(1024)),
         Some(_) => 1,
     };
     // One thread carries a copy of this size without a single wake-up between threads; more are for fast clusters.

@@ -77,10 +77,13 @@ impl Ledger {
     }
 }
 
+/// The file, and why nothing more can be committed to it, if so. The file stays locked until the readers have stopped too.
+type Ended = (Checkpoint, Result<(), CheckpointError>);
+
 /// The running task.
 #[derive(Debug)]
 pub struct Committer {
-    task: tokio::task::JoinHandle<Result<Checkpoint, CheckpointError>>,
+    task: tokio::task::JoinHandle<Ended>,
     finish: oneshot::Sender<()>,
     ledger: Ledger,
 }
@@ -106,12 +109,12 @@ impl Committer {
     /// The error of any commit, this last one or an earlier one.
     pub async fn finish(self, outcome: RunOutcome, retries: u64) -> Result<(), CheckpointError> {
         let _ = self.finish.send(());
-        let mut checkpoint = self.task.await.map_err(|_| CheckpointError::CommitterGone)??;
-        let ended = tokio::task::spawn_blocking(move || {
-            checkpoint.end_run(outcome, retries)?;
-            checkpoint.close()
-        });
-        ended.await.map_err(|_| CheckpointError::CommitterGone)?
+        let (mut checkpoint, committed) = self.task.await.map_err(|_| CheckpointError::CommitterGone)?;
+        let outcome = if committed.is_err() { RunOutcome::Error } else { outcome };
+        let ended =
+            tokio::task::spawn_blocking(move || checkpoint.end_run(outcome, retries).and_then(|()| checkpoint.close()));
+        let ended = ended.await.map_err(|_| CheckpointError::CommitterGone)?;
+        committed.and(ended)
     }
 }
 
@@ -120,7 +123,7 @@ async fn run(
     mut inbox: mpsc::Receiver<Change>,
     mut finished: oneshot::Receiver<()>,
     events: Events,
-) -> Result<Checkpoint, CheckpointError> {
+) -> Ended {
     let mut asked = false;
     loop {
         let mut group = Vec::new();
@@ -131,7 +134,7 @@ async fn run(
                 word = &mut finished => match word {
                     Ok(()) => asked = true,
                     // The copy is gone without a word: it crashed. What it had not seen committed must stay uncommitted.
-                    Err(_) => return Ok(checkpoint),
+                    Err(_) => return (checkpoint, Ok(())),
                 },
             }
         }
@@ -148,7 +151,7 @@ async fn run(
                     change = inbox.recv() => match change { Some(change) => group.push(change), None => break },
                     word = &mut finished => {
                         asked = true;
-                        if word.is_err() { return Ok(checkpoint); }
+                        if word.is_err() { return (checkpoint, Ok(())); }
                         break;
                     }
                     () = tokio::time::sleep_until(deadline) => break,
@@ -156,24 +159,29 @@ async fn run(
             }
         }
         if !group.is_empty() {
-            checkpoint = commit(checkpoint, fold(group), &events).await?;
+            let result;
+            (checkpoint, result) = commit(checkpoint, fold(group), &events).await;
+            if result.is_err() {
+                return (checkpoint, result);
+            }
         }
         if asked && inbox.is_closed() && inbox.is_empty() {
-            return Ok(checkpoint);
+            return (checkpoint, Ok(()));
         }
     }
 }
 
-async fn commit(
-    mut checkpoint: Checkpoint,
-    updates: Vec<RangeUpdate>,
-    events: &Events,
-) -> Result<Checkpoint, CheckpointError> {
+async fn commit(mut checkpoint: Checkpoint, updates: Vec<RangeUpdate>, events: &Events) -> Ended {
     let written = tokio::task::spawn_blocking(move || {
         let started = std::time::Instant::now();
-        checkpoint.commit(&updates).map(|()| (checkpoint, updates, started.elapsed()))
+        let result = checkpoint.commit(&updates);
+        (checkpoint, updates, result, started.elapsed())
     });
-    let (checkpoint, updates, took) = written.await.map_err(|_| CheckpointError::CommitterGone)??;
+    let (checkpoint, updates, result, took) =
+        written.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+    if result.is_err() {
+        return (checkpoint, result);
+    }
     for RangeUpdate { key, cursor, tally, state, .. } in updates {
         match (&state, cursor) {
             (RangeState::Done, _) => events.emit(Event::RangeDone { key, tally }),
@@ -187,7 +195,7 @@ async fn commit(
         }
     }
     events.emit(Event::Committed { took_us: took.as_micros() });
-    Ok(checkpoint)
+    (checkpoint, Ok(()))
 }
 
 /// All that a group says of one range: one row to update, however much happened.

@@ -87,10 +87,7 @@ impl Checkpoint {
         }
     }
 
-    /// The number that a range's rows without a readable writetime got when the job was planned.
-    ///
-    /// # Errors
-    /// Where the file can't be read.
+    /// The job that the file was made for.
     fn job(&self) -> Result<StoredJob, CheckpointError> {
         let fail = |error| CheckpointError::sqlite(&self.path, "read the job", error);
         let mut statement = self.connection.prepare("SELECT name, value FROM job").map_err(fail)?;
@@ -114,7 +111,7 @@ impl Checkpoint {
             .connection
             .prepare(
                 "SELECT table_id, first_token, last_token, position, state = 'done', cursor, rows_read, rows_written,
-                        rows_expired, bytes_read, state = 'failed' FROM token_range ORDER BY table_id, first_token",
+                        rows_expired, bytes_read, state = 'failed', rows_key_only FROM token_range ORDER BY table_id, first_token",
             )
             .map_err(fail)?;
         let mut rows = statement.query(()).map_err(fail)?;
@@ -140,6 +137,7 @@ impl Checkpoint {
                 rows_written: row.get(7).map_err(fail)?,
                 rows_expired: row.get(8).map_err(fail)?,
                 bytes_read: row.get(9).map_err(fail)?,
+                rows_key_only: row.get(11).map_err(fail)?,
             };
             if !done {
                 work.push((row.get(3).map_err(fail)?, Work { key: RangeKey { table, range }, cursor }));
@@ -250,7 +248,7 @@ fn store(transaction: &rusqlite::Transaction<'_>, update: &RangeUpdate, now: i64
              SET state = ?3, cursor = coalesce(?4, cursor), attempts = attempts + ?5,
                  claimed_at = CASE WHEN ?5 > 0 THEN ?6 ELSE claimed_at END, ended_at = ?7, error = ?8,
                  rows_read = rows_read + ?9, rows_written = rows_written + ?10, rows_expired = rows_expired + ?11,
-                 bytes_read = bytes_read + ?12
+                 rows_key_only = rows_key_only + ?12, bytes_read = bytes_read + ?13
              WHERE table_id = ?1 AND first_token = ?2",
         )?
         .execute(params![
@@ -265,6 +263,7 @@ fn store(transaction: &rusqlite::Transaction<'_>, update: &RangeUpdate, now: i64
             tally.rows_read,
             tally.rows_written,
             tally.rows_expired,
+            tally.rows_key_only,
             tally.bytes_read,
         ])
 }

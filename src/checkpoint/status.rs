@@ -183,7 +183,7 @@ fn ranges(connection: &Connection, tables: &mut [TableStatus]) -> rusqlite::Resu
     let mut failures = Vec::new();
     let mut statement = connection.prepare(
         "SELECT table_id, first_token, last_token, state, cursor, rows_read, rows_written, rows_expired, bytes_read,
-                attempts, error FROM token_range ORDER BY table_id, first_token",
+                attempts, error, rows_key_only FROM token_range ORDER BY table_id, first_token",
     )?;
     let mut rows = statement.query(())?;
     while let Some(row) = rows.next()? {
@@ -197,6 +197,7 @@ fn ranges(connection: &Connection, tables: &mut [TableStatus]) -> rusqlite::Resu
             rows_written: row.get(6)?,
             rows_expired: row.get(7)?,
             bytes_read: row.get(8)?,
+            rows_key_only: row.get(11)?,
         };
         let (done, claimed, failed) = (state == "done", state == "claimed", state == "failed");
         table.counts.add(&Counts {

@@ -81,6 +81,14 @@ pub enum ConnectError {
         /// Why.
         error: CallError,
     },
+    /// Nobody said which datacenter to use: any node of any of them would be asked.
+    #[error("the {side} has several datacenters: {}", found.join(", "))]
+    Datacenters {
+        /// Which side.
+        side: Side,
+        /// What there is.
+        found: Vec<String>,
+    },
     /// The named datacenter isn't there.
     #[error("the {side} has no datacenter `{named}`: it has {}", found.join(", "))]
     Datacenter {
@@ -111,7 +119,9 @@ impl ConnectError {
                 "name the authority that signed the nodes' certificates with `ca=FILE` in `--{side}`, or, where the certificates \
                  don't carry the nodes' addresses, the name that they do carry with `tls-name=NAME`"
             )),
-            ConnectError::Datacenter { side, .. } => Some(format!("name one of these with `dc=` in `--{side}`")),
+            ConnectError::Datacenter { side, .. } | ConnectError::Datacenters { side, .. } => {
+                Some(format!("name one of these with `dc=` in `--{side}`"))
+            }
             ConnectError::Probe { side, error } if error.class == Class::Connection => Some(format!(
                 "the {side}'s nodes must be reachable from here at the address that they broadcast (`broadcast_rpc_address`, \
                  or `rpc_address`) and the port of `--{side}`: a port that is mapped or tunnelled isn't enough"
@@ -122,7 +132,7 @@ impl ConnectError {
 
     /// Whether the settings are wrong, rather than the cluster.
     pub fn is_setting(&self) -> bool {
-        matches!(self, ConnectError::Tls { .. } | ConnectError::Datacenter { .. })
+        matches!(self, ConnectError::Tls { .. } | ConnectError::Datacenter { .. } | ConnectError::Datacenters { .. })
     }
 }
 
@@ -196,6 +206,9 @@ async fn probe(side: Side, session: &Session, datacenter: Option<&str>) -> Resul
         state.get_nodes_info().iter().filter_map(|node| node.datacenter.clone()).collect();
     datacenters.sort_unstable();
     datacenters.dedup();
+    if datacenter.is_none() && datacenters.len() > 1 {
+        return Err(ConnectError::Datacenters { side, found: datacenters });
+    }
     // Before the first query: in a datacenter that isn't there, the driver finds no node to ask.
     if let Some(named) = datacenter
         && !datacenters.iter().any(|found| found == named)

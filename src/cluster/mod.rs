@@ -49,7 +49,7 @@ pub struct ClusterInfo {
     pub version: String,
     /// `cluster_name`.
     pub name: String,
-    /// The datacenter that is used: the one named in the settings, or the contact point's own.
+    /// The datacenter that is used: the one named in the settings, or the only one.
     pub datacenter: String,
     /// Class name without its package.
     pub partitioner: String,

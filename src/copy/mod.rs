@@ -6,7 +6,7 @@
 //! across tasks, only to reach the range's low-water mark. The pool is the semaphore that all of them share.
 
 mod budget;
-mod page_size;
+pub(crate) mod page_size;
 mod range;
 pub mod retry;
 pub mod seam;
@@ -17,7 +17,7 @@ mod fakes;
 #[cfg(test)]
 mod tests;
 
-use crate::checkpoint::{CheckpointError, Committer, Ledger};
+use crate::checkpoint::{CheckpointError, Ledger};
 use crate::clock::Clock;
 use crate::event::Events;
 use crate::job::{RunOutcome, Work};
@@ -84,18 +84,18 @@ struct Shared<S, T> {
     clock: Clock,
 }
 
-/// Copies `work`, range by range in its order.
+/// Copies `work`, range by range in its order, and reports it to `ledger`.
 ///
-/// # Errors
-/// Where the checkpoint can't be written any more. Nothing is lost then; the next run carries on from what is committed.
+/// Where the ledger takes nothing more, the outcome is [`RunOutcome::Error`], and the committer knows why. Nothing is lost
+/// then; the next run carries on from what is committed.
 pub async fn run<S: Source, T: Target>(
     lanes: Vec<Lane<S, T>>,
     work: Vec<Work>,
     pace: Pace,
-    committer: Committer,
+    ledger: Ledger,
     events: Events,
     stop: Stop,
-) -> Result<Ended, CheckpointError> {
+) -> Ended {
     let (readers, ranges) = (pace.readers.min(work.len()), work.len());
     let shared = Arc::new(Shared {
         lanes: lanes.into_iter().map(|lane| (lane, PageSize::default())).collect(),
@@ -103,8 +103,8 @@ pub async fn run<S: Source, T: Target>(
         failures_in_a_row: 0.into(),
         failed: 0.into(),
         done: 0.into(),
-        ledger: committer.ledger(),
-        events: events.clone(),
+        ledger,
+        events,
         stop: stop.clone(),
         budget: Budget::new(pace.memory),
         pool: Arc::new(Semaphore::new(pace.writers)),
@@ -115,7 +115,7 @@ pub async fn run<S: Source, T: Target>(
     for _ in 0..readers {
         tasks.spawn(reader(Arc::clone(&shared)));
     }
-    let mut error = None;
+    let mut failed = false;
     loop {
         tokio::select! {
             biased;
@@ -123,28 +123,22 @@ pub async fn run<S: Source, T: Target>(
             ended = tasks.join_next() => match ended {
                 None => break,
                 Some(Ok(Ok(()))) => {}
-                Some(Ok(Err(e))) => { error.get_or_insert(e); shared.work().clear(); }
+                Some(Ok(Err(_))) => { failed = true; shared.work().clear(); }
                 Some(Err(panic)) => std::panic::resume_unwind(panic.into_panic()),
             },
         }
     }
     tasks.shutdown().await;
 
-    let unclaimed = shared.work().len();
-    let failed = shared.failed.load(Ordering::Relaxed);
-    let outcome = match error {
-        Some(_) => RunOutcome::Error,
+    let outcome = match () {
+        () if failed => RunOutcome::Error,
         // Counted, not inferred: a reader that was dropped in the middle says nothing.
-        None if shared.done.load(Ordering::Relaxed) == ranges => RunOutcome::Done,
-        None if stop.is_requested() => RunOutcome::Stopped,
-        None => RunOutcome::Incomplete,
+        () if shared.done.load(Ordering::Relaxed) == ranges => RunOutcome::Done,
+        () if stop.is_requested() => RunOutcome::Stopped,
+        () => RunOutcome::Incomplete,
     };
-    // A commit's own error says more than "the committer is gone", which is what the readers see of it.
-    committer.finish(outcome, events.counters().retries.load(Ordering::Relaxed)).await?;
-    match error {
-        Some(error) => Err(error),
-        None => Ok(Ended { outcome, failed, unclaimed, signal: stop.signal() }),
-    }
+    let unclaimed = shared.work().len();
+    Ended { outcome, failed: shared.failed.load(Ordering::Relaxed), unclaimed, signal: stop.signal() }
 }
 
 /// Claims ranges until there are none left, or somebody asks to stop.

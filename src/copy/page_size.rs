@@ -4,14 +4,15 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Pages should come out near this many bytes: large enough that a request's cost vanishes, small enough for memory.
 pub(super) const PAGE_BYTES: usize = 1 << 20;
-/// The first page of a table: its rows may be large.
-const ROWS_FIRST: u32 = 100;
+/// The first page of a table: nothing is known of its rows, and each reader asks for one. A few round trips later the size
+/// is learned.
+const ROWS_FIRST: u32 = 1;
 /// More rows than this save nothing.
 const ROWS_MAX: u32 = 20_000;
 
 /// The page size of one table, learned from its pages by all readers together.
 #[derive(Debug)]
-pub(super) struct PageSize {
+pub(crate) struct PageSize {
     rows: AtomicU32,
 }
 
@@ -23,12 +24,12 @@ impl Default for PageSize {
 
 impl PageSize {
     /// Rows to ask for.
-    pub(super) fn rows(&self) -> i32 {
+    pub(crate) fn rows(&self) -> i32 {
         self.rows.load(Ordering::Relaxed).cast_signed()
     }
 
     /// Learns from a page of `rows` rows in `bytes`. Shrinks at once, grows fourfold at most: the next rows may be larger.
-    pub(super) fn learn(&self, rows: usize, bytes: usize) {
+    pub(crate) fn learn(&self, rows: usize, bytes: usize) {
         if rows == 0 {
             return;
         }
@@ -47,7 +48,7 @@ mod tests {
     #[test]
     fn pages_settle_near_their_size() {
         let size = PageSize::default();
-        assert_eq!(size.rows(), 100);
+        assert_eq!(size.rows(), 1);
         for _ in 0..10 {
             let rows = usize::try_from(size.rows()).expect("positive");
             size.learn(rows, rows * 200);
@@ -58,7 +59,12 @@ mod tests {
     #[test]
     fn large_rows_shrink_the_page_at_once() {
         let size = PageSize::default();
-        size.learn(100, 100 << 20);
+        for _ in 0..5 {
+            let rows = usize::try_from(size.rows()).expect("positive");
+            size.learn(rows, rows * 10);
+        }
+        assert_eq!(size.rows(), 1024);
+        size.learn(1024, 1 << 30);
         assert_eq!(size.rows(), 1);
         size.learn(1, 16 << 20);
         assert_eq!(size.rows(), 1);
@@ -67,9 +73,11 @@ mod tests {
     #[test]
     fn a_short_page_does_not_grow_it() {
         let size = PageSize::default();
+        size.learn(1, 100);
+        size.learn(4, 400);
+        assert_eq!(size.rows(), 16);
         size.learn(3, 300);
-        assert_eq!(size.rows(), 100);
         size.learn(0, 0);
-        assert_eq!(size.rows(), 100);
+        assert_eq!(size.rows(), 16);
     }
 }

@@ -102,9 +102,9 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
     ) -> Self {
         // What batches may hold is settled per range: a topology change shows from the next one on.
         let mode = match lane.mode {
-            BatchMode::Auto if lane.target.placement().is_some() => BatchMode::Replicas,
-            BatchMode::Auto => BatchMode::Partition,
-            mode => mode,
+            BatchMode::Auto | BatchMode::Replicas if lane.target.placement().is_some() => BatchMode::Replicas,
+            BatchMode::Auto | BatchMode::Replicas | BatchMode::Partition => BatchMode::Partition,
+            BatchMode::None => BatchMode::None,
         };
         Pass {
             shared,

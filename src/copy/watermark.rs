@@ -62,12 +62,14 @@ impl Watermark {
         let head_rows = batch.row_count() as u64 - tail_rows;
         let bytes = batch.bytes() as u64;
         let tail_bytes = bytes * tail_rows / (head_rows + tail_rows).max(1);
-        let tally = |rows, bytes| Tally { rows_read: rows, bytes_read: bytes, ..Tally::default() };
+        let (head_key_only, tail_key_only) = batch.key_only();
+        let tally =
+            |rows_read, rows_key_only, bytes_read| Tally { rows_read, rows_key_only, bytes_read, ..Tally::default() };
         self.waiting.push_back(Waiting {
             first_token: batch.first_token(),
             last_token: batch.last_token(),
-            head: tally(head_rows, bytes - tail_bytes),
-            tail: tally(tail_rows, tail_bytes),
+            head: tally(head_rows, head_key_only, bytes - tail_bytes),
+            tail: tally(tail_rows, tail_key_only, tail_bytes),
             acked: false,
         });
         self.front + self.waiting.len() as u64 - 1

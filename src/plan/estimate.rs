@@ -2,18 +2,18 @@
 //! system table counts rows.
 
 use crate::cluster::Cluster;
-use crate::copy::seam::{Position, Read, Source};
+use crate::copy::page_size::PageSize;
+use crate::copy::seam::{Fetched, Position, Read, Source};
 use crate::preflight::ReadyTable;
-use crate::ring::{TokenRange, tile};
-use futures::future::join_all;
+use crate::ring::tile;
 use serde::Serialize;
 use std::time::Duration;
 
 /// Places of the ring that are looked at.
 const SAMPLES: usize = 16;
-/// Rows that are read at each.
+/// Rows that are read at each, at most.
 const SAMPLE_ROWS: i32 = 100;
-/// A place that takes longer (a stretch of tombstones, for one) is left out.
+/// What hasn't been read by then (a stretch of tombstones takes long) is left out.
 const SAMPLE_TIMEOUT: Duration = Duration::from_millis(800);
 
 /// Guesses; `None` where there is nothing to guess from.
@@ -36,10 +36,10 @@ pub struct Estimate {
 /// not do: of a table with a few wide partitions it sees too little, and guessing low by a factor of five is worse than
 /// saying nothing.
 pub(super) async fn estimate(source: &Cluster, table: &ReadyTable) -> Estimate {
-    let places = tile(&[], SAMPLES);
-    let samples = join_all(places.into_iter().map(|place| sample(table, place)));
-    let (size, samples) = tokio::join!(source.size_estimate(&table.source.name), samples);
-    let (rows, bytes) = samples.into_iter().flatten().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+    let mut sum = (0, 0);
+    let samples = tokio::time::timeout(SAMPLE_TIMEOUT, sample(table, &mut sum));
+    let (size, _) = tokio::join!(source.size_estimate(&table.source.name), samples);
+    let (rows, bytes) = sum;
     Estimate {
         rows: size.and_then(|size| rows_in(size.bytes, rows, bytes)),
         partitions: size.map(|size| size.partitions),
@@ -52,13 +52,18 @@ fn rows_in(total: u64, rows: u64, bytes: u64) -> Option<u64> {
     total.checked_div(bytes.checked_div(rows)?)
 }
 
-/// Rows at a place of the ring, and their bytes.
-async fn sample(table: &ReadyTable, place: TokenRange) -> Option<(u64, u64)> {
-    let read = Read { range: place, position: Position::default(), rows: SAMPLE_ROWS, attempt: 0 };
-    let page = tokio::time::timeout(SAMPLE_TIMEOUT, table.reader.read_page(&read)).await.ok()?.ok()?.page;
+/// Adds up rows and their bytes at some places of the ring, one after another and beginning with one row: the rows may be
+/// of many megabytes.
+async fn sample(table: &ReadyTable, sum: &mut (u64, u64)) {
+    let size = PageSize::default();
     let stored = table.source.layout().keys() + table.source.layout().values;
-    let bytes = (0..page.rows()).map(|row| page.span(row, 0, stored).len() as u64).sum();
-    Some((page.rows() as u64, bytes))
+    for range in tile(&[], SAMPLES) {
+        let read = Read { range, position: Position::default(), rows: size.rows().min(SAMPLE_ROWS), attempt: 0 };
+        let Ok(Fetched { page, .. }) = table.reader.read_page(&read).await else { continue };
+        size.learn(page.rows(), page.wire_size());
+        sum.0 += page.rows() as u64;
+        sum.1 += (0..page.rows()).map(|row| page.span(row, 0, stored).len() as u64).sum::<u64>();
+    }
 }
 
 #[cfg(test)]

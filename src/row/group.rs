@@ -135,6 +135,9 @@ impl Grouper {
         mut placement: impl FnMut(Token) -> u32,
     ) -> Result<Vec<Batch>, GroupError> {
         let layout = self.layout;
+        if page.columns() != layout.columns() {
+            return Err(GroupError::Columns { found: page.columns(), expected: layout.columns() });
+        }
         let count = page.rows();
         let mut rows = Rows {
             page,
@@ -363,6 +366,20 @@ impl Batch {
     /// How many of the rows carry [`Batch::last_token`].
     pub fn tail_count(&self) -> usize {
         self.span.1 - self.tail
+    }
+
+    /// How many rows have nothing but a key: below [`Batch::last_token`], and of it.
+    pub fn key_only(&self) -> (u64, u64) {
+        let statements = &self.rows.statements[self.statements.0..self.statements.1];
+        let mut count = (0, 0);
+        for statement in statements.iter().filter(|statement| statement.cells == Cells::None) {
+            if (statement.row as usize) < self.tail {
+                count.0 += 1;
+            } else {
+                count.1 += 1;
+            }
+        }
+        count
     }
 
     /// How many partitions the rows belong to.

@@ -166,6 +166,17 @@ fn rows_that_the_scan_should_not_return_stop_it() {
 }
 
 #[test]
+fn a_page_of_another_table_is_an_error() {
+    let limits = BatchLimits { rows_max: 9, bytes_max: 500, partition_bytes_max: 500 };
+    let mut grouper = Grouper::new(LAYOUT, limits, BatchMode::Partition, UNKNOWN, TokenRange::RING);
+    let narrow = Page::parse(encode(&[vec![Some(vec![1])]]), 1, 1).expect("well formed");
+    assert_eq!(
+        grouper.group(narrow, 0, |_| 0).expect_err("too narrow"),
+        GroupError::Columns { found: 1, expected: 11 }
+    );
+}
+
+#[test]
 fn tokens_are_those_of_the_server() {
     // From `SELECT token(k)` and `SELECT token(a, b)` on Apache Cassandra 5.0.6: a bigint key 42; an int 1 with the text 'a'.
     let single = 42i64.to_be_bytes();

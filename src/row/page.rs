@@ -66,6 +66,11 @@ impl Page {
         self.cells.len().checked_div(self.columns).unwrap_or(0)
     }
 
+    /// How many columns each row has.
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
     /// The cell's bytes; `None` is CQL null.
     #[inline]
     pub fn cell(&self, row: usize, column: usize) -> Option<&[u8]> {

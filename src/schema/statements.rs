@@ -20,14 +20,6 @@ pub fn select(table: &Table) -> String {
     format!("SELECT {columns} FROM {} WHERE {token} >= ? AND {token} <= ?", table.name.cql())
 }
 
-/// Tokens alone, from a token on, for the estimate of a table's size: `first, last, limit` are bound.
-pub fn select_tokens(table: &Table) -> String {
-    let token = partition_token(table);
-    let values = table.value_columns().take(1).map(|column| quote(&column.name));
-    let columns = join(std::iter::once(token.clone()).chain(values));
-    format!("SELECT {columns} FROM {} WHERE {token} >= ? AND {token} <= ? LIMIT ?", table.name.cql())
-}
-
 /// Cells with row marker: binds keys, values, writetime, TTL.
 pub fn insert(table: &Table) -> String {
     let columns = join(table.key_columns().chain(table.value_columns()).map(|column| quote(&column.name)));
@@ -63,7 +55,6 @@ mod tests {
         insta::assert_snapshot!(select(&table), @r#"SELECT "a", "B", "c""", "v", "w", WRITETIME("v"), WRITETIME("w"), TTL("v"), TTL("w") FROM "ks"."t" WHERE token("a", "B") >= ? AND token("a", "B") <= ?"#);
         insta::assert_snapshot!(insert(&table), @r#"INSERT INTO "ks"."t" ("a", "B", "c""", "v", "w") VALUES (?, ?, ?, ?, ?) USING TIMESTAMP ? AND TTL ?"#);
         insta::assert_snapshot!(update(&table).expect("has values"), @r#"UPDATE "ks"."t" USING TIMESTAMP ? AND TTL ? SET "v" = ?, "w" = ? WHERE "a" = ? AND "B" = ? AND "c""" = ?"#);
-        insta::assert_snapshot!(select_tokens(&table), @r#"SELECT token("a", "B"), "v" FROM "ks"."t" WHERE token("a", "B") >= ? AND token("a", "B") <= ? LIMIT ?"#);
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub struct Endpoint {
     pub hosts: Vec<Host>,
     /// The role to log in as.
     pub user: Option<String>,
-    /// The datacenter to use; the first contact point's own where none is named.
+    /// The datacenter to use; needed where there are several.
     pub datacenter: Option<String>,
     /// Encryption.
     pub tls: Tls,
@@ -169,7 +169,7 @@ impl FromStr for Host {
             None => PORT,
             Some(port) => match port.parse() {
                 Ok(port) if port > 0 => port,
-                _ => return fail(format!("`{}` isn't a port: 1 to 65535 are", port.escape_debug())),
+                _ => return fail(format!("the port of `{}` isn't one: 1 to 65535 are", name.escape_debug())),
             },
         };
         Ok(Host { name: name.to_owned(), port })
@@ -247,7 +247,7 @@ mod tests {
     #[test]
     fn mistakes_are_named() {
         insta::assert_snapshot!(error("http://a"), @"`http://` isn't known: cassandra:// and scylla:// are");
-        insta::assert_snapshot!(error("a:99999"), @"`99999` isn't a port: 1 to 65535 are");
+        insta::assert_snapshot!(error("a:99999"), @"the port of `a` isn't one: 1 to 65535 are");
         insta::assert_snapshot!(error("a,,b"), @"`` isn't a host");
         insta::assert_snapshot!(error("me@a"), @"a user needs the form cassandra://USER@HOST");
         insta::assert_snapshot!(error("cassandra://a/shop"), @"`/shop` behind the hosts means nothing: the table is named with `--table`");

@@ -144,6 +144,15 @@ impl Settings {
                 allowed: "1MiB or more",
             });
         }
+        for (flag, number, max, allowed) in [
+            ("readers", args.readers, 65_536, "1 to 65536"),
+            ("writers", args.writers, 65_536, "1 to 65536"),
+            ("threads", args.threads, 1024, "1 to 1024"),
+        ] {
+            if let Some(found) = number.filter(|number| number.get() > max) {
+                return Err(SettingsError::OutOfBounds { flag, found: found.to_string(), allowed });
+            }
+        }
         if let Some(ranges) = args.ranges.map(usize::from).filter(|&ranges| ranges > 10_000_000) {
             return Err(SettingsError::OutOfBounds {
                 flag: "ranges",

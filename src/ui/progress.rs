@@ -46,6 +46,8 @@ pub(super) struct Snapshot {
     pub(super) run: RunRows,
     /// Rows of all runs, as far as they are committed or acknowledged in this one.
     pub(super) rows_total: u64,
+    /// Rows of all runs that have nothing but a key.
+    pub(super) key_only_total: u64,
     /// Bytes of all runs.
     pub(super) bytes_total: u64,
     /// Earlier runs.
@@ -79,6 +81,8 @@ pub(super) struct RunRows {
     pub(super) rows_expired: u64,
     /// Acknowledged and committed to the checkpoint.
     pub(super) rows_committed: u64,
+    /// Acknowledged, committed and nothing but a key: they have the unknown timestamp.
+    pub(super) rows_key_only: u64,
     /// Bytes read.
     pub(super) bytes_read: u64,
 }
@@ -160,6 +164,7 @@ impl Progress {
             rows_written: load(&c.rows_written),
             rows_expired: load(&c.rows_expired),
             rows_committed: load(&c.rows_committed),
+            rows_key_only: load(&c.rows_key_only),
             bytes_read: load(&c.bytes_read),
         };
         let elapsed = self.started.elapsed();
@@ -181,6 +186,7 @@ impl Progress {
             ranges_failed: load(&c.ranges_failed),
             run,
             rows_total: self.before.rows_written + run.rows_written,
+            key_only_total: self.before.rows_key_only + run.rows_key_only,
             bytes_total: self.before.bytes_read + run.bytes_read,
             runs_before: self.runs_before,
             rows_per_second,

@@ -98,13 +98,21 @@ pub(super) fn summary(snapshot: &Snapshot, ended: &Ended, style: Style) -> Strin
         ]);
     };
     row("", "this run".to_owned(), "whole job".to_owned());
-    row("rows written", count(run.rows_written), count(snapshot.rows_total));
+    // What isn't committed will be copied again, so it is no part of the whole.
+    let saved = snapshot.rows_total - (run.rows_written - run.rows_committed.min(run.rows_written));
+    row("rows written", count(run.rows_written), count(saved));
     row("rows expired meanwhile", count(run.rows_expired), String::new());
+    if snapshot.key_only_total > 0 {
+        row("rows of a key alone *", count(run.rows_key_only), count(snapshot.key_only_total));
+    }
     row("bytes read", Bytes(run.bytes_read).to_string(), Bytes(snapshot.bytes_total).to_string());
     row("ranges done", String::new(), format!("{} of {}", count(snapshot.ranges_done), count(snapshot.ranges)));
     row("ranges failed", count(ended.failed), String::new());
     row("retries", count(snapshot.retries), String::new());
     let _ = write!(text, "\n{table}");
+    if snapshot.key_only_total > 0 {
+        text.push_str("\n* their age can't be read: they have the `--unknown-timestamp` and don't expire");
+    }
     let next = match ended.outcome {
         RunOutcome::Done => "every range is done; the same command says so at once",
         RunOutcome::Incomplete if ended.unclaimed > 0 => {
@@ -197,7 +205,7 @@ pub fn status(status: &Status, style: Style) -> String {
     );
     let mut table = Table::new();
     table.load_style(NOTHING);
-    table.add_row(["table", "ring", "ranges", "claimed", "failed", "rows written", "rows expired"]);
+    table.add_row(["table", "ring", "ranges", "claimed", "failed", "rows written", "rows expired", "of a key alone"]);
     for one in &status.tables {
         table.add_row([
             safe(&one.source.to_string()),
@@ -207,6 +215,7 @@ pub fn status(status: &Status, style: Style) -> String {
             count(one.counts.ranges_failed),
             count(one.counts.tally.rows_written),
             count(one.counts.tally.rows_expired),
+            count(one.counts.tally.rows_key_only),
         ]);
     }
     let _ = writeln!(text, "{table}");
