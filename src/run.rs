@@ -181,23 +181,26 @@ async fn copy(settings: &Settings, events: &Events) -> Result<Ended, Error> {
 /// Everything before the first row: both sides, the job, its checkpoint, and what is left to do.
 async fn begin(settings: &Settings, events: &Events) -> Result<(Ready, Job, checkpoint::Checkpoint, Vec<Work>), Error> {
     // A file that can't be used is refused before anybody is asked for anything.
-    let path = settings.checkpoint.clone();
-    let existing = if settings.restart { None } else { blocking(move || open_existing(&path)).await? };
+    let (path, restart) = (settings.checkpoint.clone(), settings.restart);
+    let found = blocking(move || find(&path, restart)).await?;
     let ready = Box::pin(preflight::preflight(settings, events)).await?;
     let job = plan::job(settings, &ready);
-    let checkpoint = if let Some(checkpoint) = existing {
-        checkpoint.expect_job(&job)?;
-        checkpoint
-    } else {
-        let (_, ranges) = plan::plan(settings, &ready).await;
-        let existing = if settings.restart { Existing::SetAside } else { Existing::Keep };
-        let (path, job) = (settings.checkpoint.clone(), job.clone());
-        let (checkpoint, aside) = blocking(move || checkpoint::create(&path, &job, &ranges, existing)).await?;
-        if let Some(aside) = aside {
-            let message = format!("what there was of an earlier checkpoint is now {}", aside.display());
-            events.emit(Event::Warning { message });
+    let checkpoint = match found {
+        FoundFile::Job(checkpoint) => {
+            checkpoint.expect_job(&job)?;
+            checkpoint
         }
-        checkpoint
+        FoundFile::Room(reserved) => {
+            let (_, ranges) = plan::plan(settings, &ready).await;
+            let existing = if settings.restart { Existing::SetAside } else { Existing::Keep };
+            let new = job.clone();
+            let (checkpoint, aside) = blocking(move || checkpoint::create(reserved, &new, &ranges, existing)).await?;
+            if let Some(aside) = aside {
+                let message = format!("what there was of an earlier checkpoint is now {}", aside.display());
+                events.emit(Event::Warning { message });
+            }
+            checkpoint
+        }
     };
     let begun = blocking(move || {
         let mut checkpoint = checkpoint;
@@ -219,10 +222,21 @@ async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }
 
-fn open_existing(path: &Path) -> Result<Option<checkpoint::Checkpoint>, CheckpointError> {
+/// What there is under the checkpoint's name. Either way, it is ours from now on.
+enum FoundFile {
+    /// A job that was begun.
+    Job(checkpoint::Checkpoint),
+    /// Room for a new one.
+    Room(checkpoint::Reserved),
+}
+
+fn find(path: &Path, restart: bool) -> Result<FoundFile, CheckpointError> {
+    if restart {
+        return checkpoint::reserve(path).map(FoundFile::Room);
+    }
     match checkpoint::open(path) {
-        Ok(checkpoint) => Ok(Some(checkpoint)),
-        Err(CheckpointError::Missing { .. }) => Ok(None),
+        Ok(checkpoint) => Ok(FoundFile::Job(checkpoint)),
+        Err(CheckpointError::Missing { .. }) => checkpoint::reserve(path).map(FoundFile::Room),
         Err(error) => Err(error),
     }
 }

@@ -20,22 +20,39 @@ pub enum Existing {
     SetAside,
 }
 
+/// A name for a checkpoint that nobody else can take meanwhile.
+#[derive(Debug)]
+pub struct Reserved {
+    path: PathBuf,
+    lock: Lock,
+}
+
+/// Reserves `path` for a new checkpoint, before anything that takes long is done for it.
+///
+/// # Errors
+/// Where another process works on it, or the folder can't be written.
+pub fn reserve(path: &Path) -> Result<Reserved, CheckpointError> {
+    let path = files::real(path);
+    let lock = Lock::take(&path)?;
+    Ok(Reserved { path, lock })
+}
+
 /// Makes the checkpoint of `job`, with `ranges` for each of its tables in the order in which they are to be claimed; says,
 /// too, where what was there before is now, if anything was.
 ///
 /// The file appears under its name when it is complete: a crash meanwhile leaves nothing that could be taken for a job.
 ///
 /// # Errors
-/// Where another process works on the file, it is to be kept, or the folder can't be written.
+/// Where there is a file that is to be kept, or the folder can't be written.
 pub fn create(
-    path: &Path,
+    reserved: Reserved,
     job: &Job,
     ranges: &[Vec<TokenRange>],
     existing: Existing,
 ) -> Result<(Checkpoint, Option<PathBuf>), CheckpointError> {
-    let path = &files::real(path);
+    let Reserved { path, lock } = reserved;
+    let path = &path;
     let cant = |error| CheckpointError::io(path, "create the checkpoint", error);
-    let lock = Lock::take(path)?;
     if existing == Existing::Keep && path.exists() {
         return Err(cant(std::io::ErrorKind::AlreadyExists.into()));
     }

@@ -15,7 +15,7 @@ pub mod status;
 mod tests;
 
 pub use committer::{Change, Committer, Ledger};
-pub use create::{Existing, create};
+pub use create::{Existing, Reserved, create, reserve};
 pub use error::{CheckpointError, JobDifference};
 pub use open::open;
 

@@ -32,10 +32,14 @@ fn ranges() -> Vec<Vec<TokenRange>> {
     vec![tile(&[Token(17)], 5), tile(&[], 3)]
 }
 
+fn new(path: &Path, existing: Existing) -> Result<(Checkpoint, Option<PathBuf>), CheckpointError> {
+    create(reserve(path)?, &job(), &ranges(), existing)
+}
+
 fn created() -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("a %b?.db");
-    create(&path, &job(), &ranges(), Existing::Keep).expect("created").0.close().expect("closed");
+    new(&path, Existing::Keep).expect("created").0.close().expect("closed");
     (folder, path)
 }
 
@@ -49,7 +53,10 @@ fn ranges_come_back_in_the_order_of_the_plan() {
     let mut order = tile(&[], 50);
     order.rotate_left(13);
     let job = Job { tables: job().tables[..1].to_vec(), ..job() };
-    let checkpoint = create(&folder.path().join("m.db"), &job, &[order.clone()], Existing::Keep).expect("created").0;
+    let checkpoint =
+        create(reserve(&folder.path().join("m.db")).expect("free"), &job, &[order.clone()], Existing::Keep)
+            .expect("created")
+            .0;
     let (found, work) = checkpoint.work().expect("readable");
     assert_eq!(work.iter().map(|work| work.key.range).collect::<Vec<_>>(), order);
     assert_eq!((found.ranges, found.runs, found.ranges_done), (50, 0, 0));
@@ -94,7 +101,7 @@ fn one_process_at_a_time() {
     let error = open(&path).expect_err("in use");
     let mine = format!("process {}", std::process::id());
     assert!(matches!(&error, CheckpointError::InUse { owner, .. } if owner.contains(&mine)), "{error}");
-    let again = create(&path, &job(), &ranges(), Existing::SetAside);
+    let again = new(&path, Existing::SetAside);
     assert!(matches!(again, Err(CheckpointError::InUse { .. })));
     drop(first);
     open(&path).expect("the lock went with its holder");
@@ -162,10 +169,7 @@ fn a_foreign_newer_or_damaged_file_is_refused_and_left_alone() {
     assert!(matches!(open(&path), Err(CheckpointError::Foreign { .. })));
     assert!(matches!(open(folder.path()), Err(CheckpointError::Foreign { .. })));
     assert!(matches!(open(&folder.path().join("none")), Err(CheckpointError::Missing { .. })));
-    assert!(
-        matches!(create(&path, &job(), &ranges(), Existing::Keep), Err(CheckpointError::Io { .. })),
-        "nothing is ever overwritten"
-    );
+    assert!(matches!(new(&path, Existing::Keep), Err(CheckpointError::Io { .. })), "nothing is ever overwritten");
 }
 
 #[test]
@@ -195,7 +199,7 @@ fn looking_changes_no_byte() {
 fn what_is_set_aside_is_kept() {
     let (_folder, path) = created();
     for n in 1..=2 {
-        let (checkpoint, aside) = create(&path, &job(), &ranges(), Existing::SetAside).expect("created");
+        let (checkpoint, aside) = new(&path, Existing::SetAside).expect("created");
         checkpoint.close().expect("closed");
         let aside = aside.expect("there was one");
         assert!(aside.to_string_lossy().ends_with(&format!(".{n}")));
@@ -226,7 +230,7 @@ fn what_is_left_of_a_deleted_checkpoint_never_gets_into_a_new_one() {
         kill_in_the_middle(&path);
         assert_eq!(status::read(&path).expect("readable").counts.ranges_done, 1, "the WAL has it");
         std::fs::remove_file(&path).expect("deleted, as an operator would");
-        let (checkpoint, aside) = create(&path, &job(), &ranges(), existing).expect("created");
+        let (checkpoint, aside) = new(&path, existing).expect("created");
         let (found, work) = checkpoint.work().expect("readable");
         assert_eq!((found.runs, found.ranges_done, work.len()), (0, 0, 9));
         assert!(files::sibling(&aside.expect("the WAL is kept"), "-wal").exists());

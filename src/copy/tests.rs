@@ -59,7 +59,11 @@ impl Scene {
         let of_row = scene.rows.keys().nth(rows / 2).map_or(Token(0), |key| key.0);
         let ranges = tile(&[of_row, Token(of_row.0 - 1)], ranges);
         let existing = checkpoint::Existing::Keep;
-        checkpoint::create(&scene.path(), &job(), &[ranges], existing).expect("created").0.close().expect("closed");
+        checkpoint::create(checkpoint::reserve(&scene.path()).expect("free"), &job(), &[ranges], existing)
+            .expect("created")
+            .0
+            .close()
+            .expect("closed");
         scene
     }
 

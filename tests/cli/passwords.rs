@@ -32,21 +32,21 @@ fn a_password_in_a_url_is_refused_and_not_repeated() {
         }
     }
     let answer = tool.run(&["--source", &urls()[0]]);
-    insta::assert_snapshot!(answer, @r#"
+    insta::assert_snapshot!(answer, @"
     exit code 2
     -- stderr
-    error: invalid value '…@host' for '--source <HOSTS>': a password doesn't belong on the command line, where `ps` shows it: leave out `:PASSWORD` and use a password file, command, environment variable or the prompt
+    error: invalid value '…' for '--source <HOSTS>': a password doesn't belong on the command line, where `ps` shows it: leave out `:PASSWORD` and use a password file, command, environment variable or the prompt
 
     For more information, try '--help'.
-    "#);
+    ");
     let answer = tool.run(&["plan", "--source", &urls()[5]]);
-    insta::assert_snapshot!(answer, @r#"
+    insta::assert_snapshot!(answer, @"
     exit code 2
     -- stderr
-    error: invalid value '…@host' for '--source <HOSTS>': an `@` behind the `?` is written %40; a password doesn't belong here at all
+    error: invalid value '…' for '--source <HOSTS>': an `@` behind the `?` is written %40; a password doesn't belong here at all
 
     For more information, try '--help'.
-    "#);
+    ");
 }
 
 #[test]
