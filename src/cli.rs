@@ -136,7 +136,7 @@ pub struct JobArgs {
     /// In how many ranges to cut the ring of a new job, at least [default: by the table's size]
     #[arg(long, value_name = "N", env = "MIGRATE_RANGES", help_heading = "How fast")]
     pub ranges: Option<NonZeroUsize>,
-    /// Threads of this program [default: 1, which carries some 500,000 rows a second]
+    /// Threads of this program, for clusters that are faster than one core of this machine [default: 1]
     #[arg(long, value_name = "N", env = "MIGRATE_THREADS", help_heading = "How fast")]
     pub threads: Option<NonZeroUsize>,
     /// How long a request may keep failing before its range is given up [default: 15m]

@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 
 /// How long the first change of a group waits for others. Long enough that ten thousand ranges cost a few dozen commits
 /// rather than ten thousand, short enough that a crash repeats little.
-const GROUP: Duration = Duration::from_millis(250);
+const GROUP: Duration = Duration::from_millis(500);
 
 /// Something to remember about a range.
 #[derive(Clone, Debug, PartialEq, Eq)]
