@@ -1,0 +1,171 @@
+//! Errors on the way, forged between the program and a real node.
+
+use crate::lab::{Lab, THEN};
+use crate::proxy::{PAYLOAD, Proxy, counted, scans, times, writes};
+use scylla_proxy::{
+    Condition, Reaction, RequestReaction, RequestRule, ResponseFrame, ResponseOpcode, ResponseReaction, ResponseRule,
+    example_db_errors,
+};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+const ROWS: i32 = 5000;
+
+fn fill(lab: &Lab) {
+    lab.both("CREATE TABLE t (room int, id int, a text, PRIMARY KEY (room, id))");
+    let insert = format!("INSERT INTO t (room, id, a) VALUES (?, ?, '{PAYLOAD}') USING TIMESTAMP ?");
+    lab.source.load(&insert, (0..ROWS).map(|id| (id / 3, id, THEN)));
+}
+
+/// Goal: whatever passes is tried again until it does; nothing is lost, nothing is counted twice.
+///
+/// Method: each kind of error a few times, on both sides in one copy; each is counted where it is made. Some of the
+/// writes are carried out and then reported as timed out: the tool can't know, and repeats them.
+#[test]
+fn errors_that_pass_are_tried_again_and_counted() {
+    let Some(lab) = Lab::open("faults_pass") else { return };
+    fill(&lab);
+    let (mut before_source, mut before_target) =
+        (Proxy::before(&lab.source, lab.runtime()), Proxy::before(&lab.target, lab.runtime()));
+    let job = lab.job("t").source(&before_source.address).target(&before_target.address);
+    let mut run = job.start();
+    run.await_begin();
+    let forge = RequestReaction::forge();
+    let mut counters = Vec::new();
+    let mut rule = |n, requests, reaction| {
+        let (reaction, counter) = counted(reaction);
+        counters.push((n, counter));
+        times(n, requests, reaction)
+    };
+    let scans = || scans(|_| true);
+    before_source.on_requests(vec![
+        rule(3, scans(), forge.read_timeout()),
+        rule(3, scans(), forge.read_failure()),
+        rule(3, scans(), forge.unavailable()),
+        rule(3, scans(), forge.overloaded()),
+        rule(2, scans(), forge.server_error()),
+        rule(2, scans(), RequestReaction::forge_with_error(example_db_errors::is_bootstrapping())),
+    ]);
+    before_target.on_requests(vec![
+        rule(5, writes(), forge.write_timeout()),
+        rule(5, writes(), forge.overloaded()),
+        rule(5, writes(), forge.unavailable()),
+        rule(5, writes(), forge.write_failure()),
+        rule(3, writes(), forge.server_error()),
+    ]);
+    // The answer to a write that was carried out is a result of kind "void".
+    let lies = Arc::new(AtomicUsize::new(0));
+    let told = Arc::clone(&lies);
+    let lie = ResponseReaction::transform_frame(Arc::new(move |frame| {
+        if *frame.body != 1i32.to_be_bytes() || told.fetch_add(1, Ordering::Relaxed) >= 5 {
+            return frame;
+        }
+        ResponseFrame::forged_error(frame.params.for_request(), example_db_errors::write_timeout(), None).unwrap()
+    }));
+    before_target.on_responses(vec![ResponseRule(Condition::ResponseOpcode(ResponseOpcode::Result), lie)]);
+    let finished = run.finish();
+    finished.assert_code(0);
+    for (expected, counter) in &mut counters {
+        assert_eq!(counter.take().len(), *expected, "the proxy forged fewer errors than it should");
+    }
+    assert!(lies.load(Ordering::Relaxed) > 5);
+    let forged: usize = counters.iter().map(|(n, _)| n).sum::<usize>() + 5;
+    assert_eq!(finished.end()["retries"], forged, "each failure is one retry");
+    assert_eq!(finished.count("retry"), forged);
+    let sides =
+        |side: &str| finished.events.iter().filter(|event| event["side"] == side && event["type"] == "retry").count();
+    assert_eq!((sides("source"), sides("target")), (16, forged - 16));
+    assert_eq!(job.status()["rows_read"], ROWS);
+    lab.assert_equal("t", ROWS.try_into().unwrap());
+}
+
+/// Goal: connections that break, on either side, cost nothing but time.
+#[test]
+fn connections_that_break_are_made_anew() {
+    let Some(lab) = Lab::open("faults_drop") else { return };
+    fill(&lab);
+    let (mut before_source, mut before_target) =
+        (Proxy::before(&lab.source, lab.runtime()), Proxy::before(&lab.target, lab.runtime()));
+    let job = lab.job("t").source(&before_source.address).target(&before_target.address).args(&["--readers", "4"]);
+    let mut run = job.start();
+    run.await_begin();
+    before_source.on_requests(vec![times(3, scans(|_| true), RequestReaction::drop_connection())]);
+    before_target.on_requests(vec![times(3, writes(), RequestReaction::drop_connection())]);
+    let finished = run.finish();
+    finished.assert_code(0);
+    assert!(finished.end()["retries"].as_u64().unwrap() >= 2, "{}", finished.end());
+    assert_eq!(job.status()["rows_read"], ROWS);
+    lab.assert_equal("t", ROWS.try_into().unwrap());
+}
+
+/// Goal: a request without an answer is given up by the client, and sent again.
+#[test]
+fn requests_that_are_never_answered_are_sent_again() {
+    let Some(lab) = Lab::open("faults_silent") else { return };
+    fill(&lab);
+    let (mut before_source, mut before_target) =
+        (Proxy::before(&lab.source, lab.runtime()), Proxy::before(&lab.target, lab.runtime()));
+    let job = lab.job("t").source(&before_source.address).target(&before_target.address);
+    let mut run = job.start();
+    run.await_begin();
+    before_source.on_requests(vec![times(1, scans(|_| true), RequestReaction::drop_frame())]);
+    before_target.on_requests(vec![times(2, writes(), RequestReaction::drop_frame())]);
+    let finished = run.finish();
+    finished.assert_code(0);
+    assert_eq!(finished.end()["retries"], 3);
+    let timeouts = finished.events.iter().filter(|event| event["type"] == "retry" && event["class"] == "timeout");
+    assert_eq!(timeouts.count(), 3);
+    lab.assert_equal("t", ROWS.try_into().unwrap());
+}
+
+/// Goal: what doesn't pass ends the copy with code 3 and a reason, and the same command finishes it later.
+#[test]
+fn a_target_that_stays_overloaded_fails_ranges_and_the_same_command_finishes_later() {
+    let Some(lab) = Lab::open("faults_stay") else { return };
+    fill(&lab);
+    let mut proxy = Proxy::before(&lab.target, lab.runtime());
+    let job = lab.job("t").args(&["--give-up-after", "2s"]);
+    proxy.on_requests(vec![RequestRule(writes(), RequestReaction::forge().overloaded())]);
+    let finished = job.clone().target(&proxy.address).run();
+    finished.assert_code(3);
+    assert_eq!(finished.end()["outcome"], "incomplete");
+    let status = job.status();
+    assert_eq!(status["state"], "incomplete");
+    assert!(status["ranges_failed"].as_u64().unwrap() > 0, "{status:#}");
+    let error = status["failures"][0]["error"].as_str().unwrap();
+    assert!(error.contains("overloaded") && error.contains("tries"), "{error}");
+    // Nothing got around the proxy.
+    assert_eq!(lab.target.writes("t"), 0);
+
+    let again = job.succeed();
+    assert_eq!(again.count("resumed"), 1);
+    let status = job.status();
+    assert_eq!((&status["state"], &status["ranges_failed"]), (&"done".into(), &0.into()));
+    lab.assert_equal("t", ROWS.try_into().unwrap());
+}
+
+/// Goal: a write that the target will never take isn't repeated for ever; the row to blame is named.
+#[test]
+fn a_write_that_is_rejected_names_its_row() {
+    let Some(lab) = Lab::open("faults_invalid") else { return };
+    lab.both("CREATE TABLE t (room int, id int, a text, PRIMARY KEY (room, id))");
+    let insert = "INSERT INTO t (room, id, a) VALUES (?, ?, ?) USING TIMESTAMP ?";
+    let text = |id| if id == 0x0123 { "poison" } else { "text" };
+    lab.source.load(insert, (0..ROWS).map(|id| (id / 300, id, text(id), THEN)));
+    let mut proxy = Proxy::before(&lab.target, lab.runtime());
+    let job = lab.job("t");
+    // Whatever holds that row is refused; so batches are halved, down to it.
+    let poison = Condition::BodyContainsCaseSensitive(Box::from(*b"poison"));
+    proxy.on_requests(vec![RequestRule(poison, RequestReaction::forge().invalid())]);
+    let finished = job.clone().target(&proxy.address).run();
+    finished.assert_code(3);
+    let status = job.status();
+    assert_eq!(status["ranges_failed"], 1, "{status:#}");
+    let error = status["failures"][0]["error"].as_str().unwrap();
+    assert!(error.contains("rejected") && error.contains("0x00000000, 0x00000123"), "{error}");
+    // All but the rest of that partition is there.
+    let copied = lab.target.rows::<(i64,)>("SELECT COUNT(*) FROM t")[0].0;
+    assert!((i64::from(ROWS) - 300..i64::from(ROWS)).contains(&copied), "{copied} rows");
+    job.succeed();
+    lab.assert_equal("t", ROWS.try_into().unwrap());
+}

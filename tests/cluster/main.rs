@@ -1,0 +1,30 @@
+//! `migrate` against real databases: what it promises, broken on purpose.
+//!
+//! The nodes are those of `scripts/cluster up`: Cassandra as source and as target. The tests make their own keyspaces and
+//! drop them; they run at the same time on the same nodes. Whether a copy is equal is judged by Cassandra's own
+//! `sstabledump` (`support/oracle.rs`), and, where its text hides how a value is encoded, by the raw bytes of a SELECT.
+//! How much was written is judged by the target's own count of mutations.
+//!
+//! Without `MIGRATE_TEST_CLUSTER=1` every test says "skipped" and passes. Random data comes from a seed that is printed;
+//! `MIGRATE_TEST_SEED=N` replays it.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs, reason = "these are tests")]
+
+mod batches;
+mod disks;
+mod dual_writes;
+mod empty_pages;
+mod expiry;
+mod faults;
+mod job;
+mod kills;
+mod lab;
+mod metadata;
+#[path = "../support/oracle.rs"]
+mod oracle;
+mod proxy;
+mod random;
+mod resume;
+mod shapes;
+mod signals;
+mod types;

@@ -1,0 +1,172 @@
+//! What a checkpoint refuses, and what it says when there is nothing left to do.
+
+use crate::job::Job;
+use crate::lab::{Lab, THEN};
+use crate::proxy::Proxy;
+use std::time::Duration;
+
+const ROWS: i32 = 3000;
+
+fn fill(lab: &Lab, table: &str) {
+    lab.both(&format!("CREATE TABLE {table} (id int PRIMARY KEY, a text)"));
+    let insert = format!("INSERT INTO {table} (id, a) VALUES (?, 'text') USING TIMESTAMP ?");
+    lab.source.load(&insert, (0..ROWS).map(|id| (id, THEN)));
+}
+
+/// A job that was stopped in the middle.
+fn begun(lab: &Lab, table: &str) -> Job {
+    fill(lab, table);
+    let job = lab.job(table);
+    let mut proxy = Proxy::before(&lab.target, lab.runtime());
+    let mut run = job.clone().target(&proxy.address).args(&["--readers", "2", "--writers", "2"]).start();
+    run.await_begin();
+    proxy.delay_answers(Duration::from_millis(100));
+    run.await_progress();
+    run.signal("TERM");
+    run.finish().assert_code(143);
+    job
+}
+
+/// Runs the command, which is refused with each of `texts`, and leaves the checkpoint byte for byte as it was.
+#[track_caller]
+fn assert_refused(job: &Job, texts: &[&str]) {
+    let before = std::fs::read(&job.checkpoint).unwrap();
+    let finished = job.run();
+    finished.assert_code(5);
+    finished.assert_says(texts);
+    finished.assert_says(&["--restart"]);
+    assert!(before == std::fs::read(&job.checkpoint).unwrap(), "the checkpoint was changed");
+    let folder = job.checkpoint.parent().unwrap();
+    let name = job.checkpoint.file_name().unwrap().to_string_lossy().into_owned();
+    for beside in std::fs::read_dir(folder).unwrap() {
+        let beside = beside.unwrap().file_name().to_string_lossy().into_owned();
+        assert!(!beside.starts_with(&name) || beside == name || beside == format!("{name}-lock"), "{beside} is left");
+    }
+}
+
+/// Goal: a checkpoint is never taken for another job's, and what differs is named.
+#[test]
+fn another_job_is_refused_and_each_difference_is_named() {
+    let Some(lab) = Lab::open("resume_other") else { return };
+    let job = begun(&lab, "t");
+    fill(&lab, "other");
+    let (t, other) = (lab.name("t"), lab.name("other"));
+
+    let of_other = lab.job("other").checkpoint(&job.checkpoint);
+    assert_refused(&of_other, &["another job", "table", &format!("{t}={t}"), &format!("{other}={other}")]);
+    assert_refused(&job.clone().arg("--table").arg(&other), &["table", &other]);
+    assert_refused(&lab.job_into("t", "other").checkpoint(&job.checkpoint), &[&format!("{t}={other}")]);
+    assert_refused(
+        &job.clone().args(&["--unknown-timestamp", "42"]),
+        &["unknown_timestamp", "the checkpoint has 1", "this command has 42"],
+    );
+    // Two differences at once are both named.
+    assert_refused(&of_other.args(&["--unknown-timestamp", "-1"]), &["unknown_timestamp", &other]);
+
+    // What doesn't change what is written may change.
+    job.args(&["--readers", "3", "--writers", "5", "--batch", "none"]).succeed();
+    lab.assert_equal("t", ROWS.try_into().unwrap());
+}
+
+/// Goal: a table that isn't the same any more is refused; `--restart` keeps the old file and copies anew.
+#[test]
+fn an_altered_or_recreated_table_is_refused_and_restart_copies_anew() {
+    let Some(lab) = Lab::open("resume_schema") else { return };
+    let job = begun(&lab, "t");
+    lab.both("ALTER TABLE t ADD b int");
+    assert_refused(&job, &["columns of", "\"b\" int regular"]);
+    lab.source.run("UPDATE t USING TIMESTAMP 77 SET b = 5 WHERE id = 5");
+
+    // Its columns are those of the checkpoint again, yet it is another table.
+    lab.target.run("DROP TABLE t");
+    lab.target.run("CREATE TABLE t (id int PRIMARY KEY, a text, b int)");
+    assert_refused(&job, &["id of", "at the target", "columns of"]);
+
+    let old = std::fs::read(&job.checkpoint).unwrap();
+    let restart = job.clone().arg("--restart");
+    let finished = restart.succeed();
+    assert_eq!(finished.count("resumed"), 0);
+    let aside = job.checkpoint.with_extension("db.1");
+    assert!(
+        finished.events.iter().any(|event| {
+            event["message"].as_str().is_some_and(|message| message.contains(&*aside.to_string_lossy()))
+        })
+    );
+    assert!(old == std::fs::read(&aside).unwrap(), "the old checkpoint is kept as it was");
+    assert_eq!(job.status()["rows_written"], ROWS);
+    // The files of the dropped table may still lie beside those of the new one, so a client's view is compared.
+    let cql = "SELECT id, a, b, WRITETIME(a), WRITETIME(b), TTL(a) FROM t";
+    assert!(lab.source.raw(cql) == lab.target.raw(cql));
+}
+
+/// Goal: one job, one process; the second one doesn't disturb the first.
+///
+/// Method: the first one writes through a slow proxy, the others would not.
+#[test]
+fn a_second_process_is_refused_by_the_pid_of_the_first() {
+    let Some(lab) = Lab::open("resume_two") else { return };
+    fill(&lab, "t");
+    let mut proxy = Proxy::before(&lab.target, lab.runtime());
+    let job = lab.job("t");
+    let mut first = job.clone().target(&proxy.address).start();
+    first.await_type("planned");
+    proxy.delay_answers(Duration::from_secs(1));
+    first.await_event("writes", |event| event["type"] == "progress");
+    assert_eq!(job.status()["state"], "running");
+    for second in [job.clone(), job.clone().arg("--restart")] {
+        let refused = second.run();
+        refused.assert_code(5);
+        refused.assert_says(&["in use", &format!("process {}", first.pid())]);
+    }
+    proxy.behave();
+    first.finish().assert_code(0);
+    let status = job.status();
+    assert_eq!((&status["runs"], &status["rows_read"]), (&1.into(), &ROWS.into()));
+    lab.assert_equal("t", ROWS.try_into().unwrap());
+}
+
+/// Goal: what is done stays done: the same command writes nothing more.
+#[test]
+fn the_same_command_after_the_end_writes_nothing() {
+    let Some(lab) = Lab::open("resume_done") else { return };
+    fill(&lab, "t");
+    let job = lab.job("t");
+    job.succeed();
+    let (writes, before) = (lab.target.writes("t"), std::fs::read(&job.checkpoint).unwrap());
+    assert_eq!(writes, i64::from(ROWS), "each row was one mutation");
+    let again = job.succeed();
+    assert_eq!(again.end()["outcome"], "done");
+    let resumed = again.events.iter().find(|event| event["type"] == "resumed").unwrap();
+    assert_eq!(resumed["ranges"], resumed["ranges_done"]);
+    assert_eq!((resumed["rows_read"].as_i64(), again.count("range_done")), (Some(ROWS.into()), 0));
+    assert_eq!(lab.target.writes("t"), writes);
+    assert!(before == std::fs::read(&job.checkpoint).unwrap());
+    assert_eq!(job.status()["runs"], 1, "a run that does nothing is none");
+}
+
+/// Goal: running anything twice changes nothing.
+#[test]
+fn copying_twice_into_the_same_table_changes_nothing() {
+    let Some(lab) = Lab::open("resume_twice") else { return };
+    fill(&lab, "t");
+    lab.source.load("INSERT INTO t (id) VALUES (?)", (ROWS..ROWS + 50).map(|id| (id,)));
+    lab.source.load("UPDATE t USING TTL 50000 SET a = 'soon' WHERE id = ?", (0..500).map(|id| (id,)));
+    lab.job("t").succeed();
+    let dumped = |name: &str| {
+        let path = lab.folder.path().join(name);
+        std::fs::rename(lab.dump(&lab.target, "t"), &path).unwrap();
+        path
+    };
+    let first = dumped("first");
+    lab.job("t")
+        .checkpoint(&lab.folder.path().join("second.db"))
+        .args(&["--batch", "none", "--ranges", "300"])
+        .succeed();
+    let second = dumped("second");
+    assert_eq!(lab.target.writes("t"), 2 * i64::from(ROWS + 50), "everything was written twice");
+    let open = |path| std::io::BufReader::new(std::fs::File::open(path).unwrap());
+    let options = crate::oracle::Options::default();
+    let report = crate::oracle::compare(open(first), open(second), &options).unwrap();
+    assert!(report.is_equal(), "{report}");
+    assert_eq!(report.rows, u64::try_from(ROWS + 50).unwrap());
+}
