@@ -55,6 +55,13 @@ impl Proxy {
         self.on_responses(vec![ResponseRule(results, ResponseReaction::delay(time))]);
     }
 
+    /// Every write is held back for `time` before the node gets it.
+    pub(crate) fn delay_writes(&mut self, time: Duration) {
+        let opcode = Condition::RequestOpcode;
+        let writes = opcode(RequestOpcode::Execute).or(opcode(RequestOpcode::Batch));
+        self.on_requests(vec![RequestRule(writes, RequestReaction::delay(time))]);
+    }
+
     /// Passes everything on.
     pub(crate) fn behave(&mut self) {
         self.server.as_mut().unwrap().turn_off_rules();
