@@ -30,6 +30,11 @@ impl Class {
         !matches!(self, Class::Rejected | Class::Unauthorized)
     }
 
+    /// Whether it is the cluster's state that stands in the way, rather than the request.
+    pub fn is_trouble(self) -> bool {
+        matches!(self, Class::Timeout | Class::Overloaded | Class::Unavailable | Class::Connection)
+    }
+
     /// In a word or two.
     pub fn words(self) -> &'static str {
         match self {

@@ -3,6 +3,7 @@
 
 use crate::call::{CallError, Class};
 use crate::cluster::{self, Cluster, ConnectError, CqlSource, CqlTarget};
+use crate::copy::retry::{GaveUp, with_retries};
 use crate::copy::seam::{Position, Read, Source};
 use crate::escape::safe;
 use crate::event::{Event, Events};
@@ -12,8 +13,13 @@ use crate::schema::compare::{Difference, compare};
 use crate::schema::fidelity::{Fidelity, Kept, fidelity};
 use crate::schema::read::{ReadError, read_table};
 use crate::schema::{Table, TableName};
-use crate::settings::Settings;
+use crate::settings::{Patience, Settings};
+use crate::shutdown::Stop;
 use crate::side::Side;
+use std::time::Duration;
+
+/// Before the first row, an operator waits.
+const PATIENCE: Patience = Patience { give_up_after: Duration::from_secs(5) };
 
 /// Both sides, ready.
 #[derive(Debug)]
@@ -187,6 +193,11 @@ impl PreflightError {
         match self {
             PreflightError::Connect(error) if error.is_setting() => 2,
             PreflightError::Connect(_) | PreflightError::Permission { .. } => 6,
+            PreflightError::Try { error, .. } | PreflightError::Schema { error: ReadError::Call(error), .. }
+                if error.class.is_trouble() =>
+            {
+                6
+            }
             PreflightError::SameCluster { .. }
             | PreflightError::Partitioner { .. }
             | PreflightError::NoTable { .. }
@@ -231,7 +242,7 @@ pub async fn preflight(settings: &Settings, events: &Events) -> Result<Ready, Pr
     }
     let mut tables = Vec::with_capacity(settings.tables.len());
     for mapping in &settings.tables {
-        tables.push(Box::pin(ready(&source, &target, &mapping.source, &mapping.target)).await?);
+        tables.push(Box::pin(ready(&source, &target, &mapping.source, &mapping.target, events)).await?);
     }
     Ok(Ready { source, target, tables })
 }
@@ -241,11 +252,17 @@ pub async fn preflight(settings: &Settings, events: &Events) -> Result<Ready, Pr
 ///
 /// # Errors
 /// The first thing that changed.
-pub async fn unchanged(source: &Cluster, target: &Cluster, job: &Job) -> Result<(), PreflightError> {
+pub async fn unchanged(
+    source: &Cluster,
+    target: &Cluster,
+    job: &Job,
+    patience: Patience,
+    events: &Events,
+) -> Result<(), PreflightError> {
     for known in &job.tables {
         for (cluster, table, id) in [(source, &known.source, known.source_id), (target, &known.target, known.target_id)]
         {
-            let found = describe(cluster, table).await?;
+            let found = describe(cluster, table, patience, events).await?;
             let changed = |what| Err(PreflightError::Changed { side: cluster.side, table: table.clone(), what });
             if found.id != id {
                 return changed("it was dropped and created again");
@@ -275,8 +292,10 @@ async fn ready(
     target: &Cluster,
     from: &TableName,
     to: &TableName,
+    events: &Events,
 ) -> Result<ReadyTable, PreflightError> {
-    let (source_table, target_table) = tokio::join!(describe(source, from), describe(target, to));
+    let (source_table, target_table) =
+        tokio::join!(describe(source, from, PATIENCE, events), describe(target, to, PATIENCE, events));
     let (source_table, target_table) = (source_table?, target_table?);
     let columns = fidelity(&source_table);
     if columns.iter().any(|column| matches!(column.kept, Kept::Refused(_))) {
@@ -287,13 +306,25 @@ async fn ready(
         let (source_table, target_table) = (from.clone(), to.clone());
         return Err(PreflightError::Differ { source_table, target_table, differences });
     }
-    let (reader, writer) = tokio::join!(try_read(source, &source_table), try_write(target, &target_table));
+    let (reader, writer) =
+        tokio::join!(try_read(source, &source_table, events), try_write(target, &target_table, events));
     Ok(ReadyTable { reader: reader?, writer: writer?, source: source_table, target: target_table, fidelity: columns })
 }
 
-async fn describe(cluster: &Cluster, name: &TableName) -> Result<Table, PreflightError> {
+async fn describe(
+    cluster: &Cluster,
+    name: &TableName,
+    patience: Patience,
+    events: &Events,
+) -> Result<Table, PreflightError> {
     let (side, table) = (cluster.side, name.clone());
-    match Box::pin(read_table(cluster, name)).await {
+    let read = || async {
+        match Box::pin(read_table(cluster, name)).await {
+            Err(ReadError::Call(error)) => Err(error),
+            answer => Ok(answer),
+        }
+    };
+    match patiently(cluster, patience, events, read).await.unwrap_or_else(|error| Err(error.into())) {
         Err(error) => Err(PreflightError::Schema { side, table, error }),
         Ok(None) => Err(PreflightError::NoTable { side, table }),
         Ok(Some(found)) if found.is_view => Err(PreflightError::View { side, table }),
@@ -302,21 +333,36 @@ async fn describe(cluster: &Cluster, name: &TableName) -> Result<Table, Prefligh
 }
 
 /// Prepares the scan and reads one token's worth of it.
-async fn try_read(cluster: &Cluster, table: &Table) -> Result<CqlSource, PreflightError> {
+async fn try_read(cluster: &Cluster, table: &Table, events: &Events) -> Result<CqlSource, PreflightError> {
     let refused = |error| refusal(cluster, &table.name, "read", "SELECT", error);
-    let reader = CqlSource::prepare(cluster, table).await.map_err(refused)?;
+    let reader = patiently(cluster, PATIENCE, events, || CqlSource::prepare(cluster, table)).await.map_err(refused)?;
     let range = TokenRange::new(Token(0), Token(0)).expect("one token is a range");
-    reader.read_page(&Read { range, position: Position::default(), rows: 1, attempt: 0 }).await.map_err(refused)?;
+    let read = Read { range, position: Position::default(), rows: 1, attempt: 0 };
+    patiently(cluster, PATIENCE, events, || reader.read_page(&read)).await.map_err(refused)?;
     Ok(reader)
 }
 
 /// Prepares the writes and tries one that can't succeed.
-async fn try_write(cluster: &Cluster, table: &Table) -> Result<CqlTarget, PreflightError> {
+async fn try_write(cluster: &Cluster, table: &Table, events: &Events) -> Result<CqlTarget, PreflightError> {
     let refused = |error| refusal(cluster, &table.name, "write", "MODIFY", error);
-    let writer = CqlTarget::prepare(cluster, table).await.map_err(refused)?;
-    match writer.probe_permission().await {
+    let writer = patiently(cluster, PATIENCE, events, || CqlTarget::prepare(cluster, table)).await.map_err(refused)?;
+    match patiently(cluster, PATIENCE, events, || writer.probe_permission()).await {
         Err(error) if error.class != Class::Rejected => Err(refused(error)),
         _ => Ok(writer),
+    }
+}
+
+/// A call that fails for a moment is no reason not to begin.
+async fn patiently<T, F: Future<Output = Result<T, CallError>>>(
+    cluster: &Cluster,
+    patience: Patience,
+    events: &Events,
+    mut call: impl FnMut() -> F,
+) -> Result<T, CallError> {
+    match with_retries(cluster.side, patience, events, &Stop::default(), |_| call()).await {
+        Ok(value) => Ok(value),
+        Err(GaveUp::Failed(error, _)) => Err(error),
+        Err(GaveUp::Stopped) => Err(CallError { class: Class::Other, message: "stopped".to_owned() }),
     }
 }
 

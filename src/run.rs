@@ -167,7 +167,9 @@ async fn copy(settings: &Settings, events: &Events) -> Result<Ended, Error> {
     let mut ended = copy::run(lanes.collect(), work, settings.pace, committer.ledger(), events.clone(), stop).await;
     // Every row arrived in the tables that we knew. Are they still those?
     let unchanged = match ended.outcome {
-        RunOutcome::Done => Box::pin(preflight::unchanged(&ready.source, &ready.target, &job)).await,
+        RunOutcome::Done => {
+            Box::pin(preflight::unchanged(&ready.source, &ready.target, &job, settings.pace.patience, events)).await
+        }
         RunOutcome::Incomplete | RunOutcome::Stopped | RunOutcome::Error => Ok(()),
     };
     if unchanged.is_err() {

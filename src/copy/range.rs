@@ -77,6 +77,11 @@ pub(super) async fn copy<S: Source, T: Target>(shared: &Shared<S, T>, work: Work
 }
 
 /// The state of one pass over one range.
+///
+/// A page is asked for (`reading`), then it has arrived and waits for the queue to empty (`arrived`), then its batches
+/// wait for a place in the pool (`queue`), then for their acknowledgements (`writes`). The next page is asked for when one
+/// is grouped, so at most two are held. No `reading` and no `arrived` is the end of the scan; the pass ends when the
+/// watermark is complete. Once it is halted (`failure`, `stopping`), all but `writes` is dropped.
 struct Pass<'a, S, T> {
     shared: &'a Shared<S, T>,
     lane: &'a Lane<S, T>,

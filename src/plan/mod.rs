@@ -4,6 +4,7 @@ mod estimate;
 
 pub use estimate::Estimate;
 
+use crate::checkpoint::status;
 use crate::cluster::Cluster;
 use crate::job::{Job, JobTable};
 use crate::preflight::Ready;
@@ -35,6 +36,8 @@ pub struct Plan {
     pub tables: Vec<TablePlan>,
     /// The checkpoint file.
     pub checkpoint: PathBuf,
+    /// The share of the ring that is done in it, 0 to 1; none where there is no such file yet.
+    pub checkpoint_fraction: Option<f64>,
     /// Ranges that are scanned at the same time.
     pub readers: usize,
     /// Write requests under way at the same time.
@@ -99,6 +102,7 @@ pub async fn plan(settings: &Settings, ready: &Ready) -> (Plan, Vec<Vec<TokenRan
         target: of_cluster(&ready.target),
         tables,
         checkpoint: settings.checkpoint.clone(),
+        checkpoint_fraction: status::read(&settings.checkpoint).ok().map(|status| status.fraction),
         readers: settings.pace.readers,
         writers: settings.pace.writers,
         memory: settings.pace.memory,

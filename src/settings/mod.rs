@@ -116,12 +116,14 @@ impl Settings {
     /// # Errors
     /// Where something is missing or makes no sense.
     pub fn resolve(args: JobArgs) -> Result<Settings, SettingsError> {
-        let args = with_file(args)?;
+        let mut args = with_file(args)?;
         let source = args.source.ok_or(SettingsError::Missing("source"))?;
         let target = args.target.ok_or(SettingsError::Missing("target"))?;
         if args.table.is_empty() {
             return Err(SettingsError::Missing("table"));
         }
+        // The order in which tables are named is no part of the job.
+        args.table.sort_by(|a, b| a.source.cmp(&b.source));
         for (i, table) in args.table.iter().enumerate() {
             let earlier = &args.table[..i];
             if let Some(twice) = earlier.iter().find(|e| e.source == table.source || e.target == table.target) {

@@ -150,7 +150,11 @@ pub fn plan(plan: &Plan, style: Style) -> String {
         plan.writers,
         Bytes(plan.memory)
     );
-    let _ = writeln!(text, "file     {}", safe(&plan.checkpoint.display().to_string()));
+    let found = match plan.checkpoint_fraction {
+        None => "new".to_owned(),
+        Some(fraction) => format!("there already: {:.1} % of its ring are done", fraction * 100.0),
+    };
+    let _ = writeln!(text, "file     {} ({found})", safe(&plan.checkpoint.display().to_string()));
     for planned in &plan.tables {
         let arrow = if planned.source == planned.target {
             String::new()

@@ -113,6 +113,7 @@ fn a_plan_as_json_has_everything() {
     insta::assert_snapshot!(serde_json::to_string_pretty(&json).unwrap(), @r#"
     {
       "checkpoint": "migrate.db",
+      "checkpoint_fraction": null,
       "memory": 268435456,
       "readers": 8,
       "source": {
