@@ -55,12 +55,18 @@ pub struct Style {
 impl Style {
     /// For stderr as it is.
     pub fn stderr() -> Style {
-        Style { colour: anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never }
+        Style::of(anstream::AutoStream::choice(&std::io::stderr()))
     }
 
     /// For stdout as it is.
     pub fn stdout() -> Style {
-        Style { colour: anstream::AutoStream::choice(&std::io::stdout()) != anstream::ColorChoice::Never }
+        Style::of(anstream::AutoStream::choice(&std::io::stdout()))
+    }
+
+    fn of(choice: anstream::ColorChoice) -> Style {
+        // A terminal that says it is dumb is believed, even where `CI` is set: anstream takes that for a wish for colour.
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        Style { colour: choice != anstream::ColorChoice::Never && !dumb }
     }
 
     fn paint(self, code: &str, text: &str) -> String {
