@@ -110,7 +110,7 @@ pub(crate) fn listing(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 fn clean(mut remove: impl FnMut(&str)) {
     for (name, _) in std::env::vars() {
         if name.starts_with("MIGRATE_")
-            || ["NO_COLOR", "CLICOLOR_FORCE", "CLICOLOR", "RUST_LOG"].contains(&name.as_str())
+            || ["NO_COLOR", "CLICOLOR_FORCE", "CLICOLOR", "RUST_LOG", "CI"].contains(&name.as_str())
         {
             remove(&name);
         }
