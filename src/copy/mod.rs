@@ -130,12 +130,15 @@ pub async fn run<S: Source, T: Target>(
     }
     tasks.shutdown().await;
 
-    let outcome = match () {
-        () if failed => RunOutcome::Error,
+    let outcome = if failed {
+        RunOutcome::Error
+    } else if shared.done.load(Ordering::Relaxed) == ranges {
         // Counted, not inferred: a reader that was dropped in the middle says nothing.
-        () if shared.done.load(Ordering::Relaxed) == ranges => RunOutcome::Done,
-        () if stop.is_requested() => RunOutcome::Stopped,
-        () => RunOutcome::Incomplete,
+        RunOutcome::Done
+    } else if stop.is_requested() {
+        RunOutcome::Stopped
+    } else {
+        RunOutcome::Incomplete
     };
     let unclaimed = shared.work().len();
     Ended { outcome, failed: shared.failed.load(Ordering::Relaxed), unclaimed, signal: stop.signal() }

@@ -87,8 +87,6 @@ impl Renderer for Bar {
             self.running = true;
             self.bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(10));
             self.draw(snapshot);
-            // What earlier runs did took no time of this one: without this the bar believes in a miracle.
-            self.bar.reset_eta();
         }
         if matches!(event, Event::Stopping { .. }) {
             self.bar.set_prefix("stopping");
