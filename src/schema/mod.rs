@@ -42,14 +42,10 @@ pub struct Table {
     pub name: TableName,
     /// Unique to one creation of one table on one cluster: dropping and creating it again makes another.
     pub id: Uuid,
-    /// `default_time_to_live` in seconds; 0 is none.
-    pub default_ttl: i32,
     /// Partition key, clustering key, statics, regulars: each in their own order.
     pub columns: Vec<Column>,
     /// A materialized view has no rows of its own.
     pub is_view: bool,
-    /// Change data capture, compact storage: flags of `system_schema.tables`.
-    pub flags: Vec<String>,
 }
 
 /// A column of a table.
@@ -156,10 +152,8 @@ pub(crate) mod tests {
         Table {
             name: TableName { keyspace: "ks".to_owned(), table: "t".to_owned() },
             id: Uuid::nil(),
-            default_ttl: 0,
             columns,
             is_view: false,
-            flags: Vec::new(),
         }
     }
 }

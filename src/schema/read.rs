@@ -24,20 +24,19 @@ pub enum ReadError {
 /// Where the cluster doesn't answer, or a column's type isn't understood.
 pub async fn read_table(cluster: &Cluster, name: &TableName) -> Result<Option<Table>, ReadError> {
     let key = (name.keyspace.as_str(), name.table.as_str());
-    let tables =
-        "SELECT id, default_time_to_live, flags FROM system_schema.tables WHERE keyspace_name = ? AND table_name = ?";
-    let views = "SELECT id, default_time_to_live FROM system_schema.views WHERE keyspace_name = ? AND view_name = ?";
+    let tables = "SELECT id FROM system_schema.tables WHERE keyspace_name = ? AND table_name = ?";
+    let views = "SELECT id FROM system_schema.views WHERE keyspace_name = ? AND view_name = ?";
     let columns = "SELECT column_name, clustering_order, kind, position, type FROM system_schema.columns
                    WHERE keyspace_name = ? AND table_name = ?";
     let (tables, views, columns, udts) = tokio::join!(
-        cluster.rows::<(Uuid, Option<i32>, Option<Vec<String>>)>(tables, key),
-        cluster.rows::<(Uuid, Option<i32>)>(views, key),
+        cluster.rows::<(Uuid,)>(tables, key),
+        cluster.rows::<(Uuid,)>(views, key),
         cluster.rows::<(String, Option<String>, String, i32, String)>(columns, key),
         read_udts(cluster, &name.keyspace),
     );
-    let (id, default_ttl, flags, is_view) = match (tables?.into_iter().next(), views?.into_iter().next()) {
-        (Some((id, default_ttl, flags)), _) => (id, default_ttl, flags, false),
-        (None, Some((id, default_ttl))) => (id, default_ttl, None, true),
+    let (id, is_view) = match (tables?.into_iter().next(), views?.into_iter().next()) {
+        (Some((id,)), _) => (id, false),
+        (None, Some((id,))) => (id, true),
         (None, None) => return Ok(None),
     };
     let udts = udts?;
@@ -54,8 +53,7 @@ pub async fn read_table(cluster: &Cluster, name: &TableName) -> Result<Option<Ta
         })
         .collect::<Result<Vec<_>, UnknownType>>()?;
     columns.sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
-    let (default_ttl, flags) = (default_ttl.unwrap_or(0), flags.unwrap_or_default());
-    Ok(Some(Table { name: name.clone(), id, default_ttl, columns, is_view, flags }))
+    Ok(Some(Table { name: name.clone(), id, columns, is_view }))
 }
 
 async fn read_udts(cluster: &Cluster, keyspace: &str) -> Result<Udts, CallError> {
