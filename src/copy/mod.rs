@@ -21,7 +21,8 @@ use crate::checkpoint::{CheckpointError, Ledger};
 use crate::clock::Clock;
 use crate::event::Events;
 use crate::job::{RunOutcome, Work};
-use crate::row::{BatchLimits, BatchMode, Layout};
+use crate::rejects::Rejects;
+use crate::row::{BatchLimits, BatchMode, Layout, Policy};
 use crate::settings::{Pace, Patience};
 use crate::shutdown::{Signal, Stop};
 use budget::Budget;
@@ -42,13 +43,13 @@ pub struct Lane<S, T> {
     /// Where it is written.
     pub target: T,
     /// What stands where in a row.
-    pub layout: Layout,
+    pub layout: Arc<Layout>,
     /// How large a batch may be.
     pub limits: BatchLimits,
     /// What may share a batch.
     pub mode: BatchMode,
-    /// The writetime of rows that have only a key, in microseconds since the Unix epoch.
-    pub unknown_timestamp: i64,
+    /// What is decided for rows of which not everything can be read.
+    pub policy: Policy,
 }
 
 /// How a copy ended.
@@ -76,6 +77,7 @@ struct Shared<S, T> {
     failed: AtomicU64,
     done: AtomicUsize,
     ledger: Ledger,
+    rejects: Rejects,
     events: Events,
     stop: Stop,
     budget: Budget,
@@ -84,7 +86,7 @@ struct Shared<S, T> {
     clock: Clock,
 }
 
-/// Copies `work`, range by range in its order, and reports it to `ledger`.
+/// Copies `work`, range by range in its order, and reports it to `ledger`; rows that the target will never take go to `rejects`.
 ///
 /// Where the ledger takes nothing more, the outcome is [`RunOutcome::Error`], and the committer knows why. Nothing is lost
 /// then; the next run carries on from what is committed.
@@ -93,6 +95,7 @@ pub async fn run<S: Source, T: Target>(
     work: Vec<Work>,
     pace: Pace,
     ledger: Ledger,
+    rejects: Rejects,
     events: Events,
     stop: Stop,
 ) -> Ended {
@@ -104,6 +107,7 @@ pub async fn run<S: Source, T: Target>(
         failed: 0.into(),
         done: 0.into(),
         ledger,
+        rejects,
         events,
         stop: stop.clone(),
         budget: Budget::new(pace.memory),
