@@ -2,7 +2,8 @@
 
 use crate::row::BatchMode;
 use crate::settings::endpoint::Endpoint;
-use crate::settings::units::{Bytes, Period, TableMapping};
+use crate::settings::tables::{TableGlob, TablePattern};
+use crate::settings::units::{Bytes, Period};
 use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, Subcommand};
 use serde::Deserialize;
@@ -12,13 +13,14 @@ use std::path::PathBuf;
 const EXAMPLES: &str = "\
 Examples:
   migrate --source cass1,cass2 --target scylla1,scylla2 --table chat.messages
+  migrate --source cass1 --target scylla1 --table 'shop.*' --exclude 'shop.tmp_*'
   migrate plan --source cass1 --target scylla1 --table chat.messages
   migrate status --checkpoint migrate.db
 
 Run the same line again after any crash or stop: it carries on where it was.
 
 Exit codes:
-  0 all done   1 unexpected failure   2 bad flags or settings   3 finished, but ranges failed: run it again
+  0 all done   1 unexpected failure   2 bad flags or settings   3 finished, but ranges or tables failed: run it again
   5 refused: another job's checkpoint, in use, schemas differ, unsafe target   6 can't connect or not permitted
   130, 143 stopped by Ctrl-C or SIGTERM, progress saved";
 
@@ -69,9 +71,13 @@ pub struct JobArgs {
     #[arg(long, value_name = "HOSTS", env = "MIGRATE_TARGET", help_heading = "What")]
     #[serde(deserialize_with = "parsed")]
     pub target: Option<Endpoint>,
-    /// A table to copy; repeatable. KEYSPACE.TABLE=KEYSPACE.TABLE where its name differs at the target
+    /// A table to copy, or all tables of a keyspace (`KEYSPACE.*`); repeatable. KEYSPACE.TABLE=KEYSPACE.TABLE where its
+    /// name differs at the target, `KEYSPACE.*=KEYSPACE.*` where only the keyspace does
     #[arg(long, value_name = "KEYSPACE.TABLE", env = "MIGRATE_TABLE", value_delimiter = ' ', help_heading = "What")]
-    pub table: Vec<TableMapping>,
+    pub table: Vec<TablePattern>,
+    /// A table that a `*` of `--table` is not to stand for; `KEYSPACE.TMP_*` for several. Repeatable
+    #[arg(long, value_name = "KEYSPACE.TABLE", env = "MIGRATE_EXCLUDE", value_delimiter = ' ', help_heading = "What")]
+    pub exclude: Vec<TableGlob>,
     /// Where progress is kept [default: migrate.db]
     #[arg(long, value_name = "FILE", env = "MIGRATE_CHECKPOINT", help_heading = "What")]
     pub checkpoint: Option<PathBuf>,
@@ -212,6 +218,7 @@ impl JobArgs {
         macro_rules! first {
             ($($field:ident),*) => { JobArgs {
                 table: if self.table.is_empty() { other.table } else { self.table },
+                exclude: if self.exclude.is_empty() { other.exclude } else { self.exclude },
                 restart: self.restart || other.restart,
                 dry_run: self.dry_run || other.dry_run,
                 json: self.json || other.json,

@@ -1,13 +1,13 @@
 //! A look at a checkpoint from outside: while a run is alive or after it died. Changes nothing.
 
 use super::error::CheckpointError;
-use super::{JobTable, Tally, files, identity, lock, open};
+use super::{JobTable, Tally, files, identity, lock, open, tables};
+use crate::job::share;
 use crate::ring::{Token, TokenRange};
 use crate::schema::TableName;
 use rusqlite::Connection;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
-use uuid::Uuid;
 
 /// Failed ranges that are listed; all are counted.
 const FAILURES_LISTED: usize = 10;
@@ -23,7 +23,7 @@ pub struct Status {
     pub source: String,
     /// The target cluster's name.
     pub target: String,
-    /// The share of the ring that is done, over all tables, 0 to 1.
+    /// The share of the job that is done, 0 to 1; a table weighs as many ranges as it has.
     pub fraction: f64,
     /// All tables together.
     #[serde(flatten)]
@@ -46,10 +46,42 @@ pub enum State {
     Running,
     /// No process works on it, and ranges are left.
     Stopped,
-    /// No process works on it, and ranges have failed.
+    /// No process works on it, and ranges have failed or tables are broken.
     Incomplete,
+    /// Every range is done, of every table.
+    Done,
+}
+
+/// How far a table is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TableState {
+    /// Ranges are left.
+    Unfinished,
     /// Every range is done.
     Done,
+    /// It can't be copied, or what was copied can't be trusted.
+    Broken,
+}
+
+impl TableState {
+    /// From its ranges, those that are done, and whether it is broken.
+    pub fn of(ranges: u64, ranges_done: u64, broken: bool) -> TableState {
+        match broken {
+            true => TableState::Broken,
+            false if ranges_done == ranges => TableState::Done,
+            false => TableState::Unfinished,
+        }
+    }
+
+    /// For people.
+    pub fn word(self) -> &'static str {
+        match self {
+            TableState::Unfinished => "unfinished",
+            TableState::Done => "done",
+            TableState::Broken => "broken",
+        }
+    }
 }
 
 /// Ranges and rows.
@@ -75,7 +107,11 @@ pub struct TableStatus {
     pub source: TableName,
     /// At the target.
     pub target: TableName,
-    /// The share of the ring that is done, 0 to 1.
+    /// How far it is.
+    pub state: TableState,
+    /// Why it is broken, if it is. Untrusted text.
+    pub reason: Option<String>,
+    /// The share of its ring that is done, 0 to 1.
     pub fraction: f64,
     /// Its ranges and rows.
     #[serde(flatten)]
@@ -124,24 +160,23 @@ pub fn read(path: &Path) -> Result<Status, CheckpointError> {
     let fail = |error| CheckpointError::sqlite(path, "read the status", error);
     // One transaction, so that a running copy can't move things between two queries.
     let snapshot = connection.unchecked_transaction().map_err(fail)?;
-    let mut tables = tables(&snapshot).map_err(fail)?.into_iter().map(TableStatus::new).collect::<Vec<_>>();
+    let mut tables = tables::read(&snapshot).map_err(fail)?.into_iter().map(TableStatus::new).collect::<Vec<_>>();
     let failures = ranges(&snapshot, &mut tables).map_err(fail)?;
     let mut counts = Counts::default();
-    let mut fraction = 0.0;
     for table in &mut tables {
         counts.add(&table.counts);
-        if table.counts.ranges_done == table.counts.ranges {
+        if table.counts.ranges > 0 && table.counts.ranges_done == table.counts.ranges {
             table.fraction = 1.0;
         }
-        fraction += table.fraction;
+        table.state = TableState::of(table.counts.ranges, table.counts.ranges_done, table.reason.is_some());
     }
-    #[expect(clippy::cast_precision_loss, reason = "a number of tables")]
-    let fraction = fraction / tables.len().max(1) as f64;
+    let fraction = share(tables.iter().map(|table| (table.fraction, table.counts.ranges)));
+    let broken = tables.iter().any(|table| table.state == TableState::Broken);
     let state = if lock::is_held(path) {
         State::Running
-    } else if counts.ranges_done == counts.ranges {
+    } else if counts.ranges_done == counts.ranges && !broken {
         State::Done
-    } else if counts.ranges_failed > 0 {
+    } else if counts.ranges_failed > 0 || broken {
         State::Incomplete
     } else {
         State::Stopped
@@ -164,7 +199,8 @@ pub fn read(path: &Path) -> Result<Status, CheckpointError> {
 
 impl TableStatus {
     fn new(table: JobTable) -> TableStatus {
-        TableStatus { source: table.source, target: table.target, fraction: 0.0, counts: Counts::default() }
+        let JobTable { source, target, broken: reason, .. } = table;
+        TableStatus { source, target, state: TableState::Unfinished, reason, fraction: 0.0, counts: Counts::default() }
     }
 }
 
@@ -230,23 +266,4 @@ fn last_run(connection: &Connection) -> rusqlite::Result<(u64, Option<Run>)> {
         })
     })?;
     Ok((count, runs.next().transpose()?))
-}
-
-/// The tables of the job, by their number.
-pub(super) fn tables(connection: &Connection) -> rusqlite::Result<Vec<JobTable>> {
-    let mut statement = connection.prepare(
-        "SELECT source_keyspace, source_table, source_table_id, target_keyspace, target_table, target_table_id, columns
-         FROM copied_table ORDER BY id",
-    )?;
-    let uuid = |text: String| Uuid::parse_str(&text).unwrap_or_default();
-    let tables = statement.query_map((), |row| {
-        Ok(JobTable {
-            source: TableName { keyspace: row.get(0)?, table: row.get(1)? },
-            source_id: uuid(row.get(2)?),
-            target: TableName { keyspace: row.get(3)?, table: row.get(4)? },
-            target_id: uuid(row.get(5)?),
-            columns: row.get(6)?,
-        })
-    })?;
-    tables.collect()
 }

@@ -5,7 +5,7 @@ use super::page_size::PAGE_BYTES;
 use super::retry::{GaveUp, with_retries};
 use super::seam::{Fetched, Placement, Position, Read, Source, Target};
 use super::watermark::{BatchNumber, Watermark};
-use super::{Lane, PageSize, Shared};
+use super::{Lane, Learned, PageSize, Shared};
 use crate::call::Class;
 use crate::checkpoint::{Change, CheckpointError};
 use crate::event::Event;
@@ -72,7 +72,7 @@ pub(super) async fn copy<S: Source, T: Target>(shared: &Shared<S, T>, work: Work
         shared.ledger.report(Change::Done { key, tally: Tally::default() }).await?;
         return Ok(RangeEnd::Done { wrote: false });
     };
-    let (lane, page_size) = &shared.lanes[key.table];
+    let Learned { lane, page_size, .. } = &shared.lanes[&key.table];
     Pass::new(shared, lane, page_size, key, rest).run().await
 }
 

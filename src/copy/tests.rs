@@ -5,7 +5,7 @@ use super::{Ended, Lane, Pace, run};
 use crate::call::Class;
 use crate::checkpoint::{self, Checkpoint, CheckpointError, Committer, status};
 use crate::event::{Event, Events};
-use crate::job::{Job, JobTable, RunOutcome};
+use crate::job::{Admitted, Job, JobTable, RunOutcome};
 use crate::ring::{Token, tile};
 use crate::row::{BatchLimits, BatchMode};
 use crate::schema::TableName;
@@ -37,10 +37,13 @@ fn job() -> Job {
     let name = TableName { keyspace: "ks".to_owned(), table: "t".to_owned() };
     let table = JobTable {
         source: name.clone(),
-        source_id: Uuid::from_u128(1),
         target: name,
-        target_id: Uuid::from_u128(2),
-        columns: String::new(),
+        admitted: Some(Admitted {
+            source_id: Uuid::from_u128(1),
+            target_id: Uuid::from_u128(2),
+            columns: String::new(),
+        }),
+        broken: None,
     };
     Job { identity: vec![], tables: vec![table] }
 }
@@ -139,8 +142,8 @@ async fn copy(
     let (_, work) = checkpoint.work()?;
     checkpoint.begin_run()?;
     let committer = Committer::start(checkpoint, events.clone());
-    let ended = run(vec![lane], work, pace, committer.ledger(), events.clone(), stop).await;
-    committer.finish(ended.outcome, events.counters().retries.load(Ordering::Relaxed)).await?;
+    let ended = run(BTreeMap::from([(0, lane)]), work, pace, committer.ledger(), events.clone(), stop).await;
+    committer.finish(ended.outcome, events.counters().retries.load(Ordering::Relaxed), vec![]).await?;
     Ok(ended)
 }
 

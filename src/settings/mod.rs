@@ -3,6 +3,7 @@
 pub mod endpoint;
 mod pace;
 pub mod secret;
+pub mod tables;
 pub mod units;
 
 use crate::cli::{ConsistencyLevel, JobArgs};
@@ -14,7 +15,7 @@ use endpoint::{Endpoint, TlsMode};
 use secrecy::SecretString;
 use std::path::PathBuf;
 use std::time::Duration;
-use units::TableMapping;
+use tables::{Selection, SelectionError};
 
 /// How to reach one cluster.
 #[derive(Clone, Debug)]
@@ -34,8 +35,8 @@ pub struct Settings {
     pub source: Access,
     /// The cluster to write.
     pub target: Access,
-    /// The tables; never empty.
-    pub tables: Vec<TableMapping>,
+    /// The tables.
+    pub selection: Selection,
     /// The checkpoint file.
     pub checkpoint: PathBuf,
     /// Begin anew.
@@ -60,9 +61,9 @@ pub enum SettingsError {
     /// Something that has no default is missing.
     #[error("`--{0}` is missing")]
     Missing(&'static str),
-    /// A table is named twice.
-    #[error("the table {0} is named twice")]
-    Twice(String),
+    /// The tables.
+    #[error(transparent)]
+    Selection(#[from] SelectionError),
     /// The file can't be read.
     #[error("failed to read {}", path.display())]
     File {
@@ -105,7 +106,7 @@ impl SettingsError {
                 "the shortest copy is `migrate --source HOST --target HOST --table KEYSPACE.TABLE`; `migrate --help` has the rest".to_owned(),
             ),
             SettingsError::Secret(error) => error.hint(),
-            SettingsError::Twice(_) | SettingsError::File { .. } | SettingsError::Toml { .. } | SettingsError::OutOfBounds { .. } => None,
+            SettingsError::Selection(_) | SettingsError::File { .. } | SettingsError::Toml { .. } | SettingsError::OutOfBounds { .. } => None,
         }
     }
 }
@@ -116,21 +117,13 @@ impl Settings {
     /// # Errors
     /// Where something is missing or makes no sense.
     pub fn resolve(args: JobArgs) -> Result<Settings, SettingsError> {
-        let mut args = with_file(args)?;
+        let args = with_file(args)?;
         let source = args.source.ok_or(SettingsError::Missing("source"))?;
         let target = args.target.ok_or(SettingsError::Missing("target"))?;
         if args.table.is_empty() {
             return Err(SettingsError::Missing("table"));
         }
-        // The order in which tables are named is no part of the job.
-        args.table.sort_by(|a, b| a.source.cmp(&b.source));
-        for (i, table) in args.table.iter().enumerate() {
-            let earlier = &args.table[..i];
-            if let Some(twice) = earlier.iter().find(|e| e.source == table.source || e.target == table.target) {
-                let name = if twice.source == table.source { &table.source } else { &table.target };
-                return Err(SettingsError::Twice(name.to_string()));
-            }
-        }
+        let selection = Selection::new(args.table, args.exclude)?;
         if args.unknown_timestamp == Some(i64::MIN) {
             return Err(SettingsError::OutOfBounds {
                 flag: "unknown-timestamp",
@@ -183,7 +176,7 @@ impl Settings {
                 args.target_password_command,
                 args.target_consistency,
             )?,
-            tables: args.table,
+            selection,
             checkpoint: args.checkpoint.unwrap_or_else(|| "migrate.db".into()),
             restart: args.restart,
             dry_run: args.dry_run,
@@ -204,7 +197,9 @@ impl Settings {
 
     /// The settings that decide what is written: a checkpoint made with others is another job's.
     pub fn identity(&self) -> Vec<(&'static str, String)> {
-        vec![("unknown_timestamp", self.unknown_timestamp.to_string())]
+        let mut identity = vec![("unknown_timestamp", self.unknown_timestamp.to_string())];
+        identity.extend(self.selection.identity());
+        identity
     }
 
     /// The sides whose encryption anybody could undo.

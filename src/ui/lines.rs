@@ -1,8 +1,8 @@
 //! A line every ten seconds, for logs and pipes.
 
-use super::progress::Snapshot;
+use super::progress::{Snapshot, TableProgress};
 use super::text::{Style, short, to_stderr};
-use super::{Renderer, tables};
+use super::{Renderer, summary};
 use crate::clock::unix_ms;
 use crate::copy::Ended;
 use crate::event::Event;
@@ -56,7 +56,7 @@ impl Renderer for Lines {
             }
             self.last_retry = Some(Instant::now());
         }
-        if let Some(text) = tables::event_line(event, Style::stderr()) {
+        if let Some(text) = summary::event_line(event, Style::stderr()) {
             to_stderr(&format!("{text}\n"));
         }
     }
@@ -68,9 +68,9 @@ impl Renderer for Lines {
         }
     }
 
-    fn finish(&mut self, snapshot: &Snapshot, ended: Option<&Ended>) {
+    fn finish(&mut self, snapshot: &Snapshot, tables: &[TableProgress], ended: Option<&Ended>) {
         if let Some(ended) = ended {
-            to_stderr(&format!("{}\n", tables::summary(snapshot, ended, Style::stderr())));
+            to_stderr(&format!("{}\n", summary::summary(snapshot, tables, ended, Style::stderr())));
         }
     }
 }
