@@ -231,7 +231,7 @@ mod tests {
         let has = ["a.t", "b.t"];
         let error = |tables: &[&str]| select_of(tables, &[], &has, &[], vec![]);
         assert_eq!(error(&["a.*=c.*", "b.*=c.*"]), "error: a.t and b.t would both be written to c.t");
-        assert_eq!(error(&["a.*", "b.t=a.t"]), "error: b.t and a.t would both be written to a.t");
+        assert_eq!(error(&["a.*", "b.t=a.t"]), "error: a.t and b.t would both be written to a.t");
         assert_eq!(error(&["a.*=c.*", "a.t*=d.*"]), "error: a.t would be written to c.t and to d.t");
         assert_eq!(error(&["a.*=c.*", "a.t*=d.*", "a.t"]), "a.t=a.t");
     }
