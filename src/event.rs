@@ -4,14 +4,15 @@
 //! second looks at the counters and costs the copy nothing.
 
 use crate::call::Class;
-use crate::job::{Found, RangeKey, Tally};
+use crate::job::{Found, FoundTable, RangeKey, Tally};
 use crate::ring::Token;
+use crate::schema::TableName;
 use crate::shutdown::Signal;
 use crate::side::Side;
 use serde::Serialize;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Something that happened. In JSON, `type` is the variant's name.
 #[derive(Clone, Debug, Serialize)]
@@ -37,10 +38,28 @@ pub enum Event {
         /// One sentence.
         message: String,
     },
+    /// Something that is as it should be, and yet worth a line.
+    Note {
+        /// One sentence.
+        message: String,
+    },
+    /// A table can't be copied in this run, or what was copied of it can't be trusted. The others go on.
+    TableBroken {
+        /// Its number.
+        table: usize,
+        /// Its name at the source.
+        source: TableName,
+        /// Why. Untrusted text.
+        reason: String,
+        /// The next thing to type.
+        hint: Option<String>,
+    },
     /// A new job's ranges are stored.
     Planned {
         /// How many.
-        ranges: usize,
+        ranges: u64,
+        /// Of each table, by its number.
+        tables: Vec<FoundTable>,
     },
     /// An earlier run was found in the checkpoint; this one carries on.
     Resumed {
@@ -52,11 +71,13 @@ pub enum Event {
         ranges_done: u64,
         /// Those that had failed and are tried again.
         ranges_failed: u64,
-        /// The share of the ring that is done, 0 to 1.
+        /// The share of the job that is done, 0 to 1.
         fraction: f64,
         /// What was copied so far.
         #[serde(flatten)]
         tally: Tally,
+        /// The same of each table, by its number.
+        tables: Vec<FoundTable>,
     },
     /// A reader begins with a range.
     RangeClaimed {
@@ -256,6 +277,8 @@ impl Events {
             }
             Event::Connected { .. }
             | Event::Warning { .. }
+            | Event::Note { .. }
+            | Event::TableBroken { .. }
             | Event::Planned { .. }
             | Event::Resumed { .. }
             | Event::RangeClaimed { .. }
@@ -267,15 +290,12 @@ impl Events {
     }
 }
 
-impl From<&Found> for Event {
-    fn from(found: &Found) -> Event {
-        Event::Resumed {
-            runs: found.runs,
-            ranges: found.ranges,
-            ranges_done: found.ranges_done,
-            ranges_failed: found.ranges_failed,
-            fraction: found.fraction,
-            tally: found.tally,
+impl From<Found> for Event {
+    fn from(found: Found) -> Event {
+        let Found { runs, ranges, ranges_done, ranges_failed, fraction, tally, tables } = found;
+        if runs == 0 {
+            return Event::Planned { ranges, tables };
         }
+        Event::Resumed { runs, ranges, ranges_done, ranges_failed, fraction, tally, tables }
     }
 }

@@ -9,6 +9,7 @@ use crate::row::Batch;
 use crate::schema::literal::literal;
 use crate::schema::{CqlType, Table};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -20,7 +21,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub struct Rejects {
     path: Arc<Path>,
     /// By the table's number in the job: its name, and the names and types of its key.
-    tables: Arc<[(String, Vec<(String, CqlType)>)]>,
+    tables: Arc<BTreeMap<usize, (String, Vec<(String, CqlType)>)>>,
     /// Opened when there is something to write.
     file: Arc<Mutex<Option<File>>>,
 }
@@ -57,14 +58,19 @@ pub struct RejectsError {
 }
 
 impl Rejects {
-    /// For a job of these tables, beside its checkpoint. Nothing is created until a row is rejected.
-    pub fn beside<'a>(checkpoint: &Path, tables: impl Iterator<Item = &'a Table>) -> Rejects {
+    /// For a job of these tables, by their numbers, beside its checkpoint. Nothing is created until a row is rejected.
+    pub fn beside<'a>(checkpoint: &Path, tables: impl Iterator<Item = (usize, &'a Table)>) -> Rejects {
         let key = |table: &Table| table.key_columns().map(|c| (c.name.clone(), c.cql_type.clone())).collect();
         Rejects {
             path: path(checkpoint).into(),
-            tables: tables.map(|table| (table.name.to_string(), key(table))).collect(),
+            tables: Arc::new(tables.map(|(number, table)| (number, (table.name.to_string(), key(table)))).collect()),
             file: Arc::default(),
         }
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Adds rows of a range, and returns when they are on the disk.
@@ -93,7 +99,7 @@ impl Rejects {
     }
 
     fn line<'a>(&'a self, range: RangeKey, Reject { batch, reason }: &'a Reject) -> Line<'a> {
-        let (table, columns) = self.tables.get(range.table).map_or(("", &[][..]), |(name, key)| (name, key));
+        let (table, columns) = self.tables.get(&range.table).map_or(("", &[][..]), |(name, key)| (name, key));
         let cells = batch.rows().key(batch.first_row());
         let named = columns.iter().zip(cells);
         let named = named.filter_map(|((name, cql_type), cell)| Some((name.clone(), literal(cql_type, cell?).into())));

@@ -5,13 +5,13 @@ use super::page_size::PAGE_BYTES;
 use super::retry::{GaveUp, with_retries};
 use super::seam::{Fetched, Placement, Position, Read, Source, Target};
 use super::watermark::{BatchNumber, Watermark};
-use super::{Lane, PageSize, Shared};
+use super::{Lane, Learned, PageSize, Shared};
 use crate::call::{CallError, Class};
 use crate::checkpoint::{Change, CheckpointError};
 use crate::event::Event;
 use crate::job::{RangeKey, Tally, Work};
-use crate::ring::TokenRange;
 use crate::rejects::Reject;
+use crate::ring::TokenRange;
 use crate::row::{Batch, BatchMode, Grouper, Settled, Split};
 use crate::side::Side;
 use futures::StreamExt;
@@ -72,7 +72,7 @@ pub(super) async fn copy<S: Source, T: Target>(shared: &Shared<S, T>, work: Work
         shared.ledger.report(Change::Done { key, tally: Tally::default() }).await?;
         return Ok(RangeEnd::Done { wrote: false });
     };
-    let (lane, page_size) = &shared.lanes[key.table];
+    let Learned { lane, page_size, .. } = &shared.lanes[&key.table];
     Pass::new(shared, lane, page_size, key, rest).run().await
 }
 

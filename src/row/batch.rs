@@ -90,6 +90,11 @@ impl Batch {
         Batch { rows: Arc::clone(rows), extent }
     }
 
+    #[cfg(test)]
+    pub(super) fn extent(&self) -> Extent {
+        self.extent
+    }
+
     /// The page that the rows are from.
     pub fn rows(&self) -> &Arc<Rows> {
         &self.rows
@@ -139,7 +144,10 @@ impl Batch {
         let cut = cut.map_or(extent.statements.1, |(index, _)| index);
         let half = |statements, span: (usize, usize)| {
             let tail = extent.tail.clamp(span.0, span.1);
-            Batch { rows: Arc::clone(&self.rows), extent: Extent { statements, span, tail, bytes: extent.bytes / 2, ..extent } }
+            Batch {
+                rows: Arc::clone(&self.rows),
+                extent: Extent { statements, span, tail, bytes: extent.bytes / 2, ..extent },
+            }
         };
         Some([
             half((extent.statements.0, cut), (extent.span.0, middle)),

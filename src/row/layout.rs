@@ -70,7 +70,7 @@ impl Layout {
         let keys = partition_key + clustering_key;
         let readable = values.iter().filter(|value| value.2).count();
         let mut next = keys + values.len();
-        let place = |(part, shape, is_readable)| {
+        let place = |(part, shape, is_readable): (Part, Shape, bool)| {
             let metadata = is_readable.then(|| Metadata { writetime: next, ttl: next + readable });
             next += usize::from(is_readable);
             Value { part, shape, metadata }
@@ -79,6 +79,11 @@ impl Layout {
         let cells = values.iter().take_while(|v| order(v.part, v.shape) == ONE_CELL).count();
         let plain = cells == values.len() && readable == cells;
         Layout { partition_key, clustering_key, cells, columns: keys + values.len() + 2 * readable, plain, values }
+    }
+
+    /// So many regular columns of one cell each, with readable metadata: most tables are that.
+    pub fn plain(partition_key: usize, clustering_key: usize, cells: usize) -> Layout {
+        Layout::new(partition_key, clustering_key, vec![(Part::Regular, Shape::Cell, true); cells])
     }
 
     /// Columns of the primary key.
@@ -130,7 +135,8 @@ mod tests {
                 (Part::Static, Shape::Set, true),
             ],
         );
-        let found: Vec<_> = layout.values.iter().map(|v| (v.part, v.shape, v.metadata.map(|m| (m.writetime, m.ttl)))).collect();
+        let found: Vec<_> =
+            layout.values.iter().map(|v| (v.part, v.shape, v.metadata.map(|m| (m.writetime, m.ttl)))).collect();
         assert_eq!(
             found,
             [

@@ -181,7 +181,10 @@ fn read_elements(rows: &Rows, row: usize, index: usize, into: &mut Vec<(Group, E
                 (writetime, ttls[place].map_or(0, i32::from_be_bytes))
             }
         };
-        #[expect(clippy::cast_possible_truncation, reason = "a page is below 4 GiB, a table has fewer than 2^16 columns")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "a page is below 4 GiB, a table has fewer than 2^16 columns"
+        )]
         let element =
             Element { value: index as u16, index: place as u32, from: (base + start) as u32, to: (base + end) as u32 };
         into.push((group, element));
@@ -217,7 +220,8 @@ fn push_all(rows: &mut Rows, row: usize, form: Form, marker: Option<Group>, scra
             let index = small(first_place + place);
             let at = small(rows.elements.len());
             rows.elements.push(Element { index, ..element });
-            rows.statements.push(Statement { elements: (at, at + 1), ..statement(row, Form::Element, Cells::None, group) });
+            rows.statements
+                .push(Statement { elements: (at, at + 1), ..statement(row, Form::Element, Cells::None, group) });
         }
     }
 }
@@ -278,7 +282,10 @@ fn annotate(rows: &mut Rows, row: usize, part: Part, first: usize) {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "a page has fewer elements than bytes, and fewer than 2^32 of those")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a page has fewer elements than bytes, and fewer than 2^32 of those"
+)]
 fn small(number: usize) -> u32 {
     number as u32
 }

@@ -198,9 +198,7 @@ impl Rows {
             Cells::All => true,
             Cells::None => false,
             Cells::One(one) => usize::from(one) == value,
-            Cells::Matching => {
-                self.cell_group(statement.row as usize, value) == (statement.writetime, statement.ttl)
-            }
+            Cells::Matching => self.cell_group(statement.row as usize, value) == (statement.writetime, statement.ttl),
         }
     }
 

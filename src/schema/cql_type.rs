@@ -116,11 +116,9 @@ impl CqlType {
                 _ => Shape::List,
             },
             CqlType::Udt(_, fields) => Shape::Udt(u16::try_from(fields.len()).unwrap_or(u16::MAX)),
-            CqlType::Native(_)
-            | CqlType::Tuple(_)
-            | CqlType::Vector(..)
-            | CqlType::Frozen(_)
-            | CqlType::Custom(_) => Shape::Cell,
+            CqlType::Native(_) | CqlType::Tuple(_) | CqlType::Vector(..) | CqlType::Frozen(_) | CqlType::Custom(_) => {
+                Shape::Cell
+            }
         }
     }
 

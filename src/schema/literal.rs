@@ -34,8 +34,9 @@ fn value(cql_type: &CqlType, bytes: &[u8]) -> Option<String> {
         CqlType::Udt(_, fields) => {
             let parts = cells(bytes, 0)?;
             let parts = fields.iter().zip(parts);
-            let parts: Vec<String> =
-                parts.map(|((name, of), cell)| format!("{}: {}", super::statements::quote(name), part(of, cell))).collect();
+            let parts: Vec<String> = parts
+                .map(|((name, of), cell)| format!("{}: {}", super::statements::quote(name), part(of, cell)))
+                .collect();
             Some(format!("{{{}}}", parts.join(", ")))
         }
         CqlType::Vector(..) | CqlType::Custom(_) => None,

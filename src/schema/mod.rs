@@ -112,7 +112,8 @@ impl Table {
 
     /// The columns outside of the primary key, in the order of [`Layout::values`].
     pub fn value_columns(&self) -> Vec<&Column> {
-        let mut columns: Vec<&Column> = self.columns.iter().filter(|column| column.kind >= ColumnKind::Static).collect();
+        let mut columns: Vec<&Column> =
+            self.columns.iter().filter(|column| column.kind >= ColumnKind::Static).collect();
         columns.sort_by_key(|column| order(column.part(), column.cql_type.shape()));
         columns
     }

@@ -61,6 +61,30 @@ pub async fn read_table(cluster: &Cluster, name: &TableName) -> Result<Option<Ta
     Ok(Some(Table { name: name.clone(), id, columns, is_view, is_compact }))
 }
 
+/// What a keyspace has.
+#[derive(Debug)]
+pub struct Names {
+    /// Its tables.
+    pub tables: Vec<TableName>,
+    /// Its materialized views.
+    pub views: Vec<TableName>,
+}
+
+/// Names the tables and views of a keyspace; none where there is no such keyspace.
+///
+/// # Errors
+/// Where the cluster doesn't answer.
+pub async fn read_names(cluster: &Cluster, keyspace: &str) -> Result<Names, CallError> {
+    let tables = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = ?";
+    let views = "SELECT view_name FROM system_schema.views WHERE keyspace_name = ?";
+    let (tables, views) =
+        tokio::join!(cluster.rows::<(String,)>(tables, (keyspace,)), cluster.rows::<(String,)>(views, (keyspace,)),);
+    let names = |rows: Vec<(String,)>| {
+        rows.into_iter().map(|(table,)| TableName { keyspace: keyspace.to_owned(), table }).collect()
+    };
+    Ok(Names { tables: names(tables?), views: names(views?) })
+}
+
 async fn read_udts(cluster: &Cluster, keyspace: &str) -> Result<Udts, CallError> {
     let types = "SELECT type_name, field_names, field_types FROM system_schema.types WHERE keyspace_name = ?";
     let rows = cluster.rows::<(String, Vec<String>, Vec<String>)>(types, (keyspace,)).await?;

@@ -34,7 +34,8 @@ pub fn probe_metadata(table: &Table, column: &Column) -> String {
 
 /// Row marker and regular values of one cell: binds keys, values, writetime, TTL.
 pub fn insert(table: &Table) -> String {
-    let cells = table.value_columns().into_iter().filter(|c| c.part() == Part::Regular && c.cql_type.shape() == Shape::Cell);
+    let cells =
+        table.value_columns().into_iter().filter(|c| c.part() == Part::Regular && c.cql_type.shape() == Shape::Cell);
     let columns: Vec<String> = table.key_columns().chain(cells).map(name).collect();
     let marks = join(columns.iter().map(|_| "?".to_owned()));
     format!("INSERT INTO {} ({}) VALUES ({marks}) USING TIMESTAMP ? AND TTL ?", table.name.cql(), columns.join(", "))
@@ -139,12 +140,13 @@ mod tests {
             ("l", "list<int>"),
             ("v", "int"),
         ]);
-        insta::assert_snapshot!(select(&table, &table.layout(|column| column.name != "m")), @r#"SELECT "k", "c", "v", "l", "m", "s", WRITETIME("v"), WRITETIME("l"), WRITETIME("s"), TTL("v"), TTL("l"), TTL("s") FROM "ks"."t" WHERE token("k") >= ? AND token("k") <= ?"#);
+        insta::assert_snapshot!(select(&table, &table.layout(|column| column.name != "m")), @r#"SELECT "k", "c", "v", "m", "l", "s", WRITETIME("v"), WRITETIME("l"), WRITETIME("s"), TTL("v"), TTL("l"), TTL("s") FROM "ks"."t" WHERE token("k") >= ? AND token("k") <= ?"#);
         insta::assert_snapshot!(insert(&table), @r#"INSERT INTO "ks"."t" ("k", "c", "v") VALUES (?, ?, ?) USING TIMESTAMP ? AND TTL ?"#);
         insta::assert_snapshot!(update(&table, Part::Regular).expect("some"), @r#"UPDATE "ks"."t" USING TIMESTAMP ? AND TTL ? SET "v" = ?, "m" = "m" + ? WHERE "k" = ? AND "c" = ?"#);
         insta::assert_snapshot!(update(&table, Part::Static).expect("some"), @r#"UPDATE "ks"."t" USING TIMESTAMP ? AND TTL ? SET "s" = "s" + ? WHERE "k" = ?"#);
         let list = table.columns.iter().find(|column| column.name == "l").expect("it is there");
-        let texts = [ListWrite::Keyed, ListWrite::Append, ListWrite::Prepend].map(|how| list_element(&table, list, how));
+        let texts =
+            [ListWrite::Keyed, ListWrite::Append, ListWrite::Prepend].map(|how| list_element(&table, list, how));
         insta::assert_snapshot!(texts.join("\n"), @r#"
         UPDATE "ks"."t" USING TIMESTAMP ? AND TTL ? SET "l"[SCYLLA_TIMEUUID_LIST_INDEX(?)] = ? WHERE "k" = ? AND "c" = ?
         UPDATE "ks"."t" USING TIMESTAMP ? AND TTL ? SET "l" = "l" + ? WHERE "k" = ? AND "c" = ?

@@ -12,7 +12,7 @@ use crate::cluster::{Cluster, call};
 use crate::row::bind::{Bound, KeyOf, ListWrite, Pick};
 use crate::row::element::{Malformed, numbers, spans};
 use crate::row::layout::{Part, Shape};
-use crate::row::{Batch, Form, Settled, Split};
+use crate::row::{Batch, Settled, Split};
 use crate::schema::fidelity::Lists;
 use crate::schema::{Column, Table};
 use scylla::statement::prepared::PreparedStatement;
@@ -70,7 +70,8 @@ impl ListWrites {
             let writetimes = all.clone().all(|(_, column)| !unreadable.contains(&column.name));
             let columns = |of: &[(usize, &Column)]| of.iter().map(|(index, _)| *index).collect();
             let (regular_columns, static_columns) = (columns(&regular), columns(&statics));
-            let only = |of: Vec<(usize, &'_ Column)>| of.into_iter().map(|(_, column)| column.clone()).collect::<Vec<_>>();
+            let only =
+                |of: Vec<(usize, &'_ Column)>| of.into_iter().map(|(_, column)| column.clone()).collect::<Vec<_>>();
             let (regular, statics) = (only(regular), only(statics));
             let (regular, statics): (Vec<_>, Vec<_>) = (regular.iter().collect(), statics.iter().collect());
             Some(Backs {
@@ -198,7 +199,8 @@ fn align(source: &[Item<'_>], target: &[Item<'_>]) -> (Vec<(usize, ListWrite)>, 
         before.iter().copied().chain(known.iter().map(|&(_, s)| s)).chain(behind.iter().copied()).collect();
     let adds = !before.is_empty() || !behind.is_empty();
     // Elements that only the target has stand between old and added ones: nobody knows whether they should.
-    let strangers_behind = !behind.is_empty() && known.last().map_or(!target.is_empty(), |&(t, _)| t + 1 < target.len());
+    let strangers_behind =
+        !behind.is_empty() && known.last().map_or(!target.is_empty(), |&(t, _)| t + 1 < target.len());
     let strangers_before = !before.is_empty() && known.first().is_some_and(|&(t, _)| t > 0);
     let in_order = !adds || result.is_sorted() && !strangers_behind && !strangers_before;
     let adds = before.into_iter().rev().map(|index| (index, ListWrite::Prepend));

@@ -53,7 +53,10 @@ type SeenRing = (Arc<ClusterState>, Option<Arc<ReplicaSets>>);
 
 impl std::fmt::Debug for CqlTarget {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CqlTarget").field("table", &self.table.name).field("limits", &self.limits).finish_non_exhaustive()
+        f.debug_struct("CqlTarget")
+            .field("table", &self.table.name)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
     }
 }
 

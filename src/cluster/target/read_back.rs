@@ -83,6 +83,8 @@ impl ReadBack {
         let mut rows = rows.rows::<ColumnIterator<'_, '_>>().map_err(call::nonsense)?;
         let Some(row) = rows.next() else { return Ok(vec![None; width]) };
         let cells = row.map_err(call::nonsense)?;
-        cells.map(|cell| cell.map(|cell| cell.slice.map(|slice| slice.as_slice().to_vec())).map_err(call::nonsense)).collect()
+        cells
+            .map(|cell| cell.map(|cell| cell.slice.map(|slice| slice.as_slice().to_vec())).map_err(call::nonsense))
+            .collect()
     }
 }
