@@ -28,3 +28,4 @@ mod resume;
 mod shapes;
 mod signals;
 mod types;
+mod unrepeatable;
