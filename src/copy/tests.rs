@@ -238,6 +238,39 @@ fn a_target_that_is_gone_for_good_ends_the_run_early() {
     assert!(ended.unclaimed > 100, "{ended:?}");
 }
 
+/// Goal: a table that keeps failing gives up its own ranges, not those of another.
+#[test]
+fn a_table_that_keeps_failing_stops_no_other() {
+    let scene = Scene::new(3000, 9);
+    let path = scene.folder.path().join("two.db");
+    let name = TableName { keyspace: "ks".to_owned(), table: "u".to_owned() };
+    let mut two = job();
+    two.tables.push(JobTable { source: name.clone(), target: name, ..two.tables[0].clone() });
+    let ranges = [tile(&[], 40), tile(&[], 200)];
+    let reserved = checkpoint::reserve(&path).expect("free");
+    let mut checkpoint = checkpoint::create(reserved, &two, &ranges, checkpoint::Existing::Keep).expect("created").0;
+    let (_, work) = checkpoint.work().expect("readable");
+    let elsewhere = MemoryTarget::new(&Store::default());
+    elsewhere.failures.lock().expect("not poisoned").extend(std::iter::repeat_n(Class::Rejected, 100_000));
+    let lanes = BTreeMap::from([(0, lane(scene.source(), scene.target())), (1, lane(scene.source(), elsewhere))]);
+    let ended = runtime().block_on(async {
+        checkpoint.begin_run().expect("begun");
+        let committer = Committer::start(checkpoint, Events::none());
+        let ended = run(lanes, work, pace(), committer.ledger(), Events::none(), Stop::default()).await;
+        committer.finish(ended.outcome, 0, vec![]).await.expect("closed");
+        ended
+    });
+    assert_eq!(
+        (ended.outcome, ended.unfinished.iter().copied().collect::<Vec<_>>()),
+        (RunOutcome::Incomplete, vec![1])
+    );
+    assert!(ended.unclaimed > 100 && ended.failed < 30, "{ended:?}");
+    scene.assert_equal();
+    let status = status::read(&path).expect("readable");
+    let states = status.tables.iter().map(|table| table.state);
+    assert_eq!(states.collect::<Vec<_>>(), [status::TableState::Done, status::TableState::Unfinished]);
+}
+
 #[test]
 fn the_writer_pool_is_bounded() {
     let scene = Scene::new(600, 12);

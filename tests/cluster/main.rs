@@ -27,4 +27,5 @@ mod random;
 mod resume;
 mod shapes;
 mod signals;
+mod tables;
 mod types;
