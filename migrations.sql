@@ -55,7 +55,13 @@ CREATE TABLE token_range (
     rows_read    INTEGER NOT NULL DEFAULT 0,  -- the counters are of the rows up to the cursor
     rows_written INTEGER NOT NULL DEFAULT 0,  -- acknowledged by the target
     rows_expired INTEGER NOT NULL DEFAULT 0,  -- had reached the end of their life before they could be written
-    rows_key_only INTEGER NOT NULL DEFAULT 0, -- of those read, with nothing but a key: written with the unknown timestamp
+    rows_rejected INTEGER NOT NULL DEFAULT 0, -- refused by the target for good; their keys are in the rejects file
+    -- Of the rows read, those of which not everything could be read or kept, by what became of them:
+    rows_key_only INTEGER NOT NULL DEFAULT 0, -- nothing but a key: written with the unknown timestamp, for ever
+    rows_marker_expires INTEGER NOT NULL DEFAULT 0, -- all of it expires: so does the row marker that was inferred
+    rows_unknown_timestamp INTEGER NOT NULL DEFAULT 0, -- has elements without a readable writetime: the unknown timestamp
+    rows_capped  INTEGER NOT NULL DEFAULT 0,  -- a writetime too far ahead for the target was lowered
+    lists_reordered INTEGER NOT NULL DEFAULT 0, -- lists whose elements stand in another order than at the source
     bytes_read   INTEGER NOT NULL DEFAULT 0,  -- keys and values
     claimed_at   INTEGER,                     -- the last time
     ended_at     INTEGER,                     -- became done or failed
@@ -63,7 +69,7 @@ CREATE TABLE token_range (
     PRIMARY KEY (table_id, first_token),
     CHECK (first_token <= last_token),
     CHECK (state <> 'done' OR cursor IS last_token),
-    CHECK (rows_read = rows_written + rows_expired)
+    CHECK (rows_read = rows_written + rows_expired + rows_rejected)
 ) STRICT, WITHOUT ROWID;
 
 -- What is done stays done.

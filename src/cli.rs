@@ -1,6 +1,8 @@
 //! The command line: types and help texts. No behaviour.
 
-use crate::row::BatchMode;
+use crate::row::{BatchMode, RowMarker};
+use crate::schema::fidelity::Counters;
+use crate::settings::FutureTimestamps;
 use crate::settings::endpoint::Endpoint;
 use crate::settings::tables::{TableGlob, TablePattern};
 use crate::settings::units::{Bytes, Period};
@@ -116,8 +118,8 @@ pub struct JobArgs {
     /// Consistency level of writes, where it differs
     #[arg(long, value_name = "LEVEL", env = "MIGRATE_TARGET_CONSISTENCY", help_heading = "How exact")]
     pub target_consistency: Option<ConsistencyLevel>,
-    /// The writetime, in microseconds, of rows that have only a key: theirs can't be read. Older than all that the
-    /// applications wrote, so that any dual write wins [default: 1]
+    /// The writetime, in microseconds, of what has none that can be read: rows of a key alone, elements at old sources.
+    /// Older than all that the applications wrote, so that any dual write wins [default: 1]
     #[arg(
         long,
         value_name = "MICROS",
@@ -126,6 +128,15 @@ pub struct JobArgs {
         help_heading = "How exact"
     )]
     pub unknown_timestamp: Option<i64>,
+    /// Which rows get a row marker, which no query shows [default: infer]
+    #[arg(long, value_name = "RULE", env = "MIGRATE_ROW_MARKER", help_heading = "How exact")]
+    pub row_marker: Option<RowMarker>,
+    /// What to do with tables of counters, which can't be written twice [default: refuse]
+    #[arg(long, value_name = "RULE", env = "MIGRATE_COUNTERS", help_heading = "How exact")]
+    pub counters: Option<Counters>,
+    /// What to do with writetimes that lie too far ahead for the target [default: reject]
+    #[arg(long, value_name = "RULE", env = "MIGRATE_FUTURE_TIMESTAMPS", help_heading = "How exact")]
+    pub future_timestamps: Option<FutureTimestamps>,
 
     /// Ranges that are scanned at the same time [default: 8]
     #[arg(long, value_name = "N", env = "MIGRATE_READERS", help_heading = "How fast")]
@@ -238,6 +249,9 @@ impl JobArgs {
             source_consistency,
             target_consistency,
             unknown_timestamp,
+            row_marker,
+            counters,
+            future_timestamps,
             readers,
             writers,
             memory,

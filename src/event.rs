@@ -11,8 +11,8 @@ use crate::shutdown::Signal;
 use crate::side::Side;
 use serde::Serialize;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Something that happened. In JSON, `type` is the variant's name.
 #[derive(Clone, Debug, Serialize)]
@@ -100,6 +100,18 @@ pub enum Event {
         rows: u64,
         /// Rows that had expired.
         expired: u64,
+        /// Rows that the target refused for good.
+        rejected: u64,
+    },
+    /// Rows of a batch were refused for good; their keys are in the rejects file.
+    RowsRejected {
+        /// The range that they are from.
+        #[serde(flatten)]
+        key: RangeKey,
+        /// How many.
+        rows: u64,
+        /// What the target said of the first.
+        reason: String,
     },
     /// A call failed and will be tried again.
     Retry {
@@ -174,10 +186,10 @@ pub struct Counters {
     pub rows_written: AtomicU64,
     /// Rows that had expired.
     pub rows_expired: AtomicU64,
-    /// Rows whose acknowledgement is committed to the checkpoint.
-    pub rows_committed: AtomicU64,
-    /// Committed rows that have nothing but a key.
-    pub rows_key_only: AtomicU64,
+    /// Rows that the target refused for good.
+    pub rows_rejected: AtomicU64,
+    /// What is committed to the checkpoint.
+    pub committed: Mutex<Tally>,
     /// Bytes read from the source.
     pub bytes_read: AtomicU64,
     /// Write requests that are under way.
@@ -192,6 +204,13 @@ pub struct Counters {
     pub commits: AtomicU64,
     /// Time spent in them, in microseconds.
     pub commit_us: AtomicU64,
+}
+
+impl Counters {
+    /// What is committed to the checkpoint.
+    pub fn committed(&self) -> MutexGuard<'_, Tally> {
+        self.committed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 type Sink = dyn Fn(&Event) + Send + Sync;
@@ -240,18 +259,15 @@ impl Events {
                 add(&counters.rows_read, *rows);
                 add(&counters.bytes_read, *bytes);
             }
-            Event::BatchWritten { rows, expired } => {
+            Event::BatchWritten { rows, expired, rejected } => {
                 add(&counters.rows_written, *rows);
                 add(&counters.rows_expired, *expired);
+                add(&counters.rows_rejected, *rejected);
             }
             Event::Retry { .. } => add(&counters.retries, 1),
-            Event::RangeMoved { tally, .. } => {
-                add(&counters.rows_committed, tally.rows_written);
-                add(&counters.rows_key_only, tally.rows_key_only);
-            }
+            Event::RangeMoved { tally, .. } => *counters.committed() += *tally,
             Event::RangeDone { tally, .. } => {
-                add(&counters.rows_committed, tally.rows_written);
-                add(&counters.rows_key_only, tally.rows_key_only);
+                *counters.committed() += *tally;
                 add(&counters.ranges_done, 1);
             }
             Event::RangeFailed { .. } => add(&counters.ranges_failed, 1),
@@ -266,6 +282,7 @@ impl Events {
             | Event::Planned { .. }
             | Event::Resumed { .. }
             | Event::RangeClaimed { .. }
+            | Event::RowsRejected { .. }
             | Event::Error { .. }
             | Event::Stopping { .. } => {}
         }

@@ -60,30 +60,59 @@ pub struct Work {
     pub cursor: Option<Token>,
 }
 
-/// Counts of rows and bytes. `rows_read = rows_written + rows_expired` wherever one is committed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Tally {
-    /// Rows that the scan returned.
-    pub rows_read: u64,
-    /// Rows that the target acknowledged.
-    pub rows_written: u64,
-    /// Rows of which nothing was alive any more when they were to be written.
-    pub rows_expired: u64,
-    /// Of the rows read, those with nothing but a key: their timestamp and TTL can't be read, so they get the unknown
-    /// timestamp and stay for ever.
-    pub rows_key_only: u64,
-    /// Bytes of keys and values.
-    pub bytes_read: u64,
+/// Declares [`Tally`]: each field is a column of the checkpoint's ranges, and a field of the JSON, of the same name.
+macro_rules! tally {
+    ($($(#[doc = $doc:literal])* $field:ident),* $(,)?) => {
+        /// Counts of rows and bytes. `rows_read = rows_written + rows_expired + rows_rejected` wherever one is committed.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+        pub struct Tally { $($(#[doc = $doc])* pub $field: u64),* }
+
+        impl Tally {
+            /// The names of the counts.
+            pub(crate) const NAMES: &[&str] = &[$(stringify!($field)),*];
+
+            /// The counts, in the order of their names.
+            pub(crate) fn values(&self) -> impl Iterator<Item = u64> {
+                [$(self.$field),*].into_iter()
+            }
+
+            /// A tally from its counts, in the order of their names.
+            pub(crate) fn try_from_values<E>(mut next: impl FnMut() -> Result<u64, E>) -> Result<Tally, E> {
+                Ok(Tally { $($field: next()?),* })
+            }
+        }
+
+        impl AddAssign for Tally {
+            fn add_assign(&mut self, other: Tally) {
+                $(self.$field += other.$field;)*
+            }
+        }
+    };
 }
 
-impl AddAssign for Tally {
-    fn add_assign(&mut self, other: Tally) {
-        self.rows_read += other.rows_read;
-        self.rows_written += other.rows_written;
-        self.rows_expired += other.rows_expired;
-        self.rows_key_only += other.rows_key_only;
-        self.bytes_read += other.bytes_read;
-    }
+tally! {
+    /// Rows that the scan returned.
+    rows_read,
+    /// Rows that the target acknowledged.
+    rows_written,
+    /// Rows of which nothing was alive any more when they were to be written.
+    rows_expired,
+    /// Rows that the target refused for good; their keys are in the rejects file.
+    rows_rejected,
+    /// Of the rows read, those with nothing but a key: their timestamp and TTL can't be read, so they get the unknown
+    /// timestamp and stay for ever.
+    rows_key_only,
+    /// Of the rows read, those of which all expires: their row marker was taken to expire too.
+    rows_marker_expires,
+    /// Of the rows read, those with elements whose writetime and TTL the source can't tell: they get the unknown timestamp and
+    /// stay for ever.
+    rows_unknown_timestamp,
+    /// Of the rows read, those with a writetime too far ahead for the target, which was lowered.
+    rows_capped,
+    /// Lists whose elements stand in another order than at the source.
+    lists_reordered,
+    /// Bytes of keys and values.
+    bytes_read,
 }
 
 /// What a checkpoint holds when it is opened.

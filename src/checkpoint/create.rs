@@ -4,6 +4,7 @@ use super::error::CheckpointError;
 use super::files::{self, sibling};
 use super::lock::Lock;
 use super::{Checkpoint, open, tables};
+use crate::clock::unix_ms;
 use crate::job::Job;
 use crate::ring::TokenRange;
 use rusqlite::{Connection, params};
@@ -100,6 +101,7 @@ fn draft(path: &Path, job: &Job, ranges: &[Vec<TokenRange>]) -> Result<PathBuf, 
 
 fn store(connection: &mut Connection, job: &Job, ranges: &[Vec<TokenRange>]) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
+    transaction.execute("INSERT INTO job (name, value) VALUES ('created_at', ?)", [unix_ms().to_string()])?;
     for (name, value) in &job.identity {
         transaction.execute("INSERT INTO job (name, value) VALUES (?, ?)", params![name, value])?;
     }

@@ -26,8 +26,11 @@ use committer::{RangeState, RangeUpdate};
 use crate::clock::unix_ms;
 use crate::job::{Found, FoundTable, JobTable, RangeKey, RunOutcome, Tally, Work, share};
 use crate::ring::{TilingCheck, Token, TokenRange};
+use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+use std::time::Duration;
 
 /// The checkpoint of the one process that works on the job.
 #[derive(Debug)]
@@ -47,6 +50,16 @@ impl Checkpoint {
         &self.path
     }
 
+    /// When the job was made, since the Unix epoch.
+    ///
+    /// # Errors
+    /// Where the file can't be read.
+    pub fn created_at(&self) -> Result<Duration, CheckpointError> {
+        let text = identity(&self.connection, "created_at");
+        let text = text.map_err(|error| CheckpointError::sqlite(&self.path, "read the job", error))?;
+        Ok(Duration::from_millis(text.and_then(|ms| ms.parse().ok()).unwrap_or_default()))
+    }
+
     /// Checks that the ranges of each table tile the ring, and lists those that aren't done in the order of their claims.
     /// Those of tables that are broken are no work.
     ///
@@ -63,10 +76,11 @@ impl Checkpoint {
         found.tables = tables.into_iter().map(FoundTable::new).collect();
         let mut statement = self
             .connection
-            .prepare(
-                "SELECT table_id, first_token, last_token, position, state = 'done', cursor, rows_read, rows_written,
-                        rows_expired, bytes_read, state = 'failed', rows_key_only FROM token_range ORDER BY table_id, first_token",
-            )
+            .prepare(&format!(
+                "SELECT table_id, first_token, last_token, position, state = 'done', cursor, state = 'failed', {}
+                     FROM token_range ORDER BY table_id, first_token",
+                Tally::NAMES.join(", ")
+            ))
             .map_err(fail)?;
         let mut rows = statement.query(()).map_err(fail)?;
         while let Some(row) = rows.next().map_err(fail)? {
@@ -86,17 +100,11 @@ impl Checkpoint {
             let done: bool = row.get(4).map_err(fail)?;
             found.ranges += 1;
             found.ranges_done += u64::from(done);
-            found.ranges_failed += u64::from(row.get::<_, bool>(10).map_err(fail)?);
+            found.ranges_failed += u64::from(row.get::<_, bool>(6).map_err(fail)?);
             of_table.ranges += 1;
             of_table.ranges_done += u64::from(done);
             of_table.fraction += range.fraction() - range.after(cursor).map_or(0.0, TokenRange::fraction);
-            let tally = Tally {
-                rows_read: row.get(6).map_err(fail)?,
-                rows_written: row.get(7).map_err(fail)?,
-                rows_expired: row.get(8).map_err(fail)?,
-                bytes_read: row.get(9).map_err(fail)?,
-                rows_key_only: row.get(11).map_err(fail)?,
-            };
+            let tally = tally(row, 7).map_err(fail)?;
             of_table.rows_written += tally.rows_written;
             found.tally += tally;
             if !done && of_table.broken.is_none() {
@@ -212,31 +220,47 @@ fn store(transaction: &rusqlite::Transaction<'_>, update: &RangeUpdate, now: i64
         RangeState::Done => ("done", Some(now), None),
         RangeState::Failed(error) => ("failed", Some(now), Some(error)),
     };
-    let tally = update.tally;
-    transaction
-        .prepare_cached(
-            "UPDATE token_range
-             SET state = ?3, cursor = coalesce(?4, cursor), attempts = attempts + ?5,
-                 claimed_at = CASE WHEN ?5 > 0 THEN ?6 ELSE claimed_at END, ended_at = ?7, error = ?8,
-                 rows_read = rows_read + ?9, rows_written = rows_written + ?10, rows_expired = rows_expired + ?11,
-                 rows_key_only = rows_key_only + ?12, bytes_read = bytes_read + ?13
-             WHERE table_id = ?1 AND first_token = ?2",
-        )?
-        .execute(params![
-            update.key.table,
-            update.key.range.first().0,
-            state,
-            update.cursor.map(|cursor| cursor.0),
-            update.claims,
-            now,
-            ended_at,
-            error,
-            tally.rows_read,
-            tally.rows_written,
-            tally.rows_expired,
-            tally.rows_key_only,
-            tally.bytes_read,
-        ])
+    let mut values: Vec<Value> = vec![
+        (update.key.table as u64).into_value(),
+        update.key.range.first().0.into(),
+        state.to_owned().into(),
+        update.cursor.map(|cursor| cursor.0).into(),
+        i64::from(update.claims).into(),
+        now.into(),
+        ended_at.into(),
+        error.cloned().into(),
+    ];
+    values.extend(update.tally.values().map(IntoValue::into_value));
+    transaction.prepare_cached(&UPDATE_RANGE)?.execute(rusqlite::params_from_iter(values))
+}
+
+/// Moves a range on: binds its table and first token, its state, and what is new of it; the counts follow from the ninth on.
+static UPDATE_RANGE: LazyLock<String> = LazyLock::new(|| {
+    let counts = Tally::NAMES.iter().zip(9..).map(|(name, index)| format!("{name} = {name} + ?{index}"));
+    format!(
+        "UPDATE token_range
+         SET state = ?3, cursor = coalesce(?4, cursor), attempts = attempts + ?5,
+             claimed_at = CASE WHEN ?5 > 0 THEN ?6 ELSE claimed_at END, ended_at = ?7, error = ?8, {}
+         WHERE table_id = ?1 AND first_token = ?2",
+        counts.collect::<Vec<_>>().join(", ")
+    )
+});
+
+/// SQLite's integers are signed.
+trait IntoValue {
+    fn into_value(self) -> Value;
+}
+
+impl IntoValue for u64 {
+    fn into_value(self) -> Value {
+        Value::Integer(i64::try_from(self).unwrap_or(i64::MAX))
+    }
+}
+
+/// The counts in a row, from the column `first` on, in the order of [`Tally::NAMES`].
+fn tally(row: &rusqlite::Row<'_>, first: usize) -> rusqlite::Result<Tally> {
+    let mut columns = first..;
+    Tally::try_from_values(|| row.get(columns.next().unwrap_or_default()))
 }
 
 impl FoundTable {

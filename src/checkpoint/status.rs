@@ -17,6 +17,8 @@ const FAILURES_LISTED: usize = 10;
 pub struct Status {
     /// The file.
     pub checkpoint: PathBuf,
+    /// Where the keys of rejected rows are, where there are any.
+    pub rejects: Option<PathBuf>,
     /// What the job is doing.
     pub state: State,
     /// The source cluster's name.
@@ -185,6 +187,7 @@ pub fn read(path: &Path) -> Result<Status, CheckpointError> {
     let (runs, last_run) = last_run(&snapshot).map_err(fail)?;
     Ok(Status {
         checkpoint: path.to_owned(),
+        rejects: (counts.tally.rows_rejected > 0).then(|| crate::rejects::path(path)),
         state,
         source: name("source")?,
         target: name("target")?,
@@ -217,10 +220,11 @@ impl Counts {
 /// Sums up all ranges into their tables and lists the first failures.
 fn ranges(connection: &Connection, tables: &mut [TableStatus]) -> rusqlite::Result<Vec<Failure>> {
     let mut failures = Vec::new();
-    let mut statement = connection.prepare(
-        "SELECT table_id, first_token, last_token, state, cursor, rows_read, rows_written, rows_expired, bytes_read,
-                attempts, error, rows_key_only FROM token_range ORDER BY table_id, first_token",
-    )?;
+    let mut statement = connection.prepare(&format!(
+        "SELECT table_id, first_token, last_token, state, cursor, attempts, error, {}
+         FROM token_range ORDER BY table_id, first_token",
+        Tally::NAMES.join(", ")
+    ))?;
     let mut rows = statement.query(())?;
     while let Some(row) = rows.next()? {
         let Some(table) = tables.get_mut(row.get::<_, usize>(0)?) else { continue };
@@ -228,13 +232,7 @@ fn ranges(connection: &Connection, tables: &mut [TableStatus]) -> rusqlite::Resu
         let cursor = row.get::<_, Option<i64>>(4)?.map(Token);
         let state = row.get_ref(3)?.as_str()?;
         table.fraction += range.fraction() - range.after(cursor).map_or(0.0, TokenRange::fraction);
-        let tally = Tally {
-            rows_read: row.get(5)?,
-            rows_written: row.get(6)?,
-            rows_expired: row.get(7)?,
-            bytes_read: row.get(8)?,
-            rows_key_only: row.get(11)?,
-        };
+        let tally = super::tally(row, 7)?;
         let (done, claimed, failed) = (state == "done", state == "claimed", state == "failed");
         table.counts.add(&Counts {
             ranges: 1,
@@ -244,7 +242,7 @@ fn ranges(connection: &Connection, tables: &mut [TableStatus]) -> rusqlite::Resu
             tally,
         });
         if failed && failures.len() < FAILURES_LISTED {
-            let (attempts, error) = (row.get(9)?, row.get::<_, Option<String>>(10)?.unwrap_or_default());
+            let (attempts, error) = (row.get(5)?, row.get::<_, Option<String>>(6)?.unwrap_or_default());
             failures.push(Failure { table: table.source.clone(), range, attempts, error });
         }
     }

@@ -356,7 +356,8 @@ fn a_file_that_is_deleted_or_replaced_under_our_hands_is_noticed() {
 
 /// One step of a range's life, by number.
 fn change(key: RangeKey, step: u8, cursor: &mut Option<Token>) -> Change {
-    let tally = Tally { rows_read: 3, rows_written: 2, rows_expired: 1, rows_key_only: 1, bytes_read: 10 };
+    let tally =
+        Tally { rows_read: 4, rows_written: 2, rows_expired: 1, rows_rejected: 1, bytes_read: 10, ..Tally::default() };
     match step % 4 {
         0 => Change::Claimed { key },
         1 => Change::Failed { key, error: "no".to_owned() },

@@ -15,13 +15,16 @@ mod watermark;
 #[cfg(test)]
 mod fakes;
 #[cfg(test)]
+mod several_tests;
+#[cfg(test)]
 mod tests;
 
 use crate::checkpoint::{CheckpointError, Ledger};
 use crate::clock::Clock;
 use crate::event::Events;
 use crate::job::{RunOutcome, Work};
-use crate::row::{BatchLimits, BatchMode, Layout};
+use crate::rejects::Rejects;
+use crate::row::{BatchLimits, BatchMode, Layout, Policy};
 use crate::settings::{Pace, Patience};
 use crate::shutdown::{Signal, Stop};
 use budget::Budget;
@@ -29,6 +32,7 @@ use page_size::PageSize;
 use range::RangeEnd;
 use seam::{Source, Target};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Semaphore;
@@ -42,13 +46,13 @@ pub struct Lane<S, T> {
     /// Where it is written.
     pub target: T,
     /// What stands where in a row.
-    pub layout: Layout,
+    pub layout: Arc<Layout>,
     /// How large a batch may be.
     pub limits: BatchLimits,
     /// What may share a batch.
     pub mode: BatchMode,
-    /// The writetime of rows that have only a key, in microseconds since the Unix epoch.
-    pub unknown_timestamp: i64,
+    /// What is decided for rows of which not everything can be read.
+    pub policy: Policy,
 }
 
 /// How a copy ended.
@@ -62,6 +66,8 @@ pub struct Ended {
     pub unclaimed: usize,
     /// Tables of this run that have ranges left.
     pub unfinished: BTreeSet<usize>,
+    /// Where the keys of rejected rows are, where any row of the job was rejected.
+    pub rejects: Option<PathBuf>,
     /// What asked it to stop, if anything did.
     pub signal: Option<Signal>,
 }
@@ -87,6 +93,7 @@ struct Shared<S, T> {
     failed: AtomicU64,
     unclaimed: AtomicUsize,
     ledger: Ledger,
+    rejects: Rejects,
     events: Events,
     stop: Stop,
     budget: Budget,
@@ -95,8 +102,8 @@ struct Shared<S, T> {
     clock: Clock,
 }
 
-/// Copies `work`, range by range in its order, and reports it to `ledger`. There is a lane for each table that has work, by
-/// the table's number.
+/// Copies `work`, range by range in its order, and reports it to `ledger`; rows that the target will never take go to `rejects`.
+/// There is a lane for each table that has work, by the table's number.
 ///
 /// Where the ledger takes nothing more, the outcome is [`RunOutcome::Error`], and the committer knows why. Nothing is lost
 /// then; the next run carries on from what is committed.
@@ -105,12 +112,17 @@ pub async fn run<S: Source, T: Target>(
     work: Vec<Work>,
     pace: Pace,
     ledger: Ledger,
+    rejects: Rejects,
     events: Events,
     stop: Stop,
 ) -> Ended {
     let readers = pace.readers.min(work.len());
+    let mut left: BTreeMap<usize, usize> = BTreeMap::new();
+    for work in &work {
+        *left.entry(work.key.table).or_default() += 1;
+    }
     let learned = |(table, lane)| {
-        let left = work.iter().filter(|work| work.key.table == table).count().into();
+        let left = left.get(&table).copied().unwrap_or_default().into();
         (table, Learned { lane, page_size: PageSize::default(), failures_in_a_row: 0.into(), left })
     };
     let shared = Arc::new(Shared {
@@ -119,6 +131,7 @@ pub async fn run<S: Source, T: Target>(
         failed: 0.into(),
         unclaimed: 0.into(),
         ledger,
+        rejects,
         events,
         stop: stop.clone(),
         budget: Budget::new(pace.memory),
@@ -159,7 +172,10 @@ pub async fn run<S: Source, T: Target>(
         RunOutcome::Incomplete
     };
     let unclaimed = shared.unclaimed.load(Ordering::Relaxed);
-    Ended { outcome, failed: shared.failed.load(Ordering::Relaxed), unclaimed, unfinished, signal: stop.signal() }
+    let any_rejected = shared.events.counters().rows_rejected.load(Ordering::Relaxed) > 0;
+    let rejects = any_rejected.then(|| shared.rejects.path().to_path_buf());
+    let failed = shared.failed.load(Ordering::Relaxed);
+    Ended { outcome, failed, unclaimed, unfinished, rejects, signal: stop.signal() }
 }
 
 /// Claims ranges until there are none left, or somebody asks to stop.

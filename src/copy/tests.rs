@@ -1,17 +1,19 @@
 //! The copy between memory and memory: every instant of a crash, every order of acknowledgements.
 
-use super::fakes::{LAYOUT, MemorySource, MemoryTarget, Rows, Store, TargetRow, Written, sample_rows};
+use super::fakes::{MemorySource, MemoryTarget, Rows, Store, TargetRow, Written, layout, sample_rows};
 use super::{Ended, Lane, Pace, run};
 use crate::call::Class;
 use crate::checkpoint::{self, Checkpoint, CheckpointError, Committer, status};
 use crate::event::{Event, Events};
 use crate::job::{Admitted, Job, JobTable, RunOutcome};
+use crate::rejects::Rejects;
 use crate::ring::{Token, tile};
-use crate::row::{BatchLimits, BatchMode};
+use crate::row::{BatchLimits, BatchMode, Policy};
 use crate::schema::TableName;
 use crate::settings::Patience;
 use crate::shutdown::{Signal, Stop};
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -25,15 +27,15 @@ fn limits() -> BatchLimits {
     BatchLimits { rows_max: 10, bytes_max: 400, partition_bytes_max: 600 }
 }
 
-fn pace() -> Pace {
+pub(super) fn pace() -> Pace {
     Pace { readers: 3, writers: 4, memory: 4 << 20, patience: Patience { give_up_after: Duration::from_secs(60) } }
 }
 
-fn lane(source: MemorySource, target: MemoryTarget) -> Lane<MemorySource, MemoryTarget> {
-    Lane { source, target, layout: LAYOUT, limits: limits(), mode: BatchMode::Auto, unknown_timestamp: UNKNOWN }
+pub(super) fn lane(source: MemorySource, target: MemoryTarget) -> Lane<MemorySource, MemoryTarget> {
+    Lane { source, target, layout: layout(), limits: limits(), mode: BatchMode::Auto, policy: Policy::default() }
 }
 
-fn job() -> Job {
+pub(super) fn job() -> Job {
     let name = TableName { keyspace: "ks".to_owned(), table: "t".to_owned() };
     let table = JobTable {
         source: name.clone(),
@@ -48,14 +50,14 @@ fn job() -> Job {
     Job { identity: vec![], tables: vec![table] }
 }
 
-struct Scene {
-    folder: TempDir,
+pub(super) struct Scene {
+    pub(super) folder: TempDir,
     store: Store,
     rows: Rows,
 }
 
 impl Scene {
-    fn new(rows: usize, ranges: usize) -> Scene {
+    pub(super) fn new(rows: usize, ranges: usize) -> Scene {
         let scene =
             Scene { folder: tempfile::tempdir().expect("a folder"), store: Store::default(), rows: sample_rows(rows) };
         // One of the ranges holds a single token, that of some row: both of its borders are borders of a partition.
@@ -74,11 +76,11 @@ impl Scene {
         self.folder.path().join("migrate.db")
     }
 
-    fn source(&self) -> MemorySource {
+    pub(super) fn source(&self) -> MemorySource {
         MemorySource { page_rows: 13, ..MemorySource::new(self.rows.clone()) }
     }
 
-    fn target(&self) -> MemoryTarget {
+    pub(super) fn target(&self) -> MemoryTarget {
         MemoryTarget::new(&self.store)
     }
 
@@ -93,7 +95,7 @@ impl Scene {
     }
 
     /// What a copy must come to: last write wins, so a marker or a cell is what the row's own statements say.
-    fn assert_equal(&self) {
+    pub(super) fn assert_equal(&self) {
         let found = self.store.0.lock().expect("not poisoned");
         assert_eq!(found.len(), self.rows.len(), "rows");
         for ((_, partition, clustering), cells) in &self.rows {
@@ -141,19 +143,25 @@ async fn copy(
 ) -> Result<Ended, CheckpointError> {
     let (_, work) = checkpoint.work()?;
     checkpoint.begin_run()?;
+    let rejects = rejects(&checkpoint);
     let committer = Committer::start(checkpoint, events.clone());
-    let ended = run(BTreeMap::from([(0, lane)]), work, pace, committer.ledger(), events.clone(), stop).await;
+    let ended = run(BTreeMap::from([(0, lane)]), work, pace, committer.ledger(), rejects, events.clone(), stop).await;
     committer.finish(ended.outcome, events.counters().retries.load(Ordering::Relaxed), vec![]).await?;
     Ok(ended)
 }
 
+pub(super) fn rejects(checkpoint: &Checkpoint) -> Rejects {
+    let table = crate::schema::tests::table(&[("k", "pk0 bigint"), ("c", "ck0 bigint")]);
+    Rejects::beside(checkpoint.path(), (0..2).map(|number| (number, &table)))
+}
+
 fn assert_accounts_close(status: &status::Status, rows: u64) {
     let tally = status.counts.tally;
-    assert_eq!(tally.rows_read, tally.rows_written + tally.rows_expired);
+    assert_eq!(tally.rows_read, tally.rows_written + tally.rows_expired + tally.rows_rejected);
     assert_eq!(tally.rows_read, rows, "each row is counted once, however often it was copied");
 }
 
-fn runtime() -> tokio::runtime::Runtime {
+pub(super) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime")
 }
 
@@ -209,17 +217,34 @@ fn failing_calls_are_repeated_until_they_succeed() {
 }
 
 #[test]
-fn a_row_that_is_refused_fails_its_range_and_no_other() {
+fn a_row_that_is_refused_is_rejected_and_no_other() {
     let scene = Scene::new(300, 8);
-    let poisoned = scene.rows.keys().nth(150).expect("there is one").2.clone();
+    let (_, partition, poisoned) = scene.rows.keys().nth(150).expect("there is one").clone();
     let target = MemoryTarget { poison: Some(poisoned.clone()), ..scene.target() };
     let ended = runtime().block_on(scene.copy(scene.source(), target, Events::none(), Stop::default())).expect("ran");
-    assert_eq!((ended.outcome, ended.failed), (RunOutcome::Incomplete, 1));
+    assert_eq!((ended.outcome, ended.failed), (RunOutcome::Done, 0));
+    assert_accounts_close(&scene.status(), 300);
+    assert_eq!(scene.status().counts.tally.rows_rejected, 1);
+    assert_eq!(scene.store.0.lock().expect("not poisoned").len(), 299);
+
+    let file = ended.rejects.expect("a row was rejected");
+    let line: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).expect("is there")).expect("one line");
+    let number = |bytes: &[u8]| i64::from_be_bytes(bytes.try_into().expect("eight bytes")).to_string();
+    assert_eq!(line["key"], serde_json::json!({ "k": number(&partition), "c": number(&poisoned) }));
+    assert_eq!((line["table"].as_str(), line["reason"].as_str()), (Some("ks.t"), Some("poison")));
+    assert_eq!(std::fs::metadata(&file).expect("is there").permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn a_table_that_is_another_one_rejects_nothing() {
+    let scene = Scene::new(300, 8);
+    let poisoned = scene.rows.keys().nth(150).expect("there is one").2.clone();
+    let target = MemoryTarget { poison: Some(poisoned), unchanged: false, ..scene.target() };
+    let ended = runtime().block_on(scene.copy(scene.source(), target, Events::none(), Stop::default())).expect("ran");
+    assert_eq!((ended.outcome, ended.failed, ended.rejects), (RunOutcome::Incomplete, 1, None));
     let status = scene.status();
     assert_eq!(status.counts.ranges_done + 1, status.counts.ranges);
-    let number = u64::from_be_bytes(poisoned[..].try_into().expect("eight bytes"));
-    let hex = format!("{number:016x}");
-    assert!(status.failures[0].error.contains(&hex), "{:?}", status.failures);
+    assert!(status.failures[0].error.contains("changed or dropped"), "{:?}", status.failures);
 
     let ended =
         runtime().block_on(scene.copy(scene.source(), scene.target(), Events::none(), Stop::default())).expect("ran");
@@ -236,38 +261,6 @@ fn a_target_that_is_gone_for_good_ends_the_run_early() {
     let ended = runtime().block_on(scene.copy(scene.source(), target, Events::none(), Stop::default())).expect("ran");
     assert_eq!(ended.outcome, RunOutcome::Incomplete);
     assert!(ended.unclaimed > 100, "{ended:?}");
-}
-
-/// Goal: a table that keeps failing gives up its own ranges, not those of another.
-#[test]
-fn a_table_that_keeps_failing_stops_no_other() {
-    let scene = Scene::new(3000, 9);
-    let path = scene.folder.path().join("two.db");
-    let name = TableName { keyspace: "ks".to_owned(), table: "u".to_owned() };
-    let mut two = job();
-    two.tables.push(JobTable { source: name.clone(), target: name, ..two.tables[0].clone() });
-    let ranges = [tile(&[], 40), tile(&[], 200)];
-    let reserved = checkpoint::reserve(&path).expect("free");
-    let mut checkpoint = checkpoint::create(reserved, &two, &ranges, checkpoint::Existing::Keep).expect("created").0;
-    let (_, work) = checkpoint.work().expect("readable");
-    let elsewhere = MemoryTarget::new(&Store::default());
-    elsewhere.failures.lock().expect("not poisoned").extend(std::iter::repeat_n(Class::Rejected, 100_000));
-    let lanes = BTreeMap::from([(0, lane(scene.source(), scene.target())), (1, lane(scene.source(), elsewhere))]);
-    let ended = runtime().block_on(async {
-        checkpoint.begin_run().expect("begun");
-        let committer = Committer::start(checkpoint, Events::none());
-        let ended = run(lanes, work, pace(), committer.ledger(), Events::none(), Stop::default()).await;
-        committer.finish(ended.outcome, 0, vec![]).await.expect("closed");
-        ended
-    });
-    assert_eq!(
-        (ended.outcome, ended.unfinished.iter().copied().collect::<Vec<_>>()),
-        (RunOutcome::Incomplete, vec![1])
-    );
-    assert!(ended.unclaimed > 100 && ended.failed < 30, "{ended:?}");
-    scene.assert_equal();
-    let status = status::read(&path).expect("readable");
-    assert_eq!(status.tables[0].state, status::TableState::Done);
 }
 
 #[test]

@@ -87,7 +87,7 @@ pub enum PreflightError {
         differences: Vec<Difference>,
     },
     /// Some columns can't be copied exactly.
-    #[error("{table} can't be copied exactly yet{}", list(&refused(columns)))]
+    #[error("{table} can't be copied{}", list(&refused(columns)))]
     Inexact {
         /// The table at the source.
         table: TableName,
@@ -157,7 +157,7 @@ fn list<T: std::fmt::Display>(lines: &[T]) -> String {
 
 fn refused(columns: &[Fidelity]) -> Vec<String> {
     let refused = columns.iter().filter(|column| matches!(column.kept, Kept::Refused(_)));
-    refused.map(|column| format!("{} {} is {}", column.column, column.cql_type, column.kept.words())).collect()
+    refused.map(|column| format!("{} {} is {}", column.column, column.cql_type, column.words)).collect()
 }
 
 impl PreflightError {

@@ -10,11 +10,13 @@ pub use error::PreflightError;
 use crate::cluster::{self, Cluster, CqlSource, CqlTarget};
 use crate::event::{Event, Events};
 use crate::job::{Admitted, JobTable};
+use crate::row::Layout;
 use crate::schema::Table;
 use crate::schema::fidelity::Fidelity;
 use crate::settings::{Patience, Settings};
 use crate::side::Side;
 use futures::StreamExt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Before the first row, an operator waits.
@@ -60,6 +62,8 @@ pub struct ReadyTable {
     pub reader: CqlSource,
     /// Writes it.
     pub writer: CqlTarget,
+    /// What stands where in a row of it.
+    pub layout: Arc<Layout>,
     /// What is kept of each column.
     pub fidelity: Vec<Fidelity>,
 }
@@ -93,7 +97,8 @@ pub async fn connect(settings: &Settings, events: &Events) -> Result<Sides, Pref
     Ok(Sides { source, target })
 }
 
-/// Finds the tables that are meant and looks at each of them. `known` are those that the job has already.
+/// Finds the tables that are meant and looks at each of them. `known` are those that the job has already; `killed` says that
+/// requests of an earlier process may still be on their way.
 ///
 /// # Errors
 /// Where the selection comes to nothing, or no table can be copied: the first reason. One that can't be copied beside
@@ -102,12 +107,13 @@ pub async fn look(
     sides: &Sides,
     settings: &Settings,
     known: Vec<JobTable>,
+    killed: bool,
     events: &Events,
 ) -> Result<Looked, PreflightError> {
     let catalogue = select::catalogue(sides, &settings.selection, events).await?;
     let select::Selected { tables, notes } = select::select(&settings.selection, &catalogue, known)?;
     let looks = tables.into_iter().map(|table| async {
-        let verdict = Box::pin(table::look(sides, &table, events)).await;
+        let verdict = Box::pin(table::look(sides, &table, settings, killed, events)).await;
         Candidate::new(table, verdict)
     });
     let mut tables: Vec<Candidate> = futures::stream::iter(looks).buffered(AT_ONCE).collect().await;

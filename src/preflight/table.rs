@@ -3,40 +3,74 @@
 use super::error::PreflightError;
 use super::{PATIENCE, ReadyTable, Sides};
 use crate::call::{CallError, Class};
+use crate::cluster::source::unreadable;
+use crate::cluster::target::list_way;
 use crate::cluster::{Cluster, CqlSource, CqlTarget};
 use crate::copy::retry::{GaveUp, with_retries};
 use crate::copy::seam::{Position, Read, Source};
 use crate::event::Events;
 use crate::job::JobTable;
 use crate::ring::{Token, TokenRange};
+use crate::row::Layout;
 use crate::schema::compare::compare;
-use crate::schema::fidelity::{Kept, fidelity};
+use crate::schema::fidelity::{Kept, Lists, Means, fidelity};
 use crate::schema::read::{ReadError, read_table};
 use crate::schema::{Table, TableName};
-use crate::settings::Patience;
+use crate::settings::{Patience, Settings};
 use crate::shutdown::Stop;
 use crate::side::Side;
+use std::sync::Arc;
 
 /// Looks at a table on both sides.
 ///
 /// # Errors
 /// The first thing that stands in the way of copying it.
-pub(super) async fn look(sides: &Sides, table: &JobTable, events: &Events) -> Result<ReadyTable, PreflightError> {
+pub(super) async fn look(
+    sides: &Sides,
+    table: &JobTable,
+    settings: &Settings,
+    killed: bool,
+    events: &Events,
+) -> Result<ReadyTable, PreflightError> {
     let Sides { source, target } = sides;
     let (from, to) = (&table.source, &table.target);
     let (source_table, target_table) = both(sides, table, PATIENCE, events).await?;
-    let columns = fidelity(&source_table);
-    if columns.iter().any(|column| matches!(column.kept, Kept::Refused(_))) {
-        return Err(PreflightError::Inexact { table: from.clone(), columns });
-    }
     let differences = compare(&source_table, &target_table);
     if !differences.is_empty() {
         let (source_table, target_table) = (from.clone(), to.clone());
         return Err(PreflightError::Differ { source_table, target_table, differences });
     }
-    let (reader, writer) =
-        tokio::join!(try_read(source, &source_table, events), try_write(target, &target_table, events));
-    Ok(ReadyTable { reader: reader?, writer: writer?, source: source_table, target: target_table, fidelity: columns })
+    let means = means(sides, &source_table, &target_table, settings, events).await?;
+    let columns = fidelity(&source_table, &means);
+    if columns.iter().any(|column| matches!(column.kept, Kept::Refused(_))) {
+        return Err(PreflightError::Inexact { table: from.clone(), columns });
+    }
+    let layout = Arc::new(source_table.layout(|column| !means.unreadable.contains(&column.name)));
+    let (reader, writer) = tokio::join!(
+        try_read(source, &source_table, &layout, events),
+        try_write(target, &target_table, means.lists, killed, events)
+    );
+    let (reader, writer) = (reader?, writer?);
+    Ok(ReadyTable { reader, writer, source: source_table, target: target_table, layout, fidelity: columns })
+}
+
+/// What the two sides and the operator allow.
+async fn means(
+    sides: &Sides,
+    source_table: &Table,
+    target_table: &Table,
+    settings: &Settings,
+    events: &Events,
+) -> Result<Means, PreflightError> {
+    let Sides { source, target } = sides;
+    let unreadable = patiently(source, PATIENCE, events, || unreadable(source, source_table)).await;
+    let lists = patiently(target, PATIENCE, events, || list_way(target, target_table)).await;
+    Ok(Means {
+        unreadable: unreadable.map_err(|error| refusal(source, &source_table.name, "read", "SELECT", error))?,
+        lists: lists.map_err(|error| refusal(target, &target_table.name, "write", "MODIFY", error))?,
+        counters: settings.counters,
+        row_marker: settings.row_marker,
+    })
 }
 
 /// Makes sure that a table is still what the job has taken in. A `TRUNCATE` leaves no trace to be seen here.
@@ -112,9 +146,15 @@ async fn describe(
 }
 
 /// Prepares the scan and reads one token's worth of it.
-async fn try_read(cluster: &Cluster, table: &Table, events: &Events) -> Result<CqlSource, PreflightError> {
+async fn try_read(
+    cluster: &Cluster,
+    table: &Table,
+    layout: &Layout,
+    events: &Events,
+) -> Result<CqlSource, PreflightError> {
     let refused = |error| refusal(cluster, &table.name, "read", "SELECT", error);
-    let reader = patiently(cluster, PATIENCE, events, || CqlSource::prepare(cluster, table)).await.map_err(refused)?;
+    let reader =
+        patiently(cluster, PATIENCE, events, || CqlSource::prepare(cluster, table, layout)).await.map_err(refused)?;
     let range = TokenRange::new(Token(0), Token(0)).expect("one token is a range");
     let read = Read { range, position: Position::default(), rows: 1, attempt: 0 };
     patiently(cluster, PATIENCE, events, || reader.read_page(&read)).await.map_err(refused)?;
@@ -122,9 +162,17 @@ async fn try_read(cluster: &Cluster, table: &Table, events: &Events) -> Result<C
 }
 
 /// Prepares the writes and tries one that can't succeed.
-async fn try_write(cluster: &Cluster, table: &Table, events: &Events) -> Result<CqlTarget, PreflightError> {
+async fn try_write(
+    cluster: &Cluster,
+    table: &Table,
+    lists: Lists,
+    killed: bool,
+    events: &Events,
+) -> Result<CqlTarget, PreflightError> {
     let refused = |error| refusal(cluster, &table.name, "write", "MODIFY", error);
-    let writer = patiently(cluster, PATIENCE, events, || CqlTarget::prepare(cluster, table)).await.map_err(refused)?;
+    let writer = patiently(cluster, PATIENCE, events, || CqlTarget::prepare(cluster, table, lists, killed))
+        .await
+        .map_err(refused)?;
     match patiently(cluster, PATIENCE, events, || writer.probe_permission()).await {
         Err(error) if error.class != Class::Rejected => Err(refused(error)),
         _ => Ok(writer),

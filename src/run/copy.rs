@@ -8,12 +8,15 @@ use crate::event::{Event, Events};
 use crate::job::{Job, JobTable, RunOutcome, Work};
 use crate::plan;
 use crate::preflight::{self, Candidate, PreflightError, ReadyTable, Sides};
-use crate::settings::Settings;
+use crate::rejects::Rejects;
+use crate::row::{BatchMode, Policy};
+use crate::settings::{FutureTimestamps, Settings};
 use crate::shutdown::{Signal, Stop};
 use crate::ui::{Mode, Ui};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 /// Copies, shows how it goes, and gives the exit code.
 ///
@@ -28,6 +31,7 @@ pub(super) async fn command(settings: &Settings) -> Result<u8, Error> {
     ui.finish(result.as_ref().ok().cloned());
     let ended = result?;
     Ok(match ended.outcome {
+        RunOutcome::Done if ended.rejects.is_some() => 3,
         RunOutcome::Done => 0,
         RunOutcome::Incomplete => 3,
         RunOutcome::Stopped | RunOutcome::Error => ended.signal.map_or(1, Signal::exit_code),
@@ -47,6 +51,9 @@ struct Begun {
     tables: Vec<JobTable>,
     /// Of the tables that are ready, by their number.
     lanes: BTreeMap<usize, Lane<CqlSource, CqlTarget>>,
+    rejects: Rejects,
+    /// Whether an earlier run has rejected rows.
+    has_rejected: bool,
     checkpoint: Checkpoint,
     work: Vec<Work>,
 }
@@ -57,7 +64,7 @@ async fn copy(settings: &Settings, events: &Events) -> Result<Ended, Error> {
     stop.on_signals(move |signal, draining| emit.emit(Event::Stopping { signal, draining }))
         .map_err(|error| Error::Io { what: "listen to signals", error })?;
     // Where nothing was begun, there is nothing to drain.
-    let Begun { sides, tables, lanes, checkpoint, work } = tokio::select! {
+    let Begun { sides, tables, lanes, rejects, has_rejected, checkpoint, work } = tokio::select! {
         begun = begin(settings, events) => begun?,
         () = stop.requested() => return Err(Error::Stopped(stop.signal().unwrap_or(Signal::Interrupt))),
     };
@@ -66,10 +73,15 @@ async fn copy(settings: &Settings, events: &Events) -> Result<Ended, Error> {
     if work.is_empty() {
         checkpoint.close()?;
         let outcome = if all_ready { RunOutcome::Done } else { RunOutcome::Incomplete };
-        return Ok(Ended { outcome, failed: 0, unclaimed: 0, unfinished: BTreeSet::new(), signal: None });
+        let rejects = has_rejected.then(|| rejects.path().to_path_buf());
+        return Ok(Ended { outcome, failed: 0, unclaimed: 0, unfinished: BTreeSet::new(), rejects, signal: None });
     }
+    let rejects_file = rejects.path().to_path_buf();
     let committer = Committer::start(checkpoint, events.clone());
-    let mut ended = copy::run(lanes, work, settings.pace, committer.ledger(), events.clone(), stop).await;
+    let mut ended = copy::run(lanes, work, settings.pace, committer.ledger(), rejects, events.clone(), stop).await;
+    if has_rejected {
+        ended.rejects = Some(rejects_file);
+    }
     // Every row arrived in the tables that we knew. Are they still those?
     let mut changed = match ended.outcome {
         RunOutcome::Done | RunOutcome::Incomplete => {
@@ -81,7 +93,7 @@ async fn copy(settings: &Settings, events: &Events) -> Result<Ended, Error> {
     let broken: Vec<_> = changed.iter().map(|(number, error)| (*number, error.to_string())).collect();
     // Where no table is left that can be trusted, the job has come to nothing.
     let refused = !changed.is_empty() && changed.len() == ready.len();
-    if ended.outcome == RunOutcome::Done && refused {
+    if refused {
         ended.outcome = RunOutcome::Error;
     } else if ended.outcome == RunOutcome::Done && !(all_ready && changed.is_empty()) {
         ended.outcome = RunOutcome::Incomplete;
@@ -115,7 +127,9 @@ async fn begin(settings: &Settings, events: &Events) -> Result<Begun, Error> {
         }
         FoundFile::Room(_) => Vec::new(),
     };
-    let looked = Box::pin(preflight::look(&sides, settings, known.clone(), events)).await?;
+    // Requests of a process that was killed may still be on their way.
+    let killed = settings.restart || matches!(found, FoundFile::Job(_));
+    let looked = Box::pin(preflight::look(&sides, settings, known.clone(), killed, events)).await?;
     for message in looked.notes {
         events.emit(Event::Note { message });
     }
@@ -149,23 +163,46 @@ async fn begin(settings: &Settings, events: &Events) -> Result<Begun, Error> {
         Ok((checkpoint, found, work))
     });
     let (checkpoint, found, work) = begun.await?;
+    let has_rejected = found.tally.rows_rejected > 0;
+    let created_at = checkpoint.created_at()?;
     events.emit(Event::from(found));
+    let ready = looked.tables.iter().enumerate();
+    let ready = ready.filter_map(|(number, candidate)| Some((number, &candidate.verdict.as_ref().ok()?.source)));
+    let rejects = Rejects::beside(checkpoint.path(), ready);
+    let policy = policy(settings, &sides, created_at).await;
     let mut lanes = BTreeMap::new();
     for (number, Candidate { table, verdict }) in looked.tables.into_iter().enumerate() {
         match verdict {
-            Ok(ready) => drop(lanes.insert(number, lane(settings, *ready))),
+            Ok(ready) => drop(lanes.insert(number, lane(settings, policy, *ready))),
             Err(error) => events.emit(broken_event(number, &table, &error)),
         }
     }
-    Ok(Begun { sides, tables, lanes, checkpoint, work })
+    Ok(Begun { sides, tables, lanes, rejects, has_rejected, checkpoint, work })
 }
 
-fn lane(settings: &Settings, table: ReadyTable) -> Lane<CqlSource, CqlTarget> {
-    Lane {
-        layout: table.source.layout(),
-        limits: table.writer.limits(),
-        mode: settings.batch,
+/// The rules for what can't be read or kept. A writetime that is capped is capped to the same one in every run of a job.
+async fn policy(settings: &Settings, sides: &Sides, created_at: Duration) -> Policy {
+    let limit = match settings.future_timestamps {
+        FutureTimestamps::Reject => None,
+        FutureTimestamps::Cap => sides.target.future_limit().await,
+    };
+    // Less a minute, for clocks that differ.
+    let latest = limit.map(|limit| (created_at + limit).saturating_sub(Duration::from_secs(60)));
+    Policy {
         unknown_timestamp: settings.unknown_timestamp,
+        row_marker: settings.row_marker,
+        timestamp_max: latest.map_or(i64::MAX, |latest| i64::try_from(latest.as_micros()).unwrap_or(i64::MAX)),
+    }
+}
+
+fn lane(settings: &Settings, policy: Policy, table: ReadyTable) -> Lane<CqlSource, CqlTarget> {
+    // Counters are read and written row by row.
+    let mode = if table.layout.has_counters() { BatchMode::None } else { settings.batch };
+    Lane {
+        layout: table.layout,
+        limits: table.writer.limits(),
+        mode,
+        policy,
         source: table.reader,
         target: table.writer,
     }

@@ -128,7 +128,7 @@ async fn show_plan(settings: &Settings) -> Result<u8, Error> {
         }
         _ => Vec::new(),
     };
-    let mut looked = Box::pin(preflight::look(&sides, settings, known, &events)).await?;
+    let mut looked = Box::pin(preflight::look(&sides, settings, known, false, &events)).await?;
     looked.notes.extend(other_job);
     let plan = plan::plan(settings, &sides, looked).await;
     let code = if plan.is_incomplete() { 3 } else { 0 };

@@ -8,13 +8,16 @@ pub mod tables;
 pub mod units;
 
 use crate::cli::{ConsistencyLevel, JobArgs};
-use crate::row::BatchMode;
+use crate::row::{BatchMode, RowMarker};
+use crate::schema::fidelity::Counters;
 use crate::side::Side;
 pub use pace::{Pace, Patience};
 
+use clap::ValueEnum;
 use endpoint::{Endpoint, TlsMode};
 use secrecy::SecretString;
 use selection::{Selection, SelectionError};
+use serde::Deserialize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -44,8 +47,14 @@ pub struct Settings {
     pub restart: bool,
     /// Only show the plan.
     pub dry_run: bool,
-    /// The writetime of rows that have only a key.
+    /// The writetime of what has none that can be read.
     pub unknown_timestamp: i64,
+    /// Which rows get a marker.
+    pub row_marker: RowMarker,
+    /// Whether counters are to be copied.
+    pub counters: Counters,
+    /// What becomes of writetimes that lie too far ahead for the target.
+    pub future_timestamps: FutureTimestamps,
     /// How fast.
     pub pace: Pace,
     /// What may share a batch.
@@ -54,6 +63,17 @@ pub struct Settings {
     pub ranges: Option<usize>,
     /// JSON on stdout.
     pub json: bool,
+}
+
+/// What becomes of writetimes that lie further ahead than the target takes: three days at ScyllaDB.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum FutureTimestamps {
+    /// Their rows go to the rejects file
+    #[default]
+    Reject,
+    /// They are lowered to the latest that the target took when the job was made
+    Cap,
 }
 
 /// Settings that can't be used.
@@ -182,6 +202,9 @@ impl Settings {
             restart: args.restart,
             dry_run: args.dry_run,
             unknown_timestamp: args.unknown_timestamp.unwrap_or(1),
+            row_marker: args.row_marker.unwrap_or_default(),
+            counters: args.counters.unwrap_or_default(),
+            future_timestamps: args.future_timestamps.unwrap_or_default(),
             pace: Pace {
                 readers: args.readers.map_or(8, usize::from),
                 writers: args.writers.map_or(32, usize::from),
@@ -198,7 +221,14 @@ impl Settings {
 
     /// The settings that decide what is written: a checkpoint made with others is another job's.
     pub fn identity(&self) -> Vec<(&'static str, String)> {
-        let mut identity = vec![("unknown_timestamp", self.unknown_timestamp.to_string())];
+        let name =
+            |value: Option<clap::builder::PossibleValue>| value.map_or(String::new(), |v| v.get_name().to_owned());
+        let mut identity = vec![
+            ("unknown_timestamp", self.unknown_timestamp.to_string()),
+            ("row_marker", name(self.row_marker.to_possible_value())),
+            ("counters", name(self.counters.to_possible_value())),
+            ("future_timestamps", name(self.future_timestamps.to_possible_value())),
+        ];
         identity.extend(self.selection.identity());
         identity
     }

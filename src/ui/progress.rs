@@ -69,8 +69,8 @@ pub(super) struct Snapshot {
     pub(super) run: RunRows,
     /// Rows of all runs, as far as they are committed or acknowledged in this one.
     pub(super) rows_total: u64,
-    /// Rows of all runs that have nothing but a key.
-    pub(super) key_only_total: u64,
+    /// What all runs have committed.
+    pub(super) job: Tally,
     /// Bytes of all runs.
     pub(super) bytes_total: u64,
     /// Earlier runs.
@@ -104,8 +104,8 @@ pub(super) struct RunRows {
     pub(super) rows_expired: u64,
     /// Acknowledged and committed to the checkpoint.
     pub(super) rows_committed: u64,
-    /// Acknowledged, committed and nothing but a key: they have the unknown timestamp.
-    pub(super) rows_key_only: u64,
+    /// Refused by the target for good.
+    pub(super) rows_rejected: u64,
     /// Bytes read.
     pub(super) bytes_read: u64,
 }
@@ -163,6 +163,7 @@ impl Progress {
             | Event::Note { .. }
             | Event::PageRead { .. }
             | Event::BatchWritten { .. }
+            | Event::RowsRejected { .. }
             | Event::Retry { .. }
             | Event::Committed { .. }
             | Event::Error { .. }
@@ -213,12 +214,15 @@ impl Progress {
     pub(super) fn snapshot(&self) -> Snapshot {
         let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
         let c = &self.counters;
+        let committed = *c.committed();
+        let mut job = self.before;
+        job += committed;
         let run = RunRows {
             rows_read: load(&c.rows_read),
             rows_written: load(&c.rows_written),
             rows_expired: load(&c.rows_expired),
-            rows_committed: load(&c.rows_committed),
-            rows_key_only: load(&c.rows_key_only),
+            rows_committed: committed.rows_written,
+            rows_rejected: load(&c.rows_rejected),
             bytes_read: load(&c.bytes_read),
         };
         let elapsed = self.started.elapsed();
@@ -243,7 +247,7 @@ impl Progress {
             ranges_failed: load(&c.ranges_failed),
             run,
             rows_total: self.before.rows_written + run.rows_written,
-            key_only_total: self.before.rows_key_only + run.rows_key_only,
+            job,
             bytes_total: self.before.bytes_read + run.bytes_read,
             runs_before: self.runs_before,
             rows_per_second,

@@ -5,7 +5,7 @@ use super::text::{Style, count, duration, indented, safe, short};
 use crate::checkpoint::status::TableState;
 use crate::copy::Ended;
 use crate::event::Event;
-use crate::job::RunOutcome;
+use crate::job::{RunOutcome, Tally};
 use crate::settings::units::Bytes;
 use comfy_table::presets::NOTHING;
 use comfy_table::{Cell, CellAlignment, Table};
@@ -47,6 +47,10 @@ pub(super) fn event_line(event: &Event, style: Style) -> Option<String> {
         Event::Retry { side, class, message, tries, .. } => {
             format!("{} {side} {}, trying again (try {tries}): {}", style.warn("retry:"), class.words(), safe(message))
         }
+        Event::RowsRejected { key, rows, reason } => {
+            let what = if *rows == 1 { "row" } else { "rows" };
+            format!("{} {} {what} of range {}: {}", style.bad("rejected:"), count(*rows), key.range, safe(reason))
+        }
         Event::RangeFailed { key, error } => format!("{} range {}: {}", style.bad("failed:"), key.range, safe(error)),
         Event::Stopping { draining: true, .. } => {
             "stopping: finishing what is in flight and saving progress. Once more stops at once; nothing is lost either way.".to_owned()
@@ -67,7 +71,7 @@ pub(super) fn event_line(event: &Event, style: Style) -> Option<String> {
 #[expect(clippy::cast_precision_loss, reason = "numbers to look at")]
 pub(super) fn summary(snapshot: &Snapshot, tables: &[TableProgress], ended: &Ended, style: Style) -> String {
     let elapsed = Duration::from_millis(snapshot.elapsed_ms);
-    let run = &snapshot.run;
+    let (run, job) = (&snapshot.run, &snapshot.job);
     if ended.outcome == RunOutcome::Done
         && snapshot.run.rows_read == 0
         && snapshot.ranges_done == snapshot.ranges
@@ -111,19 +115,35 @@ pub(super) fn summary(snapshot: &Snapshot, tables: &[TableProgress], ended: &End
     let saved = snapshot.rows_total - (run.rows_written - run.rows_committed.min(run.rows_written));
     row("rows written", count(run.rows_written), count(saved));
     row("rows expired meanwhile", count(run.rows_expired), String::new());
-    if snapshot.key_only_total > 0 {
-        row("rows of a key alone *", count(run.rows_key_only), count(snapshot.key_only_total));
+    if run.rows_rejected + job.rows_rejected > 0 {
+        row("rows rejected", count(run.rows_rejected), count(job.rows_rejected));
+    }
+    let notes = notes(job);
+    for (name, number, _) in &notes {
+        row(name, String::new(), count(*number));
     }
     row("bytes read", Bytes(run.bytes_read).to_string(), Bytes(snapshot.bytes_total).to_string());
     row("ranges done", String::new(), format!("{} of {}", count(snapshot.ranges_done), count(snapshot.ranges)));
     row("ranges failed", count(ended.failed), String::new());
     row("retries", count(snapshot.retries), String::new());
     let _ = write!(text, "\n{table}");
-    if snapshot.key_only_total > 0 {
-        text.push_str("\n* their age can't be read: they have the `--unknown-timestamp` and don't expire");
+    for (_, _, words) in notes {
+        let _ = write!(text, "\n* {words}");
+    }
+    if let Some(file) = &ended.rejects {
+        let file = safe(&file.display().to_string());
+        let _ = write!(
+            text,
+            "\n{} {} rows were refused by the target for good: {file}",
+            style.bad("rejected:"),
+            count(job.rows_rejected)
+        );
     }
     text.push_str(&each_table(tables, style));
     let next = match ended.outcome {
+        RunOutcome::Done if ended.rejects.is_some() => {
+            "every range is done, but for the rejected rows; look at their keys and reasons, and copy them by other means"
+        }
         RunOutcome::Done => "every range is done; the same command says so at once",
         RunOutcome::Incomplete if ended.unclaimed > 0 => {
             "too many ranges failed one after another, so the rest of their table was not begun: see `migrate status`, then run the same command again"
@@ -138,6 +158,38 @@ pub(super) fn summary(snapshot: &Snapshot, tables: &[TableProgress], ended: &End
     };
     let _ = write!(text, "\n{} {next}", style.dim("next:"));
     text
+}
+
+/// What can't be read at the source, or kept at the target, and was settled by a rule: its name, how many rows, and the rule.
+fn notes(job: &Tally) -> Vec<(&'static str, u64, &'static str)> {
+    let all = [
+        (
+            "rows of a key alone *",
+            job.rows_key_only,
+            "rows of a key alone: their age can't be read, so they have the --unknown-timestamp and don't expire",
+        ),
+        (
+            "rows that expire *",
+            job.rows_marker_expires,
+            "rows that expire: their row marker can't be read, so it was taken to expire with the oldest cell (--row-marker)",
+        ),
+        (
+            "rows with elements of unknown age *",
+            job.rows_unknown_timestamp,
+            "elements of unknown age: this source can't tell it, so they have the --unknown-timestamp and don't expire",
+        ),
+        (
+            "rows of the far future *",
+            job.rows_capped,
+            "rows of the far future: the target doesn't take their writetimes, which were lowered (--future-timestamps)",
+        ),
+        (
+            "lists in another order *",
+            job.lists_reordered,
+            "lists in another order: the target had some of their elements already, and takes new ones at the ends only",
+        ),
+    ];
+    all.into_iter().filter(|(_, number, _)| *number > 0).collect()
 }
 
 /// A line for each table, where there are several, and why those that are broken are.

@@ -64,12 +64,7 @@ pub fn plan(plan: &Plan, style: Style) -> String {
         table.load_style(NOTHING);
         table.add_row(["column", "type", "part", "kept"]);
         for column in &planned.columns {
-            table.add_row([
-                safe(&column.column),
-                safe(&column.cql_type),
-                column.part.clone(),
-                column.kept.words().to_owned(),
-            ]);
+            table.add_row([safe(&column.column), safe(&column.cql_type), column.part.clone(), column.words.to_owned()]);
         }
         let _ = writeln!(text, "{table}");
     }
@@ -109,7 +104,7 @@ pub fn status(status: &Status, style: Style) -> String {
         "failed",
         "rows written",
         "rows expired",
-        "of a key alone",
+        "rejected",
     ]);
     for one in &status.tables {
         table.add_row([
@@ -121,7 +116,7 @@ pub fn status(status: &Status, style: Style) -> String {
             count(one.counts.ranges_failed),
             count(one.counts.tally.rows_written),
             count(one.counts.tally.rows_expired),
-            count(one.counts.tally.rows_key_only),
+            count(one.counts.tally.rows_rejected),
         ]);
     }
     let _ = writeln!(text, "{table}");
