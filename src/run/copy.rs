@@ -137,8 +137,11 @@ async fn begin(settings: &Settings, events: &Events) -> Result<Begun, Error> {
     let tables: Vec<JobTable> = looked.tables.iter().map(|candidate| candidate.table.clone()).collect();
     let checkpoint = match found {
         FoundFile::Job(mut checkpoint) => {
-            for table in &tables[known.len()..] {
-                events.emit(Event::Note { message: format!("{} is new: the job takes it in", table.source) });
+            let had = |number: usize| known.get(number).is_some_and(|table| table.admitted.is_some());
+            for (_, table) in
+                tables.iter().enumerate().filter(|(number, table)| table.admitted.is_some() && !had(*number))
+            {
+                events.emit(Event::Note { message: format!("the job takes in {}", table.source) });
             }
             let tables = tables.clone();
             blocking(move || checkpoint.settle(&tables, &ranges).map(|()| checkpoint)).await?

@@ -113,6 +113,7 @@ fn a_broken_table_does_not_stop_the_others_and_is_tried_again() {
     create(&lab.target, "b");
     let finished = job.succeed();
     assert_eq!(states(finished.end()), ["a", "b", "c"].map(|table| state(table, "done", true)));
+    assert_eq!(told(&finished, "note", "message"), [format!("the job takes in {}", lab.name("b"))]);
     assert_eq!(finished.end()["rows_written"], ROWS, "of the mended one alone");
     assert_eq!(job.status()["state"], "done");
     lab.assert_equal("b", ROWS);
@@ -130,7 +131,7 @@ fn tables_may_come_and_go_while_a_job_lasts() {
 
     both(&lab, "a");
     let finished = job.succeed();
-    assert_eq!(told(&finished, "note", "message"), [format!("{} is new: the job takes it in", lab.name("a"))]);
+    assert_eq!(told(&finished, "note", "message"), [format!("the job takes in {}", lab.name("a"))]);
     // It follows those that the job has.
     let done = ["b", "c", "a"].map(|table| state(table, "done", true));
     assert_eq!(states(finished.end()), done);

@@ -128,6 +128,7 @@ fn a_plan_a_summary_and_a_status_list_each_table_and_what_is_broken() {
     column type part kept
     id int partition key 0 value
     v int regular value, writetime, TTL
+    (row) row marker inferred from the cells: no query shows it (--row-marker)
     KS.b can't be copied: the columns of KS.b at the source and KS.b at the target differ
     w: text (regular) at the source, missing at the target
     KS.c can't be copied: there is no table KS.c at the target
@@ -162,7 +163,7 @@ fn a_plan_a_summary_and_a_status_list_each_table_and_what_is_broken() {
     insta::assert_snapshot!(steady(&tool.run(&["status"]).expect(0).out), @"
     incomplete … % of the ring … ranges … rows … B … of … tables broken
     from `source` to `target`, checkpoint migrate.db
-    table state ring ranges claimed failed rows written rows expired of a key alone
+    table state ring ranges claimed failed rows written rows expired rejected
     KS.a done 100.0 % … 0 0 1 0 0
     KS.b broken 0.0 % … 0 0 0 0 0
     KS.c broken 0.0 % … 0 0 0 0 0
