@@ -27,5 +27,6 @@ mod random;
 mod resume;
 mod shapes;
 mod signals;
+mod tables;
 mod types;
 mod unrepeatable;
