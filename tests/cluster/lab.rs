@@ -181,6 +181,10 @@ impl Node {
         self.address.split(':').next().unwrap()
     }
 
+    pub(crate) fn block_on<F: Future>(&self, future: F) -> F::Output {
+        self.runtime.block_on(future)
+    }
+
     /// Runs a statement.
     pub(crate) fn run(&self, cql: &str) {
         if let Err(error) = self.runtime.block_on(self.session.query_unpaged(cql, ())) {

@@ -14,11 +14,13 @@ mod batches;
 mod disks;
 mod dual_writes;
 mod empty_pages;
+mod encodings;
 mod expiry;
 mod faults;
 mod job;
 mod kills;
 mod lab;
+mod matrix;
 mod metadata;
 #[path = "../support/oracle.rs"]
 mod oracle;
