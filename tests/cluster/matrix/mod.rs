@@ -5,6 +5,7 @@
 
 mod fill;
 mod judge;
+mod order;
 mod shape;
 
 use crate::encodings::types;
