@@ -5,10 +5,10 @@ use crate::lab::{Lab, Raw, THEN};
 
 /// Goal: bytes arrive as they are, whatever they mean.
 ///
-/// Method: three tables, in one job. In the first, each type is a regular column: one row for each encoding of each, alone and
-/// beside others. In the second, each is a clustering column, every other one descending; in the third, a component of the
-/// partition key. Bound as raw bytes, and compared as the raw cells of SELECTs. A dump would print 1 for a varint of 01 and of
-/// 0001; it throws on a boolean of no bytes and on a short tuple, so that only the third table has one.
+/// Method: four tables, in one job. In the first, each type is a regular column: one row for each encoding of each, alone and
+/// beside others. In the second and third, each is a clustering column, every other one descending; in the last, a component
+/// of the partition key. Bound as raw bytes, and compared as the raw cells of SELECTs. A dump would print 1 for a varint of 01 and of
+/// 0001; it throws on a boolean of no bytes and on a short tuple, so that only the last table has one.
 #[test]
 fn every_type_arrives_byte_for_byte_wherever_it_stands() {
     let Some(lab) = Lab::open("types") else { return };
@@ -20,16 +20,20 @@ fn every_type_arrives_byte_for_byte_wherever_it_stands() {
     };
     let all: Vec<&Type> = types.iter().collect();
     let keys: Vec<&Type> = types.iter().filter(|t| t.key).collect();
-    let orders: Vec<String> =
-        keys.iter().zip(["ASC", "DESC"].iter().cycle()).map(|(t, order)| format!("{} {order}", t.name)).collect();
-    let orders = orders.join(", ");
+    let orders = |order: [&str; 2]| {
+        let each = keys.iter().zip(order.iter().cycle()).map(|(t, order)| format!("{} {order}", t.name));
+        each.collect::<Vec<_>>().join(", ")
+    };
     let (columns, key_columns) = (list(&all, true), list(&keys, true));
     let key_names = list(&keys, false);
     lab.both(&format!("CREATE TABLE regular (id int PRIMARY KEY, {columns})"));
-    lab.both(&format!(
-        "CREATE TABLE clustering (id int, {key_columns}, v int, PRIMARY KEY (id, {key_names}))
-         WITH CLUSTERING ORDER BY ({orders})"
-    ));
+    for (table, order) in [("clustering", ["ASC", "DESC"]), ("reversed", ["DESC", "ASC"])] {
+        lab.both(&format!(
+            "CREATE TABLE {table} (id int, {key_columns}, v int, PRIMARY KEY (id, {key_names}))
+             WITH CLUSTERING ORDER BY ({})",
+            orders(order)
+        ));
+    }
     lab.both(&format!("CREATE TABLE partition ({key_columns}, v int, PRIMARY KEY (({key_names})))"));
 
     // Regular: each encoding alone in its row; then rows of all columns, the n-th encoding of each; then no value at all.
@@ -70,10 +74,13 @@ fn every_type_arrives_byte_for_byte_wherever_it_stands() {
     let partitions = key_rows.iter().map(|row| Raw(as_row(row)));
     lab.source.load_singly(&insert("partition", &names, keys.len() + 1), partitions);
     let clusterings = key_rows.iter().map(|row| Raw(std::iter::once(Some(one.clone())).chain(as_row(row)).collect()));
-    lab.source.load_singly(&insert("clustering", &format!("id, {names}"), keys.len() + 2), clusterings);
+    let clusterings: Vec<Raw> = clusterings.collect();
+    for table in ["clustering", "reversed"] {
+        lab.source.load_singly(&insert(table, &format!("id, {names}"), keys.len() + 2), clusterings.clone());
+    }
 
     let mut job = lab.job("regular");
-    for table in ["clustering", "partition"] {
+    for table in ["clustering", "reversed", "partition"] {
         job = job.arg("--table").arg(&lab.name(table));
     }
     job.succeed();
@@ -82,6 +89,7 @@ fn every_type_arrives_byte_for_byte_wherever_it_stands() {
         ("regular", format!("SELECT id, {}, {writetimes} FROM regular", list(&all, false)), Some(count)),
         // As clustering keys, encodings that compare equal are one row.
         ("clustering", format!("SELECT id, {names}, WRITETIME(v) FROM clustering"), None),
+        ("reversed", format!("SELECT id, {names}, WRITETIME(v) FROM reversed"), None),
         ("partition", format!("SELECT {names}, WRITETIME(v) FROM partition"), Some(key_rows.len() as u64)),
     ];
     for (table, cql, expected) in selects {
@@ -102,31 +110,26 @@ fn every_type_arrives_byte_for_byte_wherever_it_stands() {
 #[test]
 fn partition_keys_that_decode_equal_stay_apart() {
     let Some(lab) = Lab::open("types_pk") else { return };
-    let types = types();
-    let mut job = lab.job("varint");
-    let names = ["varint", "boolean", "decimal", "float", "blob"];
-    for name in names {
-        lab.both(&format!("CREATE TABLE {name} (k {name} PRIMARY KEY, v blob)"));
-        let t = types.iter().find(|t| t.cql == name).unwrap();
-        let rows = t
-            .values
-            .iter()
-            .filter(|value| !value.is_empty())
-            .map(|value| Raw(vec![Some(value.clone()), Some(value.clone())]));
-        let cql = format!("INSERT INTO {name} (k, v) VALUES (?, ?) USING TIMESTAMP {THEN}");
+    lab.both("CREATE TYPE pair (a int, b text)");
+    // A lone key of no bytes is refused.
+    let encodings = |t: &Type| t.all().into_iter().filter(|value| !value.is_empty()).collect::<Vec<_>>();
+    let keys: Vec<Type> = types().into_iter().filter(|t| t.key).collect();
+    let mut job = lab.job(&keys[0].name);
+    for t in &keys {
+        lab.both(&format!("CREATE TABLE {} (k {} PRIMARY KEY, v blob)", t.name, t.cql));
+        let rows = encodings(t).into_iter().map(|value| Raw(vec![Some(value.clone()), Some(value)]));
+        let cql = format!("INSERT INTO {} (k, v) VALUES (?, ?) USING TIMESTAMP {THEN}", t.name);
         lab.source.load_singly(&cql, rows);
-        if name != "varint" {
-            job = job.arg("--table").arg(&lab.name(name));
+        if t.name != keys[0].name {
+            job = job.arg("--table").arg(&lab.name(&t.name));
         }
     }
     job.succeed();
-    for name in names {
-        let cql = format!("SELECT k, v, WRITETIME(v), token(k) FROM {name}");
+    for t in &keys {
+        let cql = format!("SELECT k, v, WRITETIME(v), token(k) FROM {}", t.name);
         let (source, target) = (lab.source.raw(&cql), lab.target.raw(&cql));
-        assert_eq!(source, target, "{name}");
-        let expected = types.iter().find(|t| t.cql == name).unwrap();
-        let expected = expected.values.iter().filter(|value| !value.is_empty()).count();
-        assert_eq!(target.len(), expected, "{name}: each encoding is a partition");
-        assert!(target.iter().all(|row| row.0[0] == row.0[1]), "{name}: each key has its own value");
+        assert_eq!(source, target, "{}", t.name);
+        assert_eq!(target.len(), encodings(t).len(), "{}: each encoding is a partition", t.name);
+        assert!(target.iter().all(|row| row.0[0] == row.0[1]), "{}: each key has its own value", t.name);
     }
 }

@@ -85,3 +85,20 @@ fn same_ttls(source: &[Option<u32>], target: &[Option<u32>]) -> bool {
     };
     source.len() == target.len() && source.iter().zip(target).all(same)
 }
+
+/// Writetime and TTL of each element of a table that has nothing else.
+pub(crate) fn metadata_of_elements(table: &Table, node: &Node) -> Vec<(i64, Option<u32>)> {
+    let all = |_: &Column| true;
+    let writetimes = node.raw(&table.select_of("WRITETIME", all));
+    let left = node.raw(&table.select_of("TTL", all));
+    let cells = writetimes.iter().zip(&left).flat_map(|(writetimes, left)| writetimes.0[2..].iter().zip(&left.0[2..]));
+    let mut found = Vec::new();
+    for (writetimes, left) in cells.filter_map(|(writetimes, left)| writetimes.as_deref().zip(left.as_deref())) {
+        for (writetime, left) in elements(writetimes).into_iter().zip(ttls(Some(left), true)) {
+            if let Some(writetime) = writetime {
+                found.push((i64::from_be_bytes(writetime.try_into().unwrap()), left));
+            }
+        }
+    }
+    found
+}

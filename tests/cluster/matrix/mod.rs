@@ -5,6 +5,7 @@
 
 mod fill;
 mod judge;
+mod old;
 mod order;
 mod shape;
 
@@ -47,11 +48,14 @@ fn load(node: &Node, partitions: Vec<[Vec<Write>; 2]>) {
     });
 }
 
-/// Runs the job to its end, and kills it on its way there.
+/// Runs the job to its end, and kills it on its way there: at once when the first rows are there, then at any time.
 fn copy_under_kills(lab: &mut Lab, job: &Job) {
+    let mut run = job.start();
+    run.await_progress();
+    run.kill();
     for _ in 0..4 {
         let mut run = job.start();
-        let killed_at = Instant::now() + Duration::from_millis(lab.random.below(600));
+        let killed_at = Instant::now() + Duration::from_millis(lab.random.below(500));
         while run.next(killed_at).is_some() {}
         run.kill();
     }
