@@ -107,7 +107,8 @@ impl Lab {
             (source.join().unwrap(), target)
         });
         let open = |path: &Path| BufReader::new(File::open(path).unwrap());
-        let options = Options { ignore_source_tombstones: true, samples: 1000, ..Options::default() };
+        let options =
+            Options { ignore_source_tombstones: true, lists_by_order: true, samples: 1000, ..Options::default() };
         oracle::compare(open(&dumps.0), open(&dumps.1), &options).unwrap()
     }
 

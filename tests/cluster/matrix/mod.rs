@@ -7,6 +7,7 @@ mod fill;
 mod judge;
 mod old;
 mod order;
+mod rows;
 mod shape;
 
 use crate::encodings::types;
