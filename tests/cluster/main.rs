@@ -29,4 +29,5 @@ mod random;
 mod resume;
 mod shapes;
 mod signals;
+mod traps;
 mod types;
