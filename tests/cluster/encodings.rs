@@ -44,6 +44,7 @@ pub(crate) fn collection(values: &[&[u8]], count: usize) -> Vec<u8> {
 }
 
 /// Each type, with its name as the name of a column. `pair` is a user-defined type: `CREATE TYPE pair (a int, b text)`.
+#[allow(clippy::too_many_lines, reason = "it is a table")]
 pub(crate) fn types() -> Vec<Type> {
     let one = 1i32.to_be_bytes();
     let two = 2i32.to_be_bytes();

@@ -281,6 +281,13 @@ impl Node {
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Raw(pub(crate) Vec<Option<Vec<u8>>>);
 
+impl Raw {
+    /// Cells that are all there.
+    pub(crate) fn of(cells: impl IntoIterator<Item = Vec<u8>>) -> Raw {
+        Raw(cells.into_iter().map(Some).collect())
+    }
+}
+
 impl SerializeRow for Raw {
     fn serialize(&self, _: &RowSerializationContext<'_>, writer: &mut RowWriter<'_>) -> Result<(), SerializationError> {
         for cell in &self.0 {

@@ -54,12 +54,12 @@ pub(crate) struct Filler<'a> {
     live: Vec<Metadata>,
 }
 
-fn bytes(value: impl Into<i64>) -> Option<Vec<u8>> {
-    Some(Into::<i64>::into(value).to_be_bytes().to_vec())
+fn bigint(value: i64) -> Vec<u8> {
+    value.to_be_bytes().to_vec()
 }
 
-fn int(value: i32) -> Option<Vec<u8>> {
-    Some(value.to_be_bytes().to_vec())
+fn int(value: i32) -> Vec<u8> {
+    value.to_be_bytes().to_vec()
 }
 
 impl<'a> Filler<'a> {
@@ -120,7 +120,7 @@ impl<'a> Filler<'a> {
         let cql = format!("DELETE FROM {} USING TIMESTAMP ? WHERE p = ?{range}", self.table.name);
         // The tombstones of its cells may be one newer than the cells.
         let at = self.ceiling + 1;
-        self.first.push(Write { cql, values: Raw(vec![bytes(at), int(self.partition)]) });
+        self.first.push(Write { cql, values: Raw::of([bigint(at), int(self.partition)]) });
         (self.clustering, self.floor, self.ceiling) = (None, at, THEN);
     }
 
@@ -132,7 +132,7 @@ impl<'a> Filler<'a> {
         if self.random.one_in(12) {
             // All of it is deleted, and nothing of it may come back.
             let cql = format!("DELETE FROM {} USING TIMESTAMP ? WHERE p = ? AND c = ?", self.table.name);
-            let values = Raw(vec![bytes(THEN + 9), int(self.partition), int(clustering)]);
+            let values = Raw::of([bigint(THEN + 9), int(self.partition), int(clustering)]);
             return self.first.push(Write { cql, values });
         }
         if self.live.is_empty() && self.floor > self.filling.unknown_timestamp {
@@ -142,7 +142,7 @@ impl<'a> Filler<'a> {
         let oldest = |cell: &Metadata| (cell.ttl != 0, cell.writetime, Reverse(cell.ttl));
         let marker = self.live.iter().copied().min_by_key(oldest).unwrap_or(unknown);
         let cql = format!("INSERT INTO {} (p, c) VALUES (?, ?) USING TIMESTAMP ? AND TTL ?", self.table.name);
-        let values = Raw(vec![int(self.partition), int(clustering), bytes(marker.writetime), int(marker.ttl)]);
+        let values = Raw::of([int(self.partition), int(clustering), bigint(marker.writetime), int(marker.ttl)]);
         self.first.push(Write { cql, values });
     }
 
@@ -163,12 +163,12 @@ impl<'a> Filler<'a> {
         match &column.shape {
             Shape::One(t) => self.one(name, t),
             Shape::List(t) => {
-                let elements = self.values(t, 4).into_iter().map(|value| (value.clone(), value)).collect();
-                self.elements(column, elements);
+                let elements: Vec<_> = self.values(t, 4).into_iter().map(|value| (value.clone(), value)).collect();
+                self.elements(column, &elements);
             }
             Shape::Set(t) => {
-                let elements = self.distinct(t).into_iter().map(|value| (value.clone(), value)).collect();
-                self.elements(column, elements);
+                let elements: Vec<_> = self.distinct(t).into_iter().map(|value| (value.clone(), value)).collect();
+                self.elements(column, &elements);
             }
             Shape::Map(key, value) => {
                 let keys = self.distinct(key);
@@ -176,8 +176,8 @@ impl<'a> Filler<'a> {
                     let element = collection(&[&key, &self.value(value)], 1);
                     (key, element[4..].to_vec())
                 });
-                let elements = elements.collect();
-                self.elements(column, elements);
+                let elements: Vec<_> = elements.collect();
+                self.elements(column, &elements);
             }
             Shape::Udt(_, fields) => {
                 for field in fields {
@@ -211,7 +211,7 @@ impl<'a> Filler<'a> {
 
     /// Elements of a list, set or map: (key, element). Some are assigned together, the others are added one by one, perhaps
     /// before what they were added to; some are deleted.
-    fn elements(&mut self, column: &Column, elements: Vec<(Vec<u8>, Vec<u8>)>) {
+    fn elements(&mut self, column: &Column, mut elements: &[(Vec<u8>, Vec<u8>)]) {
         let name = &column.name;
         let is_list = matches!(column.shape, Shape::List(_));
         let of = |elements: &[&[u8]]| {
@@ -231,10 +231,9 @@ impl<'a> Filler<'a> {
         if let Some(element) = &discarded {
             let cql =
                 format!("UPDATE {} USING TIMESTAMP ? SET {name} = {name} - ? WHERE {}", self.table.name, self.keys());
-            let values = [bytes(self.ceiling), Some(of(&[element]))].into_iter().chain(self.key_values());
-            self.then.push(Write { cql, values: Raw(values.collect()) });
+            let values = [bigint(self.ceiling), of(&[element])].into_iter().chain(self.key_values());
+            self.then.push(Write { cql, values: Raw::of(values) });
         }
-        let mut elements = elements.as_slice();
         let mut since = i64::MIN;
         if self.random.one_in(3) {
             let cell = self.metadata();
@@ -275,15 +274,15 @@ impl<'a> Filler<'a> {
             None => (set.replace('?', "null"), None),
         };
         let cql = format!("UPDATE {} USING TIMESTAMP ? AND TTL ? SET {set} WHERE {}", self.table.name, self.keys());
-        let values = [bytes(cell.writetime), int(cell.ttl)].into_iter().chain(value.map(Some));
-        let values = Raw(values.chain(self.key_values()).collect());
+        let values = [bigint(cell.writetime), int(cell.ttl)].into_iter().chain(value);
+        let values = Raw::of(values.chain(self.key_values()));
         self.first.push(Write { cql, values });
     }
 
     fn delete(&mut self, what: &str, element: Option<Vec<u8>>, writetime: i64) {
         let cql = format!("DELETE {what} FROM {} USING TIMESTAMP ? WHERE {}", self.table.name, self.keys());
-        let values = element.map(Some).into_iter().chain([bytes(writetime)]);
-        let values = Raw(values.chain(self.key_values()).collect());
+        let values = element.into_iter().chain([bigint(writetime)]);
+        let values = Raw::of(values.chain(self.key_values()));
         self.first.push(Write { cql, values });
     }
 
@@ -291,7 +290,7 @@ impl<'a> Filler<'a> {
         if self.clustering.is_some() { "p = ? AND c = ?" } else { "p = ?" }
     }
 
-    fn key_values(&self) -> impl Iterator<Item = Option<Vec<u8>>> + use<> {
+    fn key_values(&self) -> impl Iterator<Item = Vec<u8>> + use<> {
         [int(self.partition)].into_iter().chain(self.clustering.map(int))
     }
 
@@ -323,7 +322,7 @@ impl<'a> Filler<'a> {
     }
 
     fn values(&mut self, t: &Type, max: u64) -> Vec<Vec<u8>> {
-        (0..self.random.below(max) + 1).map(|_| self.value(t)).collect()
+        (0..=self.random.below(max - 1)).map(|_| self.value(t)).collect()
     }
 
     /// Some values that all compare different.

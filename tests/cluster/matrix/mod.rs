@@ -119,7 +119,7 @@ fn open(name: &str) -> Option<Lab> {
 #[test]
 fn frozen_cells_of_every_type_arrive_exact() {
     let Some(mut lab) = open("m_frozen") else { return };
-    let table = Table::of("frozen", shape::frozen_shapes(&types(), true));
+    let table = Table::of("frozen", &shape::frozen_shapes(&types(), true));
     let filling = Filling { odd: false, unknown_timestamp: UNKNOWN_TIMESTAMP, partitions: 120, columns_max: 24 };
     prove(&mut lab, &[table], &filling);
 }
@@ -130,7 +130,7 @@ fn frozen_cells_of_every_type_arrive_exact() {
 fn elements_of_every_type_arrive_exact() {
     let Some(mut lab) = open("m_elements") else { return };
     lab.both(&shape::create_everything(&types()));
-    let table = Table::of("elements", shape::element_shapes(&types()));
+    let table = Table::of("elements", &shape::element_shapes(&types()));
     let filling = Filling { odd: false, unknown_timestamp: UNKNOWN_TIMESTAMP, partitions: 120, columns_max: 24 };
     prove(&mut lab, &[table], &filling);
 }
@@ -143,8 +143,10 @@ fn odd_encodings_arrive_exact() {
     let ints = crate::encodings::types().into_iter().filter(|t| t.cql == "int");
     let types: Vec<_> = types.into_iter().chain(ints).collect();
     lab.both(&shape::create_everything(&types));
-    let tables =
-        [Table::of("frozen", shape::frozen_shapes(&types, true)), Table::of("elements", shape::element_shapes(&types))];
+    let tables = [
+        Table::of("frozen", &shape::frozen_shapes(&types, true)),
+        Table::of("elements", &shape::element_shapes(&types)),
+    ];
     let filling = Filling { odd: true, unknown_timestamp: UNKNOWN_TIMESTAMP, partitions: 80, columns_max: 8 };
     prove(&mut lab, &tables, &filling);
 }

@@ -17,8 +17,8 @@ fn values_of_every_type_arrive_exact_from_cassandra_4() {
     lab.both("CREATE TYPE pair (a int, b text)");
     lab.both(&shape::create_everything(&types));
     let tables = [
-        Table::of("frozen", shape::frozen_shapes(&types, false)),
-        Table::of("elements", shape::element_shapes(&types)),
+        Table::of("frozen", &shape::frozen_shapes(&types, false)),
+        Table::of("elements", &shape::element_shapes(&types)),
     ];
     let filling = Filling { odd: true, unknown_timestamp: UNKNOWN_TIMESTAMP, partitions: 80, columns_max: 24 };
     for table in &tables {

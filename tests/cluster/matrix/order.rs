@@ -28,7 +28,7 @@ fn ttl(key: &[u8]) -> Option<i32> {
 fn writetimes_and_ttls_come_in_the_order_of_the_elements() {
     let Some(mut lab) = open("m_order") else { return };
     lab.source.run(&shape::create_everything(&types()));
-    let table = Table::of("t", shape::element_shapes(&types()));
+    let table = Table::of("t", &shape::element_shapes(&types()));
     lab.source.run(&table.create());
     let mut writes = Vec::new();
     for row in 0..6 {
@@ -85,8 +85,11 @@ fn writetimes_and_ttls_come_in_the_order_of_the_elements() {
     assert!(seen > 2000, "{seen} elements");
 }
 
-/// How an element is written (`{}` is the column), and what may be: key, bound value, what follows the column's name.
-fn chosen(shape: &Shape) -> (&'static str, Vec<(Vec<u8>, Vec<u8>, String)>) {
+/// An element: its key, what is bound to write it, what follows the name of the column.
+type Element = (Vec<u8>, Vec<u8>, String);
+
+/// How an element of a column, `{}`, is written, and which may be.
+fn chosen(shape: &Shape) -> (&'static str, Vec<Element>) {
     let one = |parts: &[&[u8]]| collection(parts, 1);
     let added = "{} = {} + ?";
     match shape {

@@ -57,7 +57,7 @@ impl Shape {
 
 impl Table {
     /// Each of `shapes` as a regular column and as a static one.
-    pub(crate) fn of(name: &'static str, shapes: Vec<(String, Shape)>) -> Table {
+    pub(crate) fn of(name: &'static str, shapes: &[(String, Shape)]) -> Table {
         let column = |prefix, part, (name, shape): &(String, Shape)| Column {
             name: format!("{prefix}{name}"),
             part,
