@@ -49,14 +49,15 @@ fn load(node: &Node, partitions: Vec<[Vec<Write>; 2]>) {
     });
 }
 
-/// Runs the job to its end, and kills it on its way there: at once when the first rows are there, then at any time.
+/// Runs the job to its end, and kills it on its way there, twice, soon after it has written something. (Not more often: after
+/// a kill, a copy of lists waits some seconds until nothing is under way any more.)
 fn copy_under_kills(lab: &mut Lab, job: &Job) {
-    let mut run = job.start();
-    run.await_progress();
-    run.kill();
-    for _ in 0..4 {
+    for _ in 0..2 {
         let mut run = job.start();
-        let killed_at = Instant::now() + Duration::from_millis(lab.random.below(500));
+        run.await_event("progress or the end", |event| {
+            event["rows_written"].as_u64().is_some_and(|rows| rows > 0) || event["type"] == "finished"
+        });
+        let killed_at = Instant::now() + Duration::from_millis(lab.random.below(40));
         while run.next(killed_at).is_some() {}
         run.kill();
     }
