@@ -47,7 +47,7 @@ fn lists(lab: &Lab) {
 }
 
 fn assert_lists_equal(lab: &Lab) {
-    let report = lab.differences_with("lists", "lists", |options| options.lists_by_order = true);
+    let report = lab.differences("lists", "lists");
     assert!(report.is_equal(), "{report}");
     assert_eq!(report.rows, ROWS + 20, "the statics of a partition are one row of a dump");
 }
