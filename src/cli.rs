@@ -1,6 +1,7 @@
 //! The command line: types and help texts. No behaviour.
 
 use crate::row::BatchMode;
+use crate::schema::ddl::{Dialect, Replication, Section};
 use crate::settings::endpoint::Endpoint;
 use crate::settings::units::{Bytes, Period, TableMapping};
 use clap::error::{ContextKind, ContextValue};
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 const EXAMPLES: &str = "\
 Examples:
   migrate --source cass1,cass2 --target scylla1,scylla2 --table chat.messages
+  migrate schema --source cass1 --target scylla1 --table chat.messages --apply
   migrate plan --source cass1 --target scylla1 --table chat.messages
   migrate status --checkpoint migrate.db
 
@@ -47,6 +49,8 @@ pub struct Cli {
 pub enum Command {
     /// Show what a copy would do; writes nothing
     Plan(JobArgs),
+    /// Show the statements that create the source's schema at the target, or create it
+    Schema(SchemaArgs),
     /// Show the progress of a job from its checkpoint alone, running or not
     Status(StatusArgs),
     /// Print a shell's completions
@@ -147,6 +151,50 @@ pub struct JobArgs {
     #[arg(long, help_heading = "Output")]
     #[serde(skip)]
     pub json: bool,
+}
+
+/// Options of `migrate schema`.
+#[derive(Args, Clone, Debug)]
+pub struct SchemaArgs {
+    /// The cluster to read.
+    #[arg(help = SOURCE_HELP, long, value_name = "HOSTS", env = "MIGRATE_SOURCE", help_heading = "What")]
+    pub source: Option<Endpoint>,
+    /// The cluster to compare with, and to create it at; in the same form
+    #[arg(long, value_name = "HOSTS", env = "MIGRATE_TARGET", help_heading = "What")]
+    pub target: Option<Endpoint>,
+    /// A table, with its types, indexes and views; repeatable. KEYSPACE.TABLE=KEYSPACE.TABLE where its name is to differ at
+    /// the target [default: everything but the database's own]
+    #[arg(long, value_name = "KEYSPACE.TABLE", env = "MIGRATE_TABLE", value_delimiter = ' ', help_heading = "What")]
+    pub table: Vec<TableMapping>,
+    /// Only this part [default: both; with `--apply`: before]
+    #[arg(long, help_heading = "What")]
+    pub section: Option<Section>,
+    /// Settings from a TOML file; flags and environment come first
+    #[arg(long, value_name = "FILE", env = "MIGRATE_CONFIG", help_heading = "What")]
+    pub config: Option<PathBuf>,
+
+    /// Replicas in the target's datacenters, as in `east:3,west:2` [default: as at the source]
+    #[arg(long, value_name = "DC:N,…", help_heading = "How")]
+    pub replication: Option<Replication>,
+    /// The database that the statements are for [default: the target's, or scylla]
+    #[arg(long = "for", value_name = "DATABASE", help_heading = "How")]
+    pub dialect: Option<Dialect>,
+    /// Create what the target lacks of one section; what it has is compared, not touched. Exit code 5 where it differs
+    #[arg(long, help_heading = "How")]
+    pub apply: bool,
+
+    /// A file whose first line is the source user's password
+    #[arg(long, value_name = "FILE", env = "MIGRATE_SOURCE_PASSWORD_FILE", help_heading = "Login")]
+    pub source_password_file: Option<PathBuf>,
+    /// A command that prints the source user's password; `MIGRATE_SOURCE_PASSWORD` and a prompt are the other ways
+    #[arg(long, value_name = "COMMAND", env = "MIGRATE_SOURCE_PASSWORD_COMMAND", help_heading = "Login")]
+    pub source_password_command: Option<String>,
+    /// A file whose first line is the target user's password
+    #[arg(long, value_name = "FILE", env = "MIGRATE_TARGET_PASSWORD_FILE", help_heading = "Login")]
+    pub target_password_file: Option<PathBuf>,
+    /// A command that prints the target user's password; `MIGRATE_TARGET_PASSWORD` and a prompt are the other ways
+    #[arg(long, value_name = "COMMAND", env = "MIGRATE_TARGET_PASSWORD_COMMAND", help_heading = "Login")]
+    pub target_password_command: Option<String>,
 }
 
 /// Options of `migrate status`.

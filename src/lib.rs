@@ -15,6 +15,7 @@
 //! | [`cli`], [`settings`] | what was typed; what is meant |
 //! | [`cluster`] | the only code that knows the driver: sessions, TLS, pages in, batches out |
 //! | [`schema`] | tables, their differences, the CQL that reads and writes them, what is kept of each column |
+//! | [`create_schema`], [`schema::ddl`] | `migrate schema`: the statements that create a schema, translated for the target |
 //! | [`ring`] | tokens and ranges: pure |
 //! | [`job`], [`side`], [`call`], [`clock`], [`escape`] | small nouns that everybody uses |
 //! | [`row`] | raw cells, grouping into mutations and batches, binding |
@@ -52,6 +53,7 @@ pub mod cli;
 pub mod clock;
 pub mod cluster;
 pub mod copy;
+pub mod create_schema;
 pub mod escape;
 pub mod event;
 pub mod job;

@@ -3,10 +3,12 @@
 use crate::checkpoint::{self, CheckpointError, Committer, Existing, status};
 use crate::cli::{Cli, Command, JobArgs, StatusArgs};
 use crate::copy::{self, Ended, Lane};
+use crate::create_schema::{SchemaError, create_schema};
 use crate::event::{Event, Events};
 use crate::job::{Job, RunOutcome, Work};
 use crate::plan;
 use crate::preflight::{self, PreflightError, Ready};
+use crate::settings::schema::SchemaSettings;
 use crate::settings::{Settings, SettingsError};
 use crate::shutdown::{Signal, Stop};
 use crate::ui::text::{Style, to_stderr, to_stdout};
@@ -33,6 +35,9 @@ pub enum Error {
     /// The clusters or the tables.
     #[error(transparent)]
     Preflight(#[from] PreflightError),
+    /// `migrate schema`.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
     /// The checkpoint.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
@@ -56,6 +61,7 @@ impl Error {
         match self {
             Error::Settings(error) => error.hint(),
             Error::Preflight(error) => error.hint(),
+            Error::Schema(error) => error.hint(),
             Error::Checkpoint(error) => error.hint(),
             Error::MisplacedFlag { .. } | Error::Io { .. } | Error::Stopped(_) => None,
         }
@@ -66,6 +72,7 @@ impl Error {
         match self {
             Error::Settings(_) | Error::MisplacedFlag { .. } => 2,
             Error::Preflight(error) => error.exit_code(),
+            Error::Schema(error) => error.exit_code(),
             Error::Checkpoint(error) if error.is_refusal() => 5,
             Error::Checkpoint(_) | Error::Io { .. } => 1,
             Error::Stopped(signal) => signal.exit_code(),
@@ -81,6 +88,10 @@ pub async fn run(cli: Cli) -> Result<u8, Error> {
     match cli.command {
         None => Box::pin(copy_or_plan(cli.job, false)).await,
         Some(Command::Plan(args)) => Box::pin(copy_or_plan(args, true)).await,
+        Some(Command::Schema(args)) => {
+            let settings = SchemaSettings::resolve(args).map_err(SchemaError::from)?;
+            Ok(Box::pin(create_schema(settings)).await?)
+        }
         Some(Command::Status(args)) => show_status(&args),
         Some(Command::Completions { shell }) => {
             let mut text = Vec::new();

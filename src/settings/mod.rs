@@ -2,6 +2,7 @@
 
 pub mod endpoint;
 mod pace;
+pub mod schema;
 pub mod secret;
 pub mod units;
 
@@ -25,6 +26,24 @@ pub struct Access {
     pub password: Option<SecretString>,
     /// Of all requests.
     pub consistency: ConsistencyLevel,
+}
+
+impl Access {
+    /// Fetches the password, where the endpoint names a user.
+    fn with_password(
+        side: Side,
+        endpoint: Endpoint,
+        source: secret::PasswordSource,
+        consistency: ConsistencyLevel,
+    ) -> Result<Access, SettingsError> {
+        let password = endpoint.user.as_deref().map(|user| secret::password(side, user, &source)).transpose()?;
+        Ok(Access { endpoint, password, consistency })
+    }
+
+    /// Whether anybody in between could undo the encryption.
+    pub fn is_insecure(&self) -> bool {
+        self.endpoint.tls.mode == TlsMode::Insecure
+    }
 }
 
 /// Everything about a copy, settled.
@@ -163,10 +182,8 @@ impl Settings {
             });
         }
         let access = |side, endpoint: Endpoint, file, command, own: Option<ConsistencyLevel>| {
-            let source = secret::PasswordSource { file, command };
-            let password = endpoint.user.as_deref().map(|user| secret::password(side, user, &source)).transpose()?;
             let consistency = own.or(args.consistency).unwrap_or(ConsistencyLevel::LocalQuorum);
-            Ok::<Access, SettingsError>(Access { endpoint, password, consistency })
+            Access::with_password(side, endpoint, secret::PasswordSource { file, command }, consistency)
         };
         Ok(Settings {
             source: access(
@@ -211,7 +228,7 @@ impl Settings {
     pub fn insecure_sides(&self) -> impl Iterator<Item = Side> {
         [(Side::Source, &self.source), (Side::Target, &self.target)]
             .into_iter()
-            .filter(|(_, access)| access.endpoint.tls.mode == TlsMode::Insecure)
+            .filter(|(_, access)| access.is_insecure())
             .map(|(side, _)| side)
     }
 }
