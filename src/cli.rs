@@ -45,7 +45,6 @@ pub struct Cli {
 
 /// What to do instead of copying.
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "there is one of it in a process")]
 pub enum Command {
     /// Show what a copy would do; writes nothing
     Plan(JobArgs),

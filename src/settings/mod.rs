@@ -33,10 +33,10 @@ impl Access {
     fn with_password(
         side: Side,
         endpoint: Endpoint,
-        source: secret::PasswordSource,
+        source: &secret::PasswordSource,
         consistency: ConsistencyLevel,
     ) -> Result<Access, SettingsError> {
-        let password = endpoint.user.as_deref().map(|user| secret::password(side, user, &source)).transpose()?;
+        let password = endpoint.user.as_deref().map(|user| secret::password(side, user, source)).transpose()?;
         Ok(Access { endpoint, password, consistency })
     }
 
@@ -183,7 +183,7 @@ impl Settings {
         }
         let access = |side, endpoint: Endpoint, file, command, own: Option<ConsistencyLevel>| {
             let consistency = own.or(args.consistency).unwrap_or(ConsistencyLevel::LocalQuorum);
-            Access::with_password(side, endpoint, secret::PasswordSource { file, command }, consistency)
+            Access::with_password(side, endpoint, &secret::PasswordSource { file, command }, consistency)
         };
         Ok(Settings {
             source: access(

@@ -39,7 +39,7 @@ impl SchemaSettings {
         }
         let access = |side, endpoint, file, command| {
             // The schema is each node's own, whatever the level of the data is.
-            Access::with_password(side, endpoint, PasswordSource { file, command }, ConsistencyLevel::LocalOne)
+            Access::with_password(side, endpoint, &PasswordSource { file, command }, ConsistencyLevel::LocalOne)
         };
         let target = match job.target {
             Some(target) => Some(access(Side::Target, target, job.target_password_file, job.target_password_command)?),

@@ -86,11 +86,15 @@ fn write_object(text: &mut String, object: &Object) {
         Some(Found::Same) => comment(text, "exists at the target: same"),
         Some(Found::Differs(differences)) => {
             comment(text, "exists at the target: differs");
-            differences.iter().for_each(|difference| comment(text, &format!("  {difference}")));
+            for difference in differences {
+                comment(text, &format!("  {difference}"));
+            }
         }
         None => {}
     }
-    object.notes.iter().for_each(|note| comment(text, note));
+    for note in &object.notes {
+        comment(text, note);
+    }
     text.push_str(statement);
     text.push_str(";\n");
 }
@@ -98,4 +102,32 @@ fn write_object(text: &mut String, object: &Object) {
 /// A comment on one line, whatever is in it: a line break would end it and begin a statement.
 fn comment(text: &mut String, what: &str) {
     let _ = writeln!(text, "-- {}", safe(what));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::ddl::Kind;
+
+    #[test]
+    fn no_name_gets_out_of_a_comment() {
+        let evil = "\"a\nDROP KEYSPACE k; \r--\"";
+        let object = |statement: Option<&str>, found| Object {
+            kind: Kind::Index,
+            keyspace: "ks".to_owned(),
+            base: None,
+            name: evil.to_owned(),
+            section: Section::After,
+            statement: statement.map(str::to_owned),
+            notes: vec![evil.to_owned()],
+            found,
+        };
+        let differs = Some(Found::Differs(vec![evil.to_owned()]));
+        for object in [object(None, None), object(Some("CREATE"), differs), object(Some("CREATE"), Some(Found::Same))] {
+            let mut text = String::new();
+            write_object(&mut text, &object);
+            assert!(text.lines().all(|line| line.starts_with("-- ") || line == "CREATE;"), "{text}");
+            assert!(!text.contains('\r'), "{text}");
+        }
+    }
 }

@@ -1,5 +1,5 @@
 //! Compaction as ScyllaDB has it. It refuses classes and sub-options that it doesn't know: `compaction_strategy::type` and
-//! `validate_options_for_strategy_type` in its compaction/compaction_strategy.cc.
+//! `validate_options_for_strategy_type` in its `compaction/compaction_strategy.cc`.
 
 use super::render::text_literal;
 use std::collections::BTreeMap;
@@ -34,14 +34,14 @@ pub(super) fn translate(options: &BTreeMap<String, String>) -> (BTreeMap<String,
     };
     if class != found {
         let why = match found {
-            "UnifiedCompactionStrategy" => "its nearest relative here: tiers of runs that are cut in pieces",
+            "UnifiedCompactionStrategy" => "is ScyllaDB's default and the nearest: it compacts in tiers, and in pieces",
             "DateTieredCompactionStrategy" => {
-                "the default; where rows expire by age, choose TimeWindowCompactionStrategy and its window yourself"
+                "is ScyllaDB's default; where rows expire by age, choose TimeWindowCompactionStrategy and its window"
             }
-            _ => "the default",
+            _ => "is ScyllaDB's default",
         };
         notes.push(format!(
-            "compaction: ScyllaDB has no {found}; {class} is {why} (before ScyllaDB 2025.1: SizeTieredCompactionStrategy)"
+            "compaction: ScyllaDB has no {found}; {class} {why}; before ScyllaDB 2025.1 write SizeTieredCompactionStrategy"
         ));
         // The numbers mean other things there.
         let kept = options.iter().filter(|(name, _)| EVERY.contains(&name.as_str()) && *name != "class");

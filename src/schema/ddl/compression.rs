@@ -1,5 +1,5 @@
-//! Compression as ScyllaDB has it: the class is named `sstable_compression` (ScyllaDB issues #2061, #4200), unknown options are refused,
-//! chunks are at most 128 KiB. `compression_parameters` in its compress.cc.
+//! Compression as ScyllaDB has it: the class is named `sstable_compression`, unknown options are refused, chunks are at most
+//! 128 KiB. `compression_parameters` in its `compress.cc`.
 
 use super::compaction::short_class;
 use super::render::text_literal;

@@ -1,5 +1,5 @@
 //! Indexes as ScyllaDB takes them. Of custom classes it has only `vector_index`: `get_custom_class_factory` in its
-//! index/secondary_index_manager.cc; storage-attached indexes stay unsupported on other columns (its pull requests #28645, #29981).
+//! `index/secondary_index_manager.cc`. Its documentation says the same of storage-attached indexes: on vectors only.
 
 use super::compaction::short_class;
 use super::model::{Index, TableDefinition};

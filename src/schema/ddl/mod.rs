@@ -19,6 +19,8 @@ mod read;
 mod render;
 mod replication;
 mod script;
+#[cfg(test)]
+mod tests;
 mod translate;
 
 pub use apply::{ApplyError, Outcome, apply};

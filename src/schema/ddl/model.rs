@@ -44,6 +44,8 @@ pub struct TableDefinition {
     pub flags: BTreeSet<String>,
     /// What a role without `UNMASK` sees of a column: the text behind `MASKED WITH`.
     pub masks: BTreeMap<String, String>,
+    /// Columns that have constraints, a feature of Cassandra 6.
+    pub constrained: BTreeSet<String>,
 }
 
 /// A materialized view.

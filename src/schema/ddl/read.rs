@@ -188,6 +188,7 @@ struct Rows {
     functions: Vec<Record>,
     aggregates: Vec<Record>,
     masks: Vec<Record>,
+    constraints: Vec<Record>,
 }
 
 impl Rows {
@@ -209,6 +210,7 @@ impl Rows {
             functions: read("functions").await?,
             aggregates: read("aggregates").await?,
             masks: read("column_masks").await?,
+            constraints: read("column_constraints").await?,
         })
     }
 
@@ -230,6 +232,10 @@ impl Rows {
             let (table, column) = (row.take_text("table_name"), row.take_text("column_name"));
             masks.entry(table).or_default().insert(column, masks::mask(row));
         }
+        let mut constrained: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for mut row in self.constraints {
+            constrained.entry(row.take_text("table_name")).or_default().insert(row.take_text("column_name"));
+        }
         let mut describe = |row: &mut Record, column: &str, is_view: bool| {
             let table = TableName { keyspace: name.to_owned(), table: row.take_text(column) };
             let id = row.take_text("id").parse().unwrap_or(Uuid::nil());
@@ -248,8 +254,10 @@ impl Rows {
             let table = describe(&mut row, "table_name", false)?;
             let flags = row.take_texts("flags").into_iter().collect();
             let masks = masks.remove(&table.name.table).unwrap_or_default();
+            let constrained = constrained.remove(&table.name.table).unwrap_or_default();
             let name = table.name.table.clone();
-            keyspace.tables.insert(name, TableDefinition { table, flags, masks, options: self::options(row) });
+            let options = self::options(row);
+            keyspace.tables.insert(name, TableDefinition { table, options, flags, masks, constrained });
         }
         for mut row in self.views {
             if !wanted(row.text("base_table_name")) {

@@ -32,7 +32,7 @@ pub(super) fn literal(value: &Cell) -> String {
 }
 
 pub(super) fn keyspace(name: &str, options: &Options) -> String {
-    format!("CREATE KEYSPACE {}{}", quote(name), with(option_clauses(options)))
+    format!("CREATE KEYSPACE {}{}", quote(name), with(&option_clauses(options)))
 }
 
 pub(super) fn user_type(keyspace: &str, name: &str, fields: &[(String, CqlType)]) -> String {
@@ -55,7 +55,7 @@ pub(super) fn table(definition: &TableDefinition) -> String {
     clauses.extend(compact.then(|| "COMPACT STORAGE".to_owned()));
     clauses.extend(clustering_order(table));
     clauses.extend(option_clauses(&definition.options));
-    format!("CREATE TABLE {} (\n{}\n){}", table.name.cql(), lines.join(",\n"), with(clauses))
+    format!("CREATE TABLE {} (\n{}\n){}", table.name.cql(), lines.join(",\n"), with(&clauses))
 }
 
 /// A compact table as it was declared: the storage engine adds columns that can't be typed.
@@ -80,14 +80,14 @@ pub(super) fn view(view: &View) -> String {
         view.table.columns.iter().map(|column| quote(&column.name)).collect::<Vec<_>>().join(", ")
     };
     let base = TableName { keyspace: view.table.name.keyspace.clone(), table: view.base.clone() };
-    let clauses = clustering_order(&view.table).into_iter().chain(option_clauses(&view.options)).collect();
+    let clauses: Vec<String> = clustering_order(&view.table).into_iter().chain(option_clauses(&view.options)).collect();
     format!(
         "CREATE MATERIALIZED VIEW {} AS\n    SELECT {columns}\n    FROM {}\n    WHERE {}\n    {}{}",
         view.table.name.cql(),
         base.cql(),
         view.filter,
         primary_key(&view.table),
-        with(clauses)
+        with(&clauses)
     )
 }
 
@@ -97,12 +97,13 @@ pub(super) fn index(keyspace: &str, name: &str, index: &Index) -> String {
     let Some(class) = &index.class else {
         return format!("CREATE INDEX {} ON {} ({target})", quote(name), table.cql());
     };
-    let mut text =
-        format!("CREATE CUSTOM INDEX {} ON {} ({target}) USING {}", quote(name), table.cql(), text_literal(class));
-    if !index.options.is_empty() {
-        text += &format!("\n    WITH OPTIONS = {}", map_literal(&index.options));
-    }
-    text
+    let options = if index.options.is_empty() {
+        String::new()
+    } else {
+        format!("\n    WITH OPTIONS = {}", map_literal(&index.options))
+    };
+    let class = text_literal(class);
+    format!("CREATE CUSTOM INDEX {} ON {} ({target}) USING {class}{options}", quote(name), table.cql())
 }
 
 /// `"v"`, `keys("m")`.
@@ -144,6 +145,6 @@ fn option_clauses(options: &Options) -> Vec<String> {
     options.iter().map(|(name, value)| format!("{name} = {}", literal(value))).collect()
 }
 
-fn with(clauses: Vec<String>) -> String {
+fn with(clauses: &[String]) -> String {
     if clauses.is_empty() { String::new() } else { format!(" WITH {}", clauses.join("\n    AND ")) }
 }

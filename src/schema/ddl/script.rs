@@ -177,10 +177,21 @@ impl Writer<'_> {
 
     /// The table as the target gets it, or why it doesn't.
     fn translated(&self, table: &TableDefinition) -> Result<Translated<TableDefinition>, String> {
-        let (options, notes) = settable(&table.options);
+        let (options, mut notes) = settable(&table.options);
+        if !table.constrained.is_empty() {
+            let columns: Vec<&str> = table.constrained.iter().map(String::as_str).collect();
+            notes.push(format!(
+                "left out, `DESCRIBE TABLE` at the source shows them: constraints of {}",
+                columns.join(", ")
+            ));
+        }
         let table = TableDefinition { options, ..table.clone() };
         match self.dialect {
-            Dialect::Scylla => translate::table(&table),
+            Dialect::Scylla => {
+                let Translated { what, notes: more } = translate::table(&table)?;
+                notes.extend(more);
+                Ok(Translated { what, notes })
+            }
             Dialect::Cassandra => Ok(Translated { what: table, notes }),
         }
     }

@@ -1,5 +1,5 @@
 //! Tables, views and keyspaces as ScyllaDB takes them. It refuses options that it doesn't know: `cf_prop_defs::validate` in its
-//! cql3/statements/cf_prop_defs.cc, from which the names below are.
+//! `cql3/statements/cf_prop_defs.cc`, from which the names below are.
 
 use super::model::{Options, TableDefinition, View};
 use super::render::literal;
@@ -51,6 +51,13 @@ pub(super) fn table(table: &TableDefinition) -> Result<Translated<TableDefinitio
     if is_time_window && table.options.get("default_time_to_live").is_none_or(|ttl| literal(ttl) == "0") {
         notes.push(
             "TimeWindowCompactionStrategy without default_time_to_live: ScyllaDB may warn or refuse by its guardrails"
+                .to_owned(),
+        );
+    }
+    if table.is_counter() {
+        notes.push(
+            "counters: a ScyllaDB that refuses them in a keyspace with tablets (2025.2 does) needs one created with \
+             `AND tablets = {'enabled': false}`"
                 .to_owned(),
         );
     }
@@ -116,7 +123,7 @@ fn options(options: &Options) -> Translated<Options> {
                     notes.push(format!("left out, ScyllaDB takes 0 or {MIN_FLUSH_PERIOD_MS} and above: {name} = {ms}"));
                 }
             }
-            // ScyllaDB's own is another thing: a log table (cdc/cdc_extension.hh takes a map only).
+            // ScyllaDB's own is another thing: a log table (`cdc/cdc_extension.hh` takes a map only).
             ("cdc", Cell::Flag(true)) => notes.push(
                 "cdc = true isn't taken over: ScyllaDB's CDC writes a log table; add `cdc = {'enabled': true}` where you read that"
                     .to_owned(),
@@ -135,14 +142,14 @@ fn options(options: &Options) -> Translated<Options> {
     Translated { what, notes }
 }
 
-/// `NONE`, `ALWAYS`, `Nms` and `NPERCENTILE` is all that there is: `speculative_retry::from_sstring` in its schema/schema.hh.
+/// `NONE`, `ALWAYS`, `Nms` and `NPERCENTILE` is all that there is: `speculative_retry::from_sstring` in its `schema/schema.hh`.
 fn speculative_retry(text: &str) -> (String, Option<String>) {
     let upper = text.to_ascii_uppercase();
     let number = |text: &str| text.parse::<f64>().ok();
     let percentile = |text: &str| text.strip_suffix("PERCENTILE").or_else(|| text.strip_suffix('P')).and_then(number);
     let changed = |to: String| {
-        let note = format!("speculative_retry: {text} is {to} in ScyllaDB");
-        (to, Some(note))
+        let note = (to != upper).then(|| format!("speculative_retry: {text} is {to} in ScyllaDB"));
+        (to, note)
     };
     match upper.as_str() {
         "ALWAYS" | "NONE" => (upper, None),
@@ -150,12 +157,12 @@ fn speculative_retry(text: &str) -> (String, Option<String>) {
         _ if upper.strip_suffix("MS").and_then(number).is_some() => (text.to_ascii_lowercase(), None),
         _ => {
             if let Some(percent) = percentile(&upper) {
-                return changed(format!("{percent:.1}PERCENTILE"));
+                return changed(format!("{percent:?}PERCENTILE"));
             }
             // MIN(99p,50ms) and MAX(…): the part that ScyllaDB has.
             let inner = upper.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
             let percent = inner.and_then(|inner| inner.split(',').find_map(|part| percentile(part.trim())));
-            let to = format!("{:.1}PERCENTILE", percent.unwrap_or(99.0));
+            let to = format!("{:?}PERCENTILE", percent.unwrap_or(99.0));
             let note = format!("speculative_retry: ScyllaDB has nothing like {text}; {to} is the nearest");
             (to, Some(note))
         }
