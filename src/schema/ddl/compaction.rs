@@ -58,3 +58,46 @@ pub(super) fn translate(options: &BTreeMap<String, String>) -> (BTreeMap<String,
     }));
     (kept, notes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn compactions() {
+        let of = |pairs: &[(&str, &str)]| {
+            let pairs = pairs.iter().map(|&(name, value)| (name.to_owned(), value.to_owned()));
+            let (options, notes) = translate(&pairs.collect());
+            format!("{options:?} {notes:?}")
+        };
+        let package = "org.apache.cassandra.db.compaction";
+        let all = [
+            of(&[
+                ("class", &format!("{package}.SizeTieredCompactionStrategy")),
+                ("min_threshold", "4"),
+                ("cold_reads_to_omit", "0.1"),
+            ]),
+            of(&[
+                ("class", "LeveledCompactionStrategy"),
+                ("sstable_size_in_mb", "160"),
+                ("single_sstable_uplevel", "true"),
+            ]),
+            of(&[
+                ("class", "TimeWindowCompactionStrategy"),
+                ("compaction_window_unit", "DAYS"),
+                ("unsafe_aggressive_sstable_expiration", "true"),
+            ]),
+            of(&[("class", "UnifiedCompactionStrategy"), ("scaling_parameters", "T4"), ("tombstone_threshold", "0.3")]),
+            of(&[("class", "DateTieredCompactionStrategy"), ("base_time_seconds", "60"), ("enabled", "false")]),
+            of(&[("class", "com.example.Mine"), ("x", "1")]),
+        ];
+        insta::assert_snapshot!(all.join("\n"), @r#"
+        {"class": "SizeTieredCompactionStrategy", "min_threshold": "4"} ["compaction: left out, ScyllaDB's SizeTieredCompactionStrategy has no such option: cold_reads_to_omit = '0.1'"]
+        {"class": "LeveledCompactionStrategy", "sstable_size_in_mb": "160"} ["compaction: left out, ScyllaDB's LeveledCompactionStrategy has no such option: single_sstable_uplevel = 'true'"]
+        {"class": "TimeWindowCompactionStrategy", "compaction_window_unit": "DAYS"} ["compaction: left out, ScyllaDB's TimeWindowCompactionStrategy has no such option: unsafe_aggressive_sstable_expiration = 'true'"]
+        {"class": "IncrementalCompactionStrategy", "tombstone_threshold": "0.3"} ["compaction: ScyllaDB has no UnifiedCompactionStrategy; IncrementalCompactionStrategy is ScyllaDB's default and the nearest: it compacts in tiers, and in pieces; before ScyllaDB 2025.1 write SizeTieredCompactionStrategy"]
+        {"class": "IncrementalCompactionStrategy", "enabled": "false"} ["compaction: ScyllaDB has no DateTieredCompactionStrategy; IncrementalCompactionStrategy is ScyllaDB's default; where rows expire by age, choose TimeWindowCompactionStrategy and its window; before ScyllaDB 2025.1 write SizeTieredCompactionStrategy"]
+        {"class": "IncrementalCompactionStrategy"} ["compaction: ScyllaDB has no Mine; IncrementalCompactionStrategy is ScyllaDB's default; before ScyllaDB 2025.1 write SizeTieredCompactionStrategy"]
+        "#);
+    }
+}

@@ -58,3 +58,48 @@ pub(super) fn translate(options: &BTreeMap<String, String>) -> (BTreeMap<String,
     }
     (new, notes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn compressions() {
+        let of = |pairs: &[(&str, &str)]| {
+            let pairs = pairs.iter().map(|&(name, value)| (name.to_owned(), value.to_owned()));
+            let (options, notes) = translate(&pairs.collect());
+            format!("{options:?} {notes:?}")
+        };
+        let all = [
+            of(&[
+                ("class", "org.apache.cassandra.io.compress.LZ4Compressor"),
+                ("chunk_length_in_kb", "16"),
+                ("lz4_compressor_type", "high"),
+            ]),
+            of(&[("sstable_compression", "SnappyCompressor"), ("chunk_length_kb", "64"), ("crc_check_chance", "0.5")]),
+            of(&[
+                ("class", "ZstdCompressor"),
+                ("compression_level", "3"),
+                ("chunk_length_in_kb", "256"),
+                ("min_compress_ratio", "2"),
+            ]),
+            of(&[("class", "DeflateCompressor"), ("compression_level", "3")]),
+            of(&[("class", "com.example.Brotli"), ("chunk_length_in_kb", "16")]),
+            of(&[("class", "NoopCompressor"), ("chunk_length_in_kb", "16")]),
+            of(&[("enabled", "false")]),
+            of(&[("class", "LZ4Compressor"), ("enabled", "false")]),
+            of(&[]),
+        ];
+        insta::assert_snapshot!(all.join("\n"), @r#"
+        {"chunk_length_in_kb": "16", "sstable_compression": "LZ4Compressor"} ["compression: left out, ScyllaDB's LZ4Compressor has no such option: lz4_compressor_type = 'high'"]
+        {"chunk_length_in_kb": "64", "crc_check_chance": "0.5", "sstable_compression": "SnappyCompressor"} []
+        {"chunk_length_in_kb": "128", "compression_level": "3", "sstable_compression": "ZstdCompressor"} ["compression: chunks of 256 KiB; ScyllaDB has at most 128", "compression: left out, ScyllaDB's ZstdCompressor has no such option: min_compress_ratio = '2'"]
+        {"sstable_compression": "DeflateCompressor"} ["compression: left out, ScyllaDB's DeflateCompressor has no such option: compression_level = '3'"]
+        {"chunk_length_in_kb": "16", "sstable_compression": "LZ4Compressor"} ["compression: ScyllaDB has no Brotli; LZ4Compressor is the default"]
+        {"sstable_compression": ""} []
+        {"sstable_compression": ""} []
+        {"sstable_compression": ""} []
+        {"sstable_compression": ""} []
+        "#);
+    }
+}
