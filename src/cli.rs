@@ -124,6 +124,11 @@ pub struct JobArgs {
     )]
     pub unknown_timestamp: Option<i64>,
 
+    /// Keep the target tables' tombstones for as long as the copy takes: `tombstone_gc` on ScyllaDB, `gc_grace_seconds` on
+    /// Cassandra, set back when a table is done
+    #[arg(long, env = "MIGRATE_MANAGE_TABLE_OPTIONS", help_heading = "How exact")]
+    pub manage_table_options: bool,
+
     /// Ranges that are scanned at the same time [default: 8]
     #[arg(long, value_name = "N", env = "MIGRATE_READERS", help_heading = "How fast")]
     pub readers: Option<NonZeroUsize>,
@@ -262,6 +267,7 @@ impl JobArgs {
                 restart: self.restart || other.restart,
                 dry_run: self.dry_run || other.dry_run,
                 json: self.json || other.json,
+                manage_table_options: self.manage_table_options || other.manage_table_options,
                 source_password_file,
                 source_password_command,
                 target_password_file,

@@ -20,6 +20,7 @@
 //! | [`job`], [`side`], [`call`], [`clock`], [`escape`] | small nouns that everybody uses |
 //! | [`row`] | raw cells, grouping into mutations and batches, binding |
 //! | [`preflight`], [`plan`] | all that can be known before the first row; what will happen, as data |
+//! | [`table_options`] | what of a target table endangers a copy, and setting it right meanwhile |
 //! | [`checkpoint`] | the only code that knows SQLite; `migrations.sql` is its DDL |
 //! | [`copy`] | readers, writes, retries, the low-water mark |
 //! | [`event`], [`ui`] | the vocabulary of everything that happens; the only code that prints |
@@ -66,4 +67,5 @@ pub mod schema;
 pub mod settings;
 pub mod shutdown;
 pub mod side;
+pub mod table_options;
 pub mod ui;

@@ -16,6 +16,7 @@ use crate::schema::{Table, TableName};
 use crate::settings::{Patience, Settings};
 use crate::shutdown::Stop;
 use crate::side::Side;
+use crate::table_options;
 use std::time::Duration;
 
 /// Before the first row, an operator waits.
@@ -169,17 +170,19 @@ impl PreflightError {
         match self {
             PreflightError::Connect(error) => error.hint(),
             PreflightError::SameCluster { .. } => Some("check `--source` and `--target`".to_owned()),
-            PreflightError::NoTable { side: Side::Target, .. } => {
-                Some("create it at the target first, with the source's columns and key (`cqlsh -e 'DESCRIBE TABLE …'` at the source shows them)".to_owned())
-            }
-            PreflightError::NoTable { side: Side::Source, .. } => {
-                Some("check `--table KEYSPACE.TABLE`: names are taken as they are, upper and lower case apart".to_owned())
-            }
+            PreflightError::NoTable { side: Side::Target, .. } => Some(
+                "create it at the target first: `migrate schema --source … --target … --table KEYSPACE.TABLE --apply`"
+                    .to_owned(),
+            ),
+            PreflightError::NoTable { side: Side::Source, .. } => Some(
+                "check `--table KEYSPACE.TABLE`: names are taken as they are, upper and lower case apart".to_owned(),
+            ),
             PreflightError::View { .. } => Some("copy the base table; the target builds its own view".to_owned()),
             PreflightError::Differ { .. } => Some("make the target's table like the source's".to_owned()),
             PreflightError::Permission { grant, .. } => Some(format!("let an administrator run: {grant}")),
             PreflightError::Changed { .. } => Some(
-                "rows may be missing: begin anew with `--restart`; copying again changes nothing that was copied".to_owned(),
+                "rows may be missing: begin anew with `--restart`; copying again changes nothing that was copied"
+                    .to_owned(),
             ),
             PreflightError::Partitioner { .. }
             | PreflightError::Inexact { .. }
@@ -244,6 +247,8 @@ pub async fn preflight(settings: &Settings, events: &Events) -> Result<Ready, Pr
     for mapping in &settings.tables {
         tables.push(Box::pin(ready(&source, &target, &mapping.source, &mapping.target, events)).await?);
     }
+    let targets = tables.iter().map(|table| &table.target.name);
+    table_options::warn(&target, targets, settings.manage_table_options, events).await;
     Ok(Ready { source, target, tables })
 }
 

@@ -8,9 +8,11 @@ use crate::event::{Event, Events};
 use crate::job::{Job, RunOutcome, Work};
 use crate::plan;
 use crate::preflight::{self, PreflightError, Ready};
+use crate::schema::TableName;
 use crate::settings::schema::SchemaSettings;
 use crate::settings::{Settings, SettingsError};
 use crate::shutdown::{Signal, Stop};
+use crate::table_options::{self, OptionsError};
 use crate::ui::text::{Style, to_stderr, to_stdout};
 use crate::ui::{Mode, Ui, tables};
 use std::path::Path;
@@ -41,6 +43,9 @@ pub enum Error {
     /// The checkpoint.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// Options of the target's tables.
+    #[error(transparent)]
+    Options(#[from] OptionsError),
     /// The operating system.
     #[error("failed to {what}")]
     Io {
@@ -63,6 +68,7 @@ impl Error {
             Error::Preflight(error) => error.hint(),
             Error::Schema(error) => error.hint(),
             Error::Checkpoint(error) => error.hint(),
+            Error::Options(error) => error.hint(),
             Error::MisplacedFlag { .. } | Error::Io { .. } | Error::Stopped(_) => None,
         }
     }
@@ -73,6 +79,7 @@ impl Error {
             Error::Settings(_) | Error::MisplacedFlag { .. } => 2,
             Error::Preflight(error) => error.exit_code(),
             Error::Schema(error) => error.exit_code(),
+            Error::Options(error) => error.exit_code(),
             Error::Checkpoint(error) if error.is_refusal() => 5,
             Error::Checkpoint(_) | Error::Io { .. } => 1,
             Error::Stopped(signal) => signal.exit_code(),
@@ -162,7 +169,10 @@ async fn copy(settings: &Settings, events: &Events) -> Result<Ended, Error> {
         begun = begin(settings, events) => begun?,
         () = stop.requested() => return Err(Error::Stopped(stop.signal().unwrap_or(Signal::Interrupt))),
     };
+    let targets: Vec<TableName> = job.tables.iter().map(|table| table.target.clone()).collect();
     if work.is_empty() {
+        let mut checkpoint = checkpoint;
+        table_options::release(&ready.target, &targets, &mut checkpoint, events).await?;
         checkpoint.close()?;
         return Ok(Ended { outcome: RunOutcome::Done, failed: 0, unclaimed: 0, signal: None });
     }
@@ -186,7 +196,9 @@ async fn copy(settings: &Settings, events: &Events) -> Result<Ended, Error> {
     if unchanged.is_err() {
         ended.outcome = RunOutcome::Error;
     }
-    committer.finish(ended.outcome, events.counters().retries.load(Ordering::Relaxed)).await?;
+    let mut checkpoint = committer.finish(ended.outcome, events.counters().retries.load(Ordering::Relaxed)).await?;
+    table_options::release(&ready.target, &targets, &mut checkpoint, events).await?;
+    checkpoint.close()?;
     unchanged?;
     Ok(ended)
 }
@@ -206,8 +218,15 @@ async fn begin(settings: &Settings, events: &Events) -> Result<(Ready, Job, chec
         FoundFile::Room(reserved) => {
             let (_, ranges) = plan::plan(settings, &ready).await;
             let existing = if settings.restart { Existing::SetAside } else { Existing::Keep };
-            let new = job.clone();
-            let (checkpoint, aside) = blocking(move || checkpoint::create(reserved, &new, &ranges, existing)).await?;
+            let (new, path, target) = (job.clone(), settings.checkpoint.clone(), ready.target.info.name.clone());
+            let created = blocking(move || {
+                let owed = checkpoint::options::owed(&path, &target);
+                let (mut checkpoint, aside) = checkpoint::create(reserved, &new, &ranges, existing)?;
+                let targets: Vec<TableName> = new.tables.into_iter().map(|table| table.target).collect();
+                table_options::adopt(owed, &targets, &mut checkpoint)?;
+                Ok((checkpoint, aside))
+            });
+            let (checkpoint, aside) = created.await?;
             if let Some(aside) = aside {
                 let message = format!("what there was of an earlier checkpoint is now {}", aside.display());
                 events.emit(Event::Warning { message });
@@ -223,8 +242,12 @@ async fn begin(settings: &Settings, events: &Events) -> Result<(Ready, Job, chec
         }
         Ok((checkpoint, found, work))
     });
-    let (checkpoint, found, work) = begun.await?;
+    let (mut checkpoint, found, work) = begun.await?;
     events.emit(if found.runs > 0 { Event::from(&found) } else { Event::Planned { ranges: work.len() } });
+    if settings.manage_table_options && !work.is_empty() {
+        let tables: Vec<_> = job.tables.iter().map(|table| table.target.clone()).enumerate().collect();
+        table_options::engage(&ready.target, &tables, &mut checkpoint, events).await?;
+    }
     Ok((ready, job, checkpoint, work))
 }
 

@@ -103,16 +103,15 @@ impl Committer {
         self.ledger.clone()
     }
 
-    /// Commits what was reported, notes how the run ended and closes the file.
+    /// Commits what was reported, notes how the run ended and gives the file back.
     ///
     /// # Errors
     /// The error of any commit, this last one or an earlier one.
-    pub async fn finish(self, outcome: RunOutcome, retries: u64) -> Result<(), CheckpointError> {
+    pub async fn finish(self, outcome: RunOutcome, retries: u64) -> Result<Checkpoint, CheckpointError> {
         let _ = self.finish.send(());
         let (mut checkpoint, committed) = self.task.await.map_err(|_| CheckpointError::CommitterGone)?;
         let outcome = if committed.is_err() { RunOutcome::Error } else { outcome };
-        let ended =
-            tokio::task::spawn_blocking(move || checkpoint.end_run(outcome, retries).and_then(|()| checkpoint.close()));
+        let ended = tokio::task::spawn_blocking(move || checkpoint.end_run(outcome, retries).map(|()| checkpoint));
         let ended = ended.await.map_err(|_| CheckpointError::CommitterGone)?;
         committed.and(ended)
     }

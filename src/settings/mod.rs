@@ -63,6 +63,8 @@ pub struct Settings {
     pub dry_run: bool,
     /// The writetime of rows that have only a key.
     pub unknown_timestamp: i64,
+    /// Keep the target tables' tombstones meanwhile.
+    pub manage_table_options: bool,
     /// How fast.
     pub pace: Pace,
     /// What may share a batch.
@@ -205,6 +207,7 @@ impl Settings {
             restart: args.restart,
             dry_run: args.dry_run,
             unknown_timestamp: args.unknown_timestamp.unwrap_or(1),
+            manage_table_options: args.manage_table_options,
             pace: Pace {
                 readers: args.readers.map_or(8, usize::from),
                 writers: args.writers.map_or(32, usize::from),

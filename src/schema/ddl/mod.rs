@@ -26,6 +26,7 @@ mod translate;
 pub use apply::{ApplyError, Outcome, apply};
 pub use model::{Catalog, Keyspace};
 pub use read::{CatalogError, Wanted, read_catalog};
+pub(crate) use render::map_literal;
 pub use replication::Replication;
 pub use script::{Found, Kind, Object, Script, script};
 

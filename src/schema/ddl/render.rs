@@ -12,7 +12,7 @@ pub(super) fn text_literal(text: &str) -> String {
 }
 
 /// A map as a CQL literal.
-pub(super) fn map_literal(map: &BTreeMap<String, String>) -> String {
+pub(crate) fn map_literal(map: &BTreeMap<String, String>) -> String {
     let pairs: Vec<String> =
         map.iter().map(|(key, value)| format!("{}: {}", text_literal(key), text_literal(value))).collect();
     format!("{{{}}}", pairs.join(", "))
