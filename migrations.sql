@@ -9,25 +9,38 @@
 
 -- What the job is. A command whose job differs in any of these is refused by name.
 CREATE TABLE job (
-    name  TEXT PRIMARY KEY,  -- `source`, `target` (cluster names), `unknown_timestamp` …
+    name  TEXT PRIMARY KEY,  -- `source`, `target` (cluster names), `table`, `exclude` (one pattern per line), `unknown_timestamp` …
     value TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- The tables that the job copies.
+-- The tables that the job copies. A pattern may come to more of them from run to run; none is ever removed.
 CREATE TABLE copied_table (
     id              INTEGER PRIMARY KEY,
     source_keyspace TEXT NOT NULL,
     source_table    TEXT NOT NULL,
-    source_table_id TEXT NOT NULL,  -- the cluster's UUID of the table: dropping and creating it again makes another
     target_keyspace TEXT NOT NULL,
     target_table    TEXT NOT NULL,
-    target_table_id TEXT NOT NULL,
-    columns         TEXT NOT NULL,  -- name, type and part of each column, one per line
+    state           TEXT NOT NULL CHECK (state IN ('ready', 'broken')),  -- as the last run found it
+    reason          TEXT,  -- why it is broken: it can't be copied, or what was copied can't be trusted; tried again by each run
+    -- Null until the table could be copied for the first time. Then it has ranges, and these stay as they are.
+    source_table_id TEXT,  -- the cluster's UUID of the table: dropping and creating it again makes another
+    target_table_id TEXT,
+    columns         TEXT,  -- name, type and part of each column, one per line
     UNIQUE (source_keyspace, source_table),
-    UNIQUE (target_keyspace, target_table)
+    UNIQUE (target_keyspace, target_table),
+    CHECK ((state = 'broken') = (reason IS NOT NULL)),
+    CHECK (state = 'broken' OR source_table_id IS NOT NULL),
+    CHECK ((source_table_id IS NULL) = (target_table_id IS NULL) AND (source_table_id IS NULL) = (columns IS NULL))
 ) STRICT;
 
--- The token ring, cut in ranges once, when the job is planned. The ranges of a table hold each of the 2^64 tokens exactly
+-- Progress belongs to the very tables that it was made with.
+CREATE TRIGGER a_table_stays_itself BEFORE UPDATE ON copied_table WHEN old.source_table_id IS NOT NULL
+    AND (new.source_table_id IS NOT old.source_table_id OR new.target_table_id IS NOT old.target_table_id OR new.columns IS NOT old.columns)
+BEGIN
+    SELECT RAISE (ABORT, 'a table of the job was changed for another');
+END;
+
+-- The token ring, cut in ranges once per table, when the job takes it in. The ranges of a table hold each of the 2^64 tokens exactly
 -- once; that is checked whenever the file is opened.
 CREATE TABLE token_range (
     table_id     INTEGER NOT NULL REFERENCES copied_table (id),
@@ -42,7 +55,13 @@ CREATE TABLE token_range (
     rows_read    INTEGER NOT NULL DEFAULT 0,  -- the counters are of the rows up to the cursor
     rows_written INTEGER NOT NULL DEFAULT 0,  -- acknowledged by the target
     rows_expired INTEGER NOT NULL DEFAULT 0,  -- had reached the end of their life before they could be written
-    rows_key_only INTEGER NOT NULL DEFAULT 0, -- of those read, with nothing but a key: written with the unknown timestamp
+    rows_rejected INTEGER NOT NULL DEFAULT 0, -- refused by the target for good; their keys are in the rejects file
+    -- Of the rows read, those of which not everything could be read or kept, by what became of them:
+    rows_key_only INTEGER NOT NULL DEFAULT 0, -- nothing but a key: written with the unknown timestamp, for ever
+    rows_marker_expires INTEGER NOT NULL DEFAULT 0, -- all of it expires: so does the row marker that was inferred
+    rows_unknown_timestamp INTEGER NOT NULL DEFAULT 0, -- has elements without a readable writetime: the unknown timestamp
+    rows_capped  INTEGER NOT NULL DEFAULT 0,  -- a writetime too far ahead for the target was lowered
+    lists_reordered INTEGER NOT NULL DEFAULT 0, -- lists whose elements stand in another order than at the source
     bytes_read   INTEGER NOT NULL DEFAULT 0,  -- keys and values
     claimed_at   INTEGER,                     -- the last time
     ended_at     INTEGER,                     -- became done or failed
@@ -50,7 +69,7 @@ CREATE TABLE token_range (
     PRIMARY KEY (table_id, first_token),
     CHECK (first_token <= last_token),
     CHECK (state <> 'done' OR cursor IS last_token),
-    CHECK (rows_read = rows_written + rows_expired)
+    CHECK (rows_read = rows_written + rows_expired + rows_rejected)
 ) STRICT, WITHOUT ROWID;
 
 -- What is done stays done.

@@ -1,9 +1,12 @@
 //! The command line: types and help texts. No behaviour.
 
-use crate::row::BatchMode;
+use crate::row::{BatchMode, RowMarker};
 use crate::schema::ddl::{Dialect, Replication, Section};
+use crate::schema::fidelity::Counters;
+use crate::settings::FutureTimestamps;
 use crate::settings::endpoint::Endpoint;
-use crate::settings::units::{Bytes, Period, TableMapping};
+use crate::settings::tables::{TableGlob, TablePattern};
+use crate::settings::units::{Bytes, Period};
 use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, Subcommand};
 use serde::Deserialize;
@@ -14,13 +17,14 @@ const EXAMPLES: &str = "\
 Examples:
   migrate --source cass1,cass2 --target scylla1,scylla2 --table chat.messages
   migrate schema --source cass1 --target scylla1 --table chat.messages --apply
+  migrate --source cass1 --target scylla1 --table 'shop.*' --exclude 'shop.tmp_*'
   migrate plan --source cass1 --target scylla1 --table chat.messages
   migrate status --checkpoint migrate.db
 
 Run the same line again after any crash or stop: it carries on where it was.
 
 Exit codes:
-  0 all done   1 unexpected failure   2 bad flags or settings   3 finished, but ranges failed: run it again
+  0 all done   1 unexpected failure   2 bad flags or settings   3 finished, but ranges or tables failed: run it again
   5 refused: another job's checkpoint, in use, schemas differ, unsafe target   6 can't connect or not permitted
   130, 143 stopped by Ctrl-C or SIGTERM, progress saved";
 
@@ -72,9 +76,13 @@ pub struct JobArgs {
     #[arg(long, value_name = "HOSTS", env = "MIGRATE_TARGET", help_heading = "What")]
     #[serde(deserialize_with = "parsed")]
     pub target: Option<Endpoint>,
-    /// A table to copy; repeatable. KEYSPACE.TABLE=KEYSPACE.TABLE where its name differs at the target
+    /// A table to copy, or all tables of a keyspace (`KEYSPACE.*`); repeatable. KEYSPACE.TABLE=KEYSPACE.TABLE where its
+    /// name differs at the target, `KEYSPACE.*=KEYSPACE.*` where only the keyspace does
     #[arg(long, value_name = "KEYSPACE.TABLE", env = "MIGRATE_TABLE", value_delimiter = ' ', help_heading = "What")]
-    pub table: Vec<TableMapping>,
+    pub table: Vec<TablePattern>,
+    /// A table that a `*` of `--table` is not to stand for; `KEYSPACE.TMP_*` for several. Repeatable
+    #[arg(long, value_name = "KEYSPACE.TABLE", env = "MIGRATE_EXCLUDE", value_delimiter = ' ', help_heading = "What")]
+    pub exclude: Vec<TableGlob>,
     /// Where progress is kept [default: migrate.db]
     #[arg(long, value_name = "FILE", env = "MIGRATE_CHECKPOINT", help_heading = "What")]
     pub checkpoint: Option<PathBuf>,
@@ -113,8 +121,8 @@ pub struct JobArgs {
     /// Consistency level of writes, where it differs
     #[arg(long, value_name = "LEVEL", env = "MIGRATE_TARGET_CONSISTENCY", help_heading = "How exact")]
     pub target_consistency: Option<ConsistencyLevel>,
-    /// The writetime, in microseconds, of rows that have only a key: theirs can't be read. Older than all that the
-    /// applications wrote, so that any dual write wins [default: 1]
+    /// The writetime, in microseconds, of what has none that can be read: rows of a key alone, elements at old sources.
+    /// Older than all that the applications wrote, so that any dual write wins [default: 1]
     #[arg(
         long,
         value_name = "MICROS",
@@ -123,6 +131,15 @@ pub struct JobArgs {
         help_heading = "How exact"
     )]
     pub unknown_timestamp: Option<i64>,
+    /// Which rows get a row marker, which no query shows [default: infer]
+    #[arg(long, value_name = "RULE", env = "MIGRATE_ROW_MARKER", help_heading = "How exact")]
+    pub row_marker: Option<RowMarker>,
+    /// What to do with tables of counters, which can't be written twice [default: refuse]
+    #[arg(long, value_name = "RULE", env = "MIGRATE_COUNTERS", help_heading = "How exact")]
+    pub counters: Option<Counters>,
+    /// What to do with writetimes that lie too far ahead for the target [default: reject]
+    #[arg(long, value_name = "RULE", env = "MIGRATE_FUTURE_TIMESTAMPS", help_heading = "How exact")]
+    pub future_timestamps: Option<FutureTimestamps>,
 
     /// Keep the target tables' tombstones for as long as the copy takes: `tombstone_gc` on ScyllaDB, `gc_grace_seconds` on
     /// Cassandra, set back when a table is done
@@ -166,10 +183,13 @@ pub struct SchemaArgs {
     /// The cluster to compare with, and to create it at; in the same form
     #[arg(long, value_name = "HOSTS", env = "MIGRATE_TARGET", help_heading = "What")]
     pub target: Option<Endpoint>,
-    /// A table, with its types, indexes and views; repeatable. KEYSPACE.TABLE=KEYSPACE.TABLE where its name is to differ at
-    /// the target [default: everything but the database's own]
+    /// A table, with its types, indexes and views; repeatable. `KEYSPACE.*` for all of a keyspace,
+    /// KEYSPACE.TABLE=KEYSPACE.TABLE where its name is to differ at the target [default: everything but the database's own]
     #[arg(long, value_name = "KEYSPACE.TABLE", env = "MIGRATE_TABLE", value_delimiter = ' ', help_heading = "What")]
-    pub table: Vec<TableMapping>,
+    pub table: Vec<TablePattern>,
+    /// A table, or several with an asterisk, to leave out of a pattern of `--table`; repeatable
+    #[arg(long, value_name = "KEYSPACE.TABLE", env = "MIGRATE_EXCLUDE", value_delimiter = ' ', help_heading = "What")]
+    pub exclude: Vec<TableGlob>,
     /// Only this part [default: both; with `--apply`: before]
     #[arg(long, help_heading = "What")]
     pub section: Option<Section>,
@@ -264,6 +284,7 @@ impl JobArgs {
         macro_rules! first {
             ($($field:ident),*) => { JobArgs {
                 table: if self.table.is_empty() { other.table } else { self.table },
+                exclude: if self.exclude.is_empty() { other.exclude } else { self.exclude },
                 restart: self.restart || other.restart,
                 dry_run: self.dry_run || other.dry_run,
                 json: self.json || other.json,
@@ -284,6 +305,9 @@ impl JobArgs {
             source_consistency,
             target_consistency,
             unknown_timestamp,
+            row_marker,
+            counters,
+            future_timestamps,
             readers,
             writers,
             memory,

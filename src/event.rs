@@ -4,14 +4,15 @@
 //! second looks at the counters and costs the copy nothing.
 
 use crate::call::Class;
-use crate::job::{Found, RangeKey, Tally};
+use crate::job::{Found, FoundTable, RangeKey, Tally};
 use crate::ring::Token;
+use crate::schema::TableName;
 use crate::shutdown::Signal;
 use crate::side::Side;
 use serde::Serialize;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Something that happened. In JSON, `type` is the variant's name.
 #[derive(Clone, Debug, Serialize)]
@@ -37,10 +38,28 @@ pub enum Event {
         /// One sentence.
         message: String,
     },
+    /// Something that is as it should be, and yet worth a line.
+    Note {
+        /// One sentence.
+        message: String,
+    },
+    /// A table can't be copied in this run, or what was copied of it can't be trusted. The others go on.
+    TableBroken {
+        /// Its number.
+        table: usize,
+        /// Its name at the source.
+        source: TableName,
+        /// Why. Untrusted text.
+        reason: String,
+        /// The next thing to type.
+        hint: Option<String>,
+    },
     /// A new job's ranges are stored.
     Planned {
         /// How many.
-        ranges: usize,
+        ranges: u64,
+        /// Of each table, by its number.
+        tables: Vec<FoundTable>,
     },
     /// An earlier run was found in the checkpoint; this one carries on.
     Resumed {
@@ -52,11 +71,13 @@ pub enum Event {
         ranges_done: u64,
         /// Those that had failed and are tried again.
         ranges_failed: u64,
-        /// The share of the ring that is done, 0 to 1.
+        /// The share of the job that is done, 0 to 1.
         fraction: f64,
         /// What was copied so far.
         #[serde(flatten)]
         tally: Tally,
+        /// The same of each table, by its number.
+        tables: Vec<FoundTable>,
     },
     /// A reader begins with a range.
     RangeClaimed {
@@ -79,6 +100,18 @@ pub enum Event {
         rows: u64,
         /// Rows that had expired.
         expired: u64,
+        /// Rows that the target refused for good.
+        rejected: u64,
+    },
+    /// Rows of a batch were refused for good; their keys are in the rejects file.
+    RowsRejected {
+        /// The range that they are from.
+        #[serde(flatten)]
+        key: RangeKey,
+        /// How many.
+        rows: u64,
+        /// What the target said of the first.
+        reason: String,
     },
     /// A call failed and will be tried again.
     Retry {
@@ -153,10 +186,10 @@ pub struct Counters {
     pub rows_written: AtomicU64,
     /// Rows that had expired.
     pub rows_expired: AtomicU64,
-    /// Rows whose acknowledgement is committed to the checkpoint.
-    pub rows_committed: AtomicU64,
-    /// Committed rows that have nothing but a key.
-    pub rows_key_only: AtomicU64,
+    /// Rows that the target refused for good.
+    pub rows_rejected: AtomicU64,
+    /// What is committed to the checkpoint.
+    pub committed: Mutex<Tally>,
     /// Bytes read from the source.
     pub bytes_read: AtomicU64,
     /// Write requests that are under way.
@@ -171,6 +204,13 @@ pub struct Counters {
     pub commits: AtomicU64,
     /// Time spent in them, in microseconds.
     pub commit_us: AtomicU64,
+}
+
+impl Counters {
+    /// What is committed to the checkpoint.
+    pub fn committed(&self) -> MutexGuard<'_, Tally> {
+        self.committed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 type Sink = dyn Fn(&Event) + Send + Sync;
@@ -219,18 +259,15 @@ impl Events {
                 add(&counters.rows_read, *rows);
                 add(&counters.bytes_read, *bytes);
             }
-            Event::BatchWritten { rows, expired } => {
+            Event::BatchWritten { rows, expired, rejected } => {
                 add(&counters.rows_written, *rows);
                 add(&counters.rows_expired, *expired);
+                add(&counters.rows_rejected, *rejected);
             }
             Event::Retry { .. } => add(&counters.retries, 1),
-            Event::RangeMoved { tally, .. } => {
-                add(&counters.rows_committed, tally.rows_written);
-                add(&counters.rows_key_only, tally.rows_key_only);
-            }
+            Event::RangeMoved { tally, .. } => *counters.committed() += *tally,
             Event::RangeDone { tally, .. } => {
-                add(&counters.rows_committed, tally.rows_written);
-                add(&counters.rows_key_only, tally.rows_key_only);
+                *counters.committed() += *tally;
                 add(&counters.ranges_done, 1);
             }
             Event::RangeFailed { .. } => add(&counters.ranges_failed, 1),
@@ -240,9 +277,12 @@ impl Events {
             }
             Event::Connected { .. }
             | Event::Warning { .. }
+            | Event::Note { .. }
+            | Event::TableBroken { .. }
             | Event::Planned { .. }
             | Event::Resumed { .. }
             | Event::RangeClaimed { .. }
+            | Event::RowsRejected { .. }
             | Event::Error { .. }
             | Event::Stopping { .. } => {}
         }
@@ -250,15 +290,12 @@ impl Events {
     }
 }
 
-impl From<&Found> for Event {
-    fn from(found: &Found) -> Event {
-        Event::Resumed {
-            runs: found.runs,
-            ranges: found.ranges,
-            ranges_done: found.ranges_done,
-            ranges_failed: found.ranges_failed,
-            fraction: found.fraction,
-            tally: found.tally,
+impl From<Found> for Event {
+    fn from(found: Found) -> Event {
+        let Found { runs, ranges, ranges_done, ranges_failed, fraction, tally, tables } = found;
+        if runs == 0 {
+            return Event::Planned { ranges, tables };
         }
+        Event::Resumed { runs, ranges, ranges_done, ranges_failed, fraction, tally, tables }
     }
 }

@@ -7,12 +7,13 @@ use serde::Serialize;
 use std::ops::AddAssign;
 use uuid::Uuid;
 
-/// What a job is: whatever may not change between two runs of it.
+/// What a job is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Job {
-    /// Names and values: cluster names and the settings that decide what is written.
+    /// What may not change between two runs of it: cluster names, the selection of tables, and the settings that decide what
+    /// is written.
     pub identity: Vec<(&'static str, String)>,
-    /// The tables.
+    /// The tables that the selection has come to. Later runs may add some at the end.
     pub tables: Vec<JobTable>,
 }
 
@@ -21,10 +22,19 @@ pub struct Job {
 pub struct JobTable {
     /// Where it is read.
     pub source: TableName,
-    /// The source cluster's id of the table.
-    pub source_id: Uuid,
     /// Where it is written.
     pub target: TableName,
+    /// What it was when the job took it in and cut its ranges; none where it could never be copied yet.
+    pub admitted: Option<Admitted>,
+    /// Why it can't be copied, or why what was copied can't be trusted. Untrusted text.
+    pub broken: Option<String>,
+}
+
+/// What a table was when its ranges were cut. It may not change until they are done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admitted {
+    /// The source cluster's id of the table.
+    pub source_id: Uuid,
     /// The target cluster's id of the table.
     pub target_id: Uuid,
     /// [`crate::schema::Table::description`].
@@ -50,30 +60,59 @@ pub struct Work {
     pub cursor: Option<Token>,
 }
 
-/// Counts of rows and bytes. `rows_read = rows_written + rows_expired` wherever one is committed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Tally {
-    /// Rows that the scan returned.
-    pub rows_read: u64,
-    /// Rows that the target acknowledged.
-    pub rows_written: u64,
-    /// Rows of which nothing was alive any more when they were to be written.
-    pub rows_expired: u64,
-    /// Of the rows read, those with nothing but a key: their timestamp and TTL can't be read, so they get the unknown
-    /// timestamp and stay for ever.
-    pub rows_key_only: u64,
-    /// Bytes of keys and values.
-    pub bytes_read: u64,
+/// Declares [`Tally`]: each field is a column of the checkpoint's ranges, and a field of the JSON, of the same name.
+macro_rules! tally {
+    ($($(#[doc = $doc:literal])* $field:ident),* $(,)?) => {
+        /// Counts of rows and bytes. `rows_read = rows_written + rows_expired + rows_rejected` wherever one is committed.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+        pub struct Tally { $($(#[doc = $doc])* pub $field: u64),* }
+
+        impl Tally {
+            /// The names of the counts.
+            pub(crate) const NAMES: &[&str] = &[$(stringify!($field)),*];
+
+            /// The counts, in the order of their names.
+            pub(crate) fn values(&self) -> impl Iterator<Item = u64> {
+                [$(self.$field),*].into_iter()
+            }
+
+            /// A tally from its counts, in the order of their names.
+            pub(crate) fn try_from_values<E>(mut next: impl FnMut() -> Result<u64, E>) -> Result<Tally, E> {
+                Ok(Tally { $($field: next()?),* })
+            }
+        }
+
+        impl AddAssign for Tally {
+            fn add_assign(&mut self, other: Tally) {
+                $(self.$field += other.$field;)*
+            }
+        }
+    };
 }
 
-impl AddAssign for Tally {
-    fn add_assign(&mut self, other: Tally) {
-        self.rows_read += other.rows_read;
-        self.rows_written += other.rows_written;
-        self.rows_expired += other.rows_expired;
-        self.rows_key_only += other.rows_key_only;
-        self.bytes_read += other.bytes_read;
-    }
+tally! {
+    /// Rows that the scan returned.
+    rows_read,
+    /// Rows that the target acknowledged.
+    rows_written,
+    /// Rows of which nothing was alive any more when they were to be written.
+    rows_expired,
+    /// Rows that the target refused for good; their keys are in the rejects file.
+    rows_rejected,
+    /// Of the rows read, those with nothing but a key: their timestamp and TTL can't be read, so they get the unknown
+    /// timestamp and stay for ever.
+    rows_key_only,
+    /// Of the rows read, those of which all expires: their row marker was taken to expire too.
+    rows_marker_expires,
+    /// Of the rows read, those with elements whose writetime and TTL the source can't tell: they get the unknown timestamp and
+    /// stay for ever.
+    rows_unknown_timestamp,
+    /// Of the rows read, those with a writetime too far ahead for the target, which was lowered.
+    rows_capped,
+    /// Lists whose elements stand in another order than at the source.
+    lists_reordered,
+    /// Bytes of keys and values.
+    bytes_read,
 }
 
 /// What a checkpoint holds when it is opened.
@@ -87,10 +126,40 @@ pub struct Found {
     pub ranges_done: u64,
     /// Those that had failed.
     pub ranges_failed: u64,
-    /// The share of the ring that is done, over all tables, 0 to 1; parts of ranges included.
+    /// The share of the job that is done, 0 to 1: [`share`] of its tables.
     pub fraction: f64,
     /// What was copied so far.
     pub tally: Tally,
+    /// Each table, by its number.
+    pub tables: Vec<FoundTable>,
+}
+
+/// What a checkpoint holds of one table.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct FoundTable {
+    /// Where it is read.
+    pub source: TableName,
+    /// Where it is written.
+    pub target: TableName,
+    /// All of its ranges.
+    pub ranges: u64,
+    /// Those that are done.
+    pub ranges_done: u64,
+    /// The share of its ring that is done, 0 to 1; parts of ranges included.
+    pub fraction: f64,
+    /// Rows that were written so far.
+    pub rows_written: u64,
+    /// Why it can't be copied. Untrusted text.
+    pub broken: Option<String>,
+}
+
+/// The share of a job that is done, 0 to 1, from the share and the number of ranges of each table: ranges are cut by size,
+/// so a table weighs what it holds.
+pub fn share(tables: impl Iterator<Item = (f64, u64)>) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "a share for people to read")]
+    let (done, all) = tables
+        .fold((0.0, 0.0), |(done, all), (fraction, ranges)| (done + fraction * ranges as f64, all + ranges as f64));
+    if all > 0.0 { done / all } else { 0.0 }
 }
 
 /// How a run ended, as the checkpoint keeps it.
@@ -99,7 +168,7 @@ pub struct Found {
 pub enum RunOutcome {
     /// Every range is done.
     Done,
-    /// Some ranges failed.
+    /// Some ranges failed, or some tables couldn't be copied.
     Incomplete,
     /// Somebody asked it to stop.
     Stopped,

@@ -60,6 +60,7 @@ pub mod event;
 pub mod job;
 pub mod plan;
 pub mod preflight;
+pub mod rejects;
 pub mod ring;
 pub mod row;
 pub mod run;

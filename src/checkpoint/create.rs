@@ -3,7 +3,8 @@
 use super::error::CheckpointError;
 use super::files::{self, sibling};
 use super::lock::Lock;
-use super::{Checkpoint, open};
+use super::{Checkpoint, open, tables};
+use crate::clock::unix_ms;
 use crate::job::Job;
 use crate::ring::TokenRange;
 use rusqlite::{Connection, params};
@@ -37,8 +38,8 @@ pub fn reserve(path: &Path) -> Result<Reserved, CheckpointError> {
     Ok(Reserved { path, lock })
 }
 
-/// Makes the checkpoint of `job`, with `ranges` for each of its tables in the order in which they are to be claimed; says,
-/// too, where what was there before is now, if anything was.
+/// Makes the checkpoint of `job`, with `ranges` for each of its tables in the order in which they are to be claimed (none for
+/// a table that isn't admitted); says, too, where what was there before is now, if anything was.
 ///
 /// The file appears under its name when it is complete: a crash meanwhile leaves nothing that could be taken for a job.
 ///
@@ -100,35 +101,10 @@ fn draft(path: &Path, job: &Job, ranges: &[Vec<TokenRange>]) -> Result<PathBuf, 
 
 fn store(connection: &mut Connection, job: &Job, ranges: &[Vec<TokenRange>]) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
+    transaction.execute("INSERT INTO job (name, value) VALUES ('created_at', ?)", [unix_ms().to_string()])?;
     for (name, value) in &job.identity {
         transaction.execute("INSERT INTO job (name, value) VALUES (?, ?)", params![name, value])?;
     }
-    for (id, table) in job.tables.iter().enumerate() {
-        transaction.execute(
-            "INSERT INTO copied_table (id, source_keyspace, source_table, source_table_id,
-                                       target_keyspace, target_table, target_table_id, columns)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            params![
-                id,
-                table.source.keyspace,
-                table.source.table,
-                table.source_id.to_string(),
-                table.target.keyspace,
-                table.target.table,
-                table.target_id.to_string(),
-                table.columns
-            ],
-        )?;
-    }
-    let mut insert = transaction
-        .prepare("INSERT INTO token_range (table_id, first_token, last_token, position) VALUES (?, ?, ?, ?)")?;
-    for (table, ranges) in ranges.iter().enumerate() {
-        let mut by_token: Vec<(usize, &TokenRange)> = ranges.iter().enumerate().collect();
-        by_token.sort_unstable_by_key(|(_, range)| range.first()); // In key order, or a million inserts take three times as long.
-        for (position, range) in by_token {
-            insert.execute(params![table, range.first().0, range.last().0, position])?;
-        }
-    }
-    drop(insert);
+    tables::store(&transaction, job.tables.iter().zip(ranges).enumerate())?;
     transaction.commit()
 }

@@ -11,6 +11,7 @@ mod lock;
 mod open;
 pub mod options;
 pub mod status;
+mod tables;
 
 #[cfg(test)]
 mod tests;
@@ -19,14 +20,18 @@ pub use committer::{Change, Committer, Ledger};
 pub use create::{Existing, Reserved, create, reserve};
 pub use error::{CheckpointError, JobDifference};
 pub use open::open;
+pub use tables::look;
 
 use committer::{RangeState, RangeUpdate};
 
 use crate::clock::unix_ms;
-use crate::job::{Found, Job, JobTable, RangeKey, RunOutcome, Tally, Work};
+use crate::job::{Found, FoundTable, JobTable, RangeKey, RunOutcome, Tally, Work, share};
 use crate::ring::{TilingCheck, Token, TokenRange};
+use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+use std::time::Duration;
 
 /// The checkpoint of the one process that works on the job.
 #[derive(Debug)]
@@ -46,81 +51,46 @@ impl Checkpoint {
         &self.path
     }
 
-    /// Makes sure that this is the checkpoint of `job`.
+    /// When the job was made, since the Unix epoch.
     ///
     /// # Errors
-    /// [`CheckpointError::OtherJob`] with each thing that differs.
-    pub fn expect_job(&self, job: &Job) -> Result<(), CheckpointError> {
-        let found = self.job()?;
-        let mut differences = Vec::new();
-        let mut differ = |what: &str, checkpoint: &str, command: &str| {
-            if checkpoint != command {
-                differences.push(JobDifference::new(what, checkpoint, command));
-            }
-        };
-        for (name, command) in &job.identity {
-            let stored = found.identity.iter().find(|(stored, _)| stored == name).map(|(_, value)| value.as_str());
-            differ(name, stored.unwrap_or_default(), command);
-        }
-        let names = |tables: &[JobTable]| {
-            tables.iter().map(|table| format!("{}={}", table.source, table.target)).collect::<Vec<_>>().join(" ")
-        };
-        differ("table", &names(&found.tables), &names(&job.tables));
-        for table in &job.tables {
-            if let Some(stored) = found.tables.iter().find(|stored| stored.source == table.source) {
-                differ(
-                    &format!("id of {} at the source", table.source),
-                    &stored.source_id.to_string(),
-                    &table.source_id.to_string(),
-                );
-                differ(
-                    &format!("id of {} at the target", table.target),
-                    &stored.target_id.to_string(),
-                    &table.target_id.to_string(),
-                );
-                differ(&format!("columns of {}", table.source), &stored.columns, &table.columns);
-            }
-        }
-        if differences.is_empty() {
-            Ok(())
-        } else {
-            Err(CheckpointError::OtherJob { path: self.path.clone(), differences })
-        }
-    }
-
-    /// The job that the file was made for.
-    fn job(&self) -> Result<StoredJob, CheckpointError> {
-        let fail = |error| CheckpointError::sqlite(&self.path, "read the job", error);
-        let mut statement = self.connection.prepare("SELECT name, value FROM job").map_err(fail)?;
-        let identity = statement.query_map((), |row| Ok((row.get(0)?, row.get(1)?))).map_err(fail)?;
-        let identity = identity.collect::<Result<_, _>>().map_err(fail)?;
-        Ok(StoredJob { identity, tables: status::tables(&self.connection).map_err(fail)? })
+    /// Where the file can't be read.
+    pub fn created_at(&self) -> Result<Duration, CheckpointError> {
+        let text = identity(&self.connection, "created_at");
+        let text = text.map_err(|error| CheckpointError::sqlite(&self.path, "read the job", error))?;
+        Ok(Duration::from_millis(text.and_then(|ms| ms.parse().ok()).unwrap_or_default()))
     }
 
     /// Checks that the ranges of each table tile the ring, and lists those that aren't done in the order of their claims.
+    /// Those of tables that are broken are no work.
     ///
     /// # Errors
     /// [`CheckpointError::Tiling`] where tokens are missing or double.
     pub fn work(&self) -> Result<(Found, Vec<Work>), CheckpointError> {
         let fail = |error| CheckpointError::sqlite(&self.path, "read the ranges", error);
         let runs = self.connection.query_row("SELECT count(*) FROM run", (), |row| row.get(0)).map_err(fail)?;
-        let tables = status::tables(&self.connection).map_err(fail)?.len();
+        let tables = tables::read(&self.connection).map_err(fail)?;
         let mut found = Found { runs, ..Found::default() };
         let mut work: Vec<(i64, Work)> = Vec::new();
-        let mut checks: Vec<TilingCheck> = (0..tables).map(|_| TilingCheck::default()).collect();
+        let mut checks: Vec<TilingCheck> = tables.iter().map(|_| TilingCheck::default()).collect();
+        let admitted: Vec<bool> = tables.iter().map(|table| table.admitted.is_some()).collect();
+        found.tables = tables.into_iter().map(FoundTable::new).collect();
         let mut statement = self
             .connection
-            .prepare(
-                "SELECT table_id, first_token, last_token, position, state = 'done', cursor, rows_read, rows_written,
-                        rows_expired, bytes_read, state = 'failed', rows_key_only FROM token_range ORDER BY table_id, first_token",
-            )
+            .prepare(&format!(
+                "SELECT table_id, first_token, last_token, position, state = 'done', cursor, state = 'failed', {}
+                     FROM token_range ORDER BY table_id, first_token",
+                Tally::NAMES.join(", ")
+            ))
             .map_err(fail)?;
         let mut rows = statement.query(()).map_err(fail)?;
         while let Some(row) = rows.next().map_err(fail)? {
             let table: usize = row.get::<_, i64>(0).map_err(fail)?.try_into().unwrap_or(usize::MAX);
             let (first, last) = (Token(row.get(1).map_err(fail)?), Token(row.get(2).map_err(fail)?));
             let tiling = |error| CheckpointError::Tiling { path: self.path.clone(), table, error };
-            let (Some(range), Some(check)) = (TokenRange::new(first, last), checks.get_mut(table)) else {
+            let (Some(range), Some(check), Some(of_table)) =
+                (TokenRange::new(first, last), checks.get_mut(table), found.tables.get_mut(table))
+            else {
                 return Err(CheckpointError::Corrupt {
                     path: self.path.clone(),
                     what: format!("range {first}:{last} of table {table}"),
@@ -131,25 +101,24 @@ impl Checkpoint {
             let done: bool = row.get(4).map_err(fail)?;
             found.ranges += 1;
             found.ranges_done += u64::from(done);
-            found.ranges_failed += u64::from(row.get::<_, bool>(10).map_err(fail)?);
-            found.fraction += range.fraction() - range.after(cursor).map_or(0.0, TokenRange::fraction);
-            found.tally += Tally {
-                rows_read: row.get(6).map_err(fail)?,
-                rows_written: row.get(7).map_err(fail)?,
-                rows_expired: row.get(8).map_err(fail)?,
-                bytes_read: row.get(9).map_err(fail)?,
-                rows_key_only: row.get(11).map_err(fail)?,
-            };
-            if !done {
+            found.ranges_failed += u64::from(row.get::<_, bool>(6).map_err(fail)?);
+            of_table.ranges += 1;
+            of_table.ranges_done += u64::from(done);
+            of_table.fraction += range.fraction() - range.after(cursor).map_or(0.0, TokenRange::fraction);
+            let tally = tally(row, 7).map_err(fail)?;
+            of_table.rows_written += tally.rows_written;
+            found.tally += tally;
+            if !done && of_table.broken.is_none() {
                 work.push((row.get(3).map_err(fail)?, Work { key: RangeKey { table, range }, cursor }));
             }
         }
-        for (table, check) in checks.into_iter().enumerate() {
+        for (table, (check, _)) in checks.into_iter().zip(admitted).enumerate().filter(|(_, (_, admitted))| *admitted) {
             check.finish().map_err(|error| CheckpointError::Tiling { path: self.path.clone(), table, error })?;
         }
-        #[expect(clippy::cast_precision_loss, reason = "a number of tables")]
-        let tables = tables.max(1) as f64;
-        found.fraction = if found.ranges_done == found.ranges { 1.0 } else { found.fraction / tables };
+        for table in found.tables.iter_mut().filter(|table| table.ranges > 0 && table.ranges_done == table.ranges) {
+            table.fraction = 1.0; // Not less by what a sum of fractions loses.
+        }
+        found.fraction = share(found.tables.iter().map(|table| (table.fraction, table.ranges)));
         work.sort_unstable_by_key(|&(position, work)| (position, work.key.table));
         Ok((found, work.into_iter().map(|(_, work)| work).collect()))
     }
@@ -176,17 +145,27 @@ impl Checkpoint {
         Ok(())
     }
 
-    /// Notes how the run ended.
+    /// Notes how the run ended, and which tables, by their number, turned out to be broken at its end.
     ///
     /// # Errors
     /// Where the file can't be written.
-    pub fn end_run(&mut self, outcome: RunOutcome, retries: u64) -> Result<(), CheckpointError> {
+    pub fn end_run(
+        &mut self,
+        outcome: RunOutcome,
+        retries: u64,
+        broken: &[(usize, String)],
+    ) -> Result<(), CheckpointError> {
         let fail = |error| CheckpointError::sqlite(&self.path, "end the run", error);
-        self.connection
+        let transaction = self.connection.transaction().map_err(fail)?;
+        transaction
             .execute(
                 "UPDATE run SET ended_at = ?, outcome = ?, retries = ? WHERE id = ?",
                 params![unix_ms(), outcome.word(), retries, self.run],
             )
+            .and_then(|_| {
+                broken.iter().try_for_each(|(table, reason)| tables::store_broken(&transaction, *table, reason))
+            })
+            .and_then(|()| transaction.commit())
             .map_err(fail)?;
         self.still_there()
     }
@@ -242,37 +221,54 @@ fn store(transaction: &rusqlite::Transaction<'_>, update: &RangeUpdate, now: i64
         RangeState::Done => ("done", Some(now), None),
         RangeState::Failed(error) => ("failed", Some(now), Some(error)),
     };
-    let tally = update.tally;
-    transaction
-        .prepare_cached(
-            "UPDATE token_range
-             SET state = ?3, cursor = coalesce(?4, cursor), attempts = attempts + ?5,
-                 claimed_at = CASE WHEN ?5 > 0 THEN ?6 ELSE claimed_at END, ended_at = ?7, error = ?8,
-                 rows_read = rows_read + ?9, rows_written = rows_written + ?10, rows_expired = rows_expired + ?11,
-                 rows_key_only = rows_key_only + ?12, bytes_read = bytes_read + ?13
-             WHERE table_id = ?1 AND first_token = ?2",
-        )?
-        .execute(params![
-            update.key.table,
-            update.key.range.first().0,
-            state,
-            update.cursor.map(|cursor| cursor.0),
-            update.claims,
-            now,
-            ended_at,
-            error,
-            tally.rows_read,
-            tally.rows_written,
-            tally.rows_expired,
-            tally.rows_key_only,
-            tally.bytes_read,
-        ])
+    let mut values: Vec<Value> = vec![
+        (update.key.table as u64).into_value(),
+        update.key.range.first().0.into(),
+        state.to_owned().into(),
+        update.cursor.map(|cursor| cursor.0).into(),
+        i64::from(update.claims).into(),
+        now.into(),
+        ended_at.into(),
+        error.cloned().into(),
+    ];
+    values.extend(update.tally.values().map(IntoValue::into_value));
+    transaction.prepare_cached(&UPDATE_RANGE)?.execute(rusqlite::params_from_iter(values))
 }
 
-/// A job as the file has it.
-struct StoredJob {
-    identity: Vec<(String, String)>,
-    tables: Vec<JobTable>,
+/// Moves a range on: binds its table and first token, its state, and what is new of it; the counts follow from the ninth on.
+static UPDATE_RANGE: LazyLock<String> = LazyLock::new(|| {
+    let counts = Tally::NAMES.iter().zip(9..).map(|(name, index)| format!("{name} = {name} + ?{index}"));
+    format!(
+        "UPDATE token_range
+         SET state = ?3, cursor = coalesce(?4, cursor), attempts = attempts + ?5,
+             claimed_at = CASE WHEN ?5 > 0 THEN ?6 ELSE claimed_at END, ended_at = ?7, error = ?8, {}
+         WHERE table_id = ?1 AND first_token = ?2",
+        counts.collect::<Vec<_>>().join(", ")
+    )
+});
+
+/// SQLite's integers are signed.
+trait IntoValue {
+    fn into_value(self) -> Value;
+}
+
+impl IntoValue for u64 {
+    fn into_value(self) -> Value {
+        Value::Integer(i64::try_from(self).unwrap_or(i64::MAX))
+    }
+}
+
+/// The counts in a row, from the column `first` on, in the order of [`Tally::NAMES`].
+fn tally(row: &rusqlite::Row<'_>, first: usize) -> rusqlite::Result<Tally> {
+    let mut columns = first..;
+    Tally::try_from_values(|| row.get(columns.next().unwrap_or_default()))
+}
+
+impl FoundTable {
+    fn new(table: JobTable) -> FoundTable {
+        let JobTable { source, target, broken, .. } = table;
+        FoundTable { source, target, broken, ranges: 0, ranges_done: 0, fraction: 0.0, rows_written: 0 }
+    }
 }
 
 /// The one value of `name` in the job, for those who look without opening the job.

@@ -1,13 +1,13 @@
 //! A look at a checkpoint from outside: while a run is alive or after it died. Changes nothing.
 
 use super::error::CheckpointError;
-use super::{JobTable, Tally, files, identity, lock, open};
+use super::{JobTable, Tally, files, identity, lock, open, tables};
+use crate::job::share;
 use crate::ring::{Token, TokenRange};
 use crate::schema::TableName;
 use rusqlite::Connection;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
-use uuid::Uuid;
 
 /// Failed ranges that are listed; all are counted.
 const FAILURES_LISTED: usize = 10;
@@ -17,13 +17,15 @@ const FAILURES_LISTED: usize = 10;
 pub struct Status {
     /// The file.
     pub checkpoint: PathBuf,
+    /// Where the keys of rejected rows are, where there are any.
+    pub rejects: Option<PathBuf>,
     /// What the job is doing.
     pub state: State,
     /// The source cluster's name.
     pub source: String,
     /// The target cluster's name.
     pub target: String,
-    /// The share of the ring that is done, over all tables, 0 to 1.
+    /// The share of the job that is done, 0 to 1; a table weighs as many ranges as it has.
     pub fraction: f64,
     /// All tables together.
     #[serde(flatten)]
@@ -46,10 +48,42 @@ pub enum State {
     Running,
     /// No process works on it, and ranges are left.
     Stopped,
-    /// No process works on it, and ranges have failed.
+    /// No process works on it, and ranges have failed or tables are broken.
     Incomplete,
+    /// Every range is done, of every table.
+    Done,
+}
+
+/// How far a table is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TableState {
+    /// Ranges are left.
+    Unfinished,
     /// Every range is done.
     Done,
+    /// It can't be copied, or what was copied can't be trusted.
+    Broken,
+}
+
+impl TableState {
+    /// From its ranges, those that are done, and whether it is broken.
+    pub fn of(ranges: u64, ranges_done: u64, broken: bool) -> TableState {
+        match broken {
+            true => TableState::Broken,
+            false if ranges_done == ranges => TableState::Done,
+            false => TableState::Unfinished,
+        }
+    }
+
+    /// For people.
+    pub fn word(self) -> &'static str {
+        match self {
+            TableState::Unfinished => "unfinished",
+            TableState::Done => "done",
+            TableState::Broken => "broken",
+        }
+    }
 }
 
 /// Ranges and rows.
@@ -75,7 +109,11 @@ pub struct TableStatus {
     pub source: TableName,
     /// At the target.
     pub target: TableName,
-    /// The share of the ring that is done, 0 to 1.
+    /// How far it is.
+    pub state: TableState,
+    /// Why it is broken, if it is. Untrusted text.
+    pub reason: Option<String>,
+    /// The share of its ring that is done, 0 to 1.
     pub fraction: f64,
     /// Its ranges and rows.
     #[serde(flatten)]
@@ -124,24 +162,23 @@ pub fn read(path: &Path) -> Result<Status, CheckpointError> {
     let fail = |error| CheckpointError::sqlite(path, "read the status", error);
     // One transaction, so that a running copy can't move things between two queries.
     let snapshot = connection.unchecked_transaction().map_err(fail)?;
-    let mut tables = tables(&snapshot).map_err(fail)?.into_iter().map(TableStatus::new).collect::<Vec<_>>();
+    let mut tables = tables::read(&snapshot).map_err(fail)?.into_iter().map(TableStatus::new).collect::<Vec<_>>();
     let failures = ranges(&snapshot, &mut tables).map_err(fail)?;
     let mut counts = Counts::default();
-    let mut fraction = 0.0;
     for table in &mut tables {
         counts.add(&table.counts);
-        if table.counts.ranges_done == table.counts.ranges {
+        if table.counts.ranges > 0 && table.counts.ranges_done == table.counts.ranges {
             table.fraction = 1.0;
         }
-        fraction += table.fraction;
+        table.state = TableState::of(table.counts.ranges, table.counts.ranges_done, table.reason.is_some());
     }
-    #[expect(clippy::cast_precision_loss, reason = "a number of tables")]
-    let fraction = fraction / tables.len().max(1) as f64;
+    let fraction = share(tables.iter().map(|table| (table.fraction, table.counts.ranges)));
+    let broken = tables.iter().any(|table| table.state == TableState::Broken);
     let state = if lock::is_held(path) {
         State::Running
-    } else if counts.ranges_done == counts.ranges {
+    } else if counts.ranges_done == counts.ranges && !broken {
         State::Done
-    } else if counts.ranges_failed > 0 {
+    } else if counts.ranges_failed > 0 || broken {
         State::Incomplete
     } else {
         State::Stopped
@@ -150,6 +187,7 @@ pub fn read(path: &Path) -> Result<Status, CheckpointError> {
     let (runs, last_run) = last_run(&snapshot).map_err(fail)?;
     Ok(Status {
         checkpoint: path.to_owned(),
+        rejects: (counts.tally.rows_rejected > 0).then(|| crate::rejects::path(path)),
         state,
         source: name("source")?,
         target: name("target")?,
@@ -164,7 +202,8 @@ pub fn read(path: &Path) -> Result<Status, CheckpointError> {
 
 impl TableStatus {
     fn new(table: JobTable) -> TableStatus {
-        TableStatus { source: table.source, target: table.target, fraction: 0.0, counts: Counts::default() }
+        let JobTable { source, target, broken: reason, .. } = table;
+        TableStatus { source, target, state: TableState::Unfinished, reason, fraction: 0.0, counts: Counts::default() }
     }
 }
 
@@ -181,10 +220,11 @@ impl Counts {
 /// Sums up all ranges into their tables and lists the first failures.
 fn ranges(connection: &Connection, tables: &mut [TableStatus]) -> rusqlite::Result<Vec<Failure>> {
     let mut failures = Vec::new();
-    let mut statement = connection.prepare(
-        "SELECT table_id, first_token, last_token, state, cursor, rows_read, rows_written, rows_expired, bytes_read,
-                attempts, error, rows_key_only FROM token_range ORDER BY table_id, first_token",
-    )?;
+    let mut statement = connection.prepare(&format!(
+        "SELECT table_id, first_token, last_token, state, cursor, attempts, error, {}
+         FROM token_range ORDER BY table_id, first_token",
+        Tally::NAMES.join(", ")
+    ))?;
     let mut rows = statement.query(())?;
     while let Some(row) = rows.next()? {
         let Some(table) = tables.get_mut(row.get::<_, usize>(0)?) else { continue };
@@ -192,13 +232,7 @@ fn ranges(connection: &Connection, tables: &mut [TableStatus]) -> rusqlite::Resu
         let cursor = row.get::<_, Option<i64>>(4)?.map(Token);
         let state = row.get_ref(3)?.as_str()?;
         table.fraction += range.fraction() - range.after(cursor).map_or(0.0, TokenRange::fraction);
-        let tally = Tally {
-            rows_read: row.get(5)?,
-            rows_written: row.get(6)?,
-            rows_expired: row.get(7)?,
-            bytes_read: row.get(8)?,
-            rows_key_only: row.get(11)?,
-        };
+        let tally = super::tally(row, 7)?;
         let (done, claimed, failed) = (state == "done", state == "claimed", state == "failed");
         table.counts.add(&Counts {
             ranges: 1,
@@ -208,7 +242,7 @@ fn ranges(connection: &Connection, tables: &mut [TableStatus]) -> rusqlite::Resu
             tally,
         });
         if failed && failures.len() < FAILURES_LISTED {
-            let (attempts, error) = (row.get(9)?, row.get::<_, Option<String>>(10)?.unwrap_or_default());
+            let (attempts, error) = (row.get(5)?, row.get::<_, Option<String>>(6)?.unwrap_or_default());
             failures.push(Failure { table: table.source.clone(), range, attempts, error });
         }
     }
@@ -230,23 +264,4 @@ fn last_run(connection: &Connection) -> rusqlite::Result<(u64, Option<Run>)> {
         })
     })?;
     Ok((count, runs.next().transpose()?))
-}
-
-/// The tables of the job, by their number.
-pub(super) fn tables(connection: &Connection) -> rusqlite::Result<Vec<JobTable>> {
-    let mut statement = connection.prepare(
-        "SELECT source_keyspace, source_table, source_table_id, target_keyspace, target_table, target_table_id, columns
-         FROM copied_table ORDER BY id",
-    )?;
-    let uuid = |text: String| Uuid::parse_str(&text).unwrap_or_default();
-    let tables = statement.query_map((), |row| {
-        Ok(JobTable {
-            source: TableName { keyspace: row.get(0)?, table: row.get(1)? },
-            source_id: uuid(row.get(2)?),
-            target: TableName { keyspace: row.get(3)?, table: row.get(4)? },
-            target_id: uuid(row.get(5)?),
-            columns: row.get(6)?,
-        })
-    })?;
-    tables.collect()
 }

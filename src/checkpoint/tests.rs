@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::event::Events;
+use crate::job::{Admitted, Job};
 use crate::ring::tile;
 use crate::schema::TableName;
 use proptest::prelude::*;
@@ -13,16 +14,21 @@ fn job() -> Job {
     let name = |table: &str| TableName { keyspace: "ks".to_owned(), table: table.to_owned() };
     let table = |n: u128, text: &str| JobTable {
         source: name(text),
-        source_id: Uuid::from_u128(n),
         target: name(text),
-        target_id: Uuid::from_u128(n + 100),
-        columns: "\"k\" int partition key 0\n\"v\" text regular\n".to_owned(),
+        admitted: Some(Admitted {
+            source_id: Uuid::from_u128(n),
+            target_id: Uuid::from_u128(n + 100),
+            columns: "\"k\" int partition key 0\n\"v\" text regular\n".to_owned(),
+        }),
+        broken: None,
     };
     Job {
         identity: vec![
             ("source", "old".to_owned()),
             ("target", "new".to_owned()),
             ("unknown_timestamp", "1".to_owned()),
+            ("table", "ks.a\nks.b".to_owned()),
+            ("exclude", String::new()),
         ],
         tables: vec![table(1, "a"), table(2, "b")],
     }
@@ -76,22 +82,107 @@ fn the_file_is_private_and_says_what_it_is() {
 fn another_job_is_refused_by_what_differs() {
     let (_folder, path) = created();
     let checkpoint = open(&path).expect("opens");
-    assert!(checkpoint.expect_job(&job()).is_ok());
-    let mut other = job();
-    other.identity[0].1 = "older".to_owned();
-    other.tables[0].source_id = Uuid::from_u128(9);
-    other.tables[1].columns = "\"k\" int partition key 0\n\"v\" text regular\n\"w\" int regular\n".to_owned();
+    assert!(checkpoint.expect_job(&job().identity).is_ok());
+    let mut other = job().identity;
+    other[0].1 = "older".to_owned();
+    other[3].1 = "ks.a\nks.*=ks2.*".to_owned();
+    other[4].1 = "ks.tmp_*".to_owned();
     let text = checkpoint.expect_job(&other).expect_err("another job").to_string();
-    let text = text.split_once('\n').expect("a list").1;
-    insta::assert_snapshot!(text, @r#"
+    assert_eq!(look(&path, &other).expect_err("another job").to_string(), text);
+    insta::assert_snapshot!(text.split_once('\n').expect("a list").1, @r"
       source: the checkpoint has old, this command has older
-      id of ks.a at the source: the checkpoint has 00000000-0000-0000-0000-000000000001, this command has 00000000-0000-0000-0000-000000000009
-      columns of ks.b: the checkpoint has nothing, this command has "w" int regular
-    "#);
-    let mut fewer = job();
-    fewer.tables.pop();
-    let text = checkpoint.expect_job(&fewer).expect_err("another job").to_string();
-    assert!(text.contains("table: the checkpoint has ks.a=ks.a ks.b=ks.b, this command has ks.a=ks.a"), "{text}");
+      table: the checkpoint has ks.b, this command has ks.*=ks2.*
+      exclude: the checkpoint has nothing, this command has ks.tmp_*
+    ");
+}
+
+fn broken(table: &str) -> JobTable {
+    let name = TableName { keyspace: "ks".to_owned(), table: table.to_owned() };
+    JobTable { source: name.clone(), target: name, admitted: None, broken: Some("no\nsuch table".to_owned()) }
+}
+
+#[test]
+fn a_broken_table_has_no_work_until_it_is_mended() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("m.db");
+    let mut tables = job().tables;
+    tables.push(broken("c"));
+    let whole = Job { tables: tables.clone(), ..job() };
+    let cut = [ranges(), vec![vec![]]].concat();
+    let mut checkpoint = create(reserve(&path).expect("free"), &whole, &cut, Existing::Keep).expect("created").0;
+    assert_eq!(checkpoint.tables().expect("readable"), tables);
+    assert_eq!(checkpoint.work().expect("readable").1.len(), 9);
+    assert_eq!(status::read(&path).expect("readable").tables[2].reason.as_deref(), Some("no\nsuch table"));
+
+    // One is mended, one breaks.
+    let mended = JobTable { broken: None, admitted: tables[0].admitted.clone(), ..tables[2].clone() };
+    tables[1].broken = Some("gone".to_owned());
+    tables[2] = mended;
+    checkpoint.settle(&tables, &[vec![], vec![], tile(&[], 7)]).expect("settled");
+    assert_eq!(checkpoint.tables().expect("readable"), tables);
+    let (found, work) = checkpoint.work().expect("each tiles the ring");
+    let of = |table| work.iter().filter(|work| work.key.table == table).count();
+    assert_eq!((of(0), of(1), of(2)), (6, 0, 7));
+    assert_eq!((found.ranges, found.tables[1].ranges, found.tables[2].ranges), (16, 3, 7));
+
+    // What broke is whole again: its ranges are those that it had.
+    tables[1].broken = None;
+    checkpoint.settle(&tables, &[vec![], vec![], vec![]]).expect("settled");
+    assert_eq!(checkpoint.work().expect("readable").1.len(), 16);
+}
+
+#[test]
+fn a_table_is_taken_in_with_its_ranges_or_not_at_all() {
+    let (_folder, path) = created();
+    let mut checkpoint = open(&path).expect("opens");
+    let before = checkpoint.tables().expect("readable");
+    let name = |table: &str| TableName { keyspace: "ks".to_owned(), table: table.to_owned() };
+    let new = |table: &str| JobTable { source: name(table), target: name(table), ..before[0].clone() };
+    // The second of the new tables has a range twice: neither is there afterwards.
+    let mut twice = tile(&[], 4);
+    twice.push(twice[2]);
+    let tables = [&before[..], &[new("c"), new("d")]].concat();
+    checkpoint.settle(&tables, &[vec![], vec![], tile(&[], 4), twice]).expect_err("a range is there twice");
+    assert_eq!(checkpoint.tables().expect("readable"), before);
+    assert_eq!(checkpoint.work().expect("readable").0.ranges, 9);
+    checkpoint.settle(&tables, &[vec![], vec![], tile(&[], 4), tile(&[], 2)]).expect("settled");
+    assert_eq!(checkpoint.work().expect("readable").0.ranges, 15);
+    drop(checkpoint);
+    sql(&path, "DELETE FROM token_range WHERE table_id = 3 AND position = 0").expect("SQLite lets us");
+    assert!(matches!(open(&path).expect("opens").work(), Err(CheckpointError::Tiling { table: 3, .. })));
+}
+
+#[test]
+fn progress_is_not_handed_to_another_table() {
+    let (_folder, path) = created();
+    let mut checkpoint = open(&path).expect("opens");
+    let mut tables = checkpoint.tables().expect("readable");
+    tables[0].admitted = tables[1].admitted.clone();
+    assert!(checkpoint.settle(&tables, &[vec![], vec![]]).is_err());
+    for wrong in [
+        "UPDATE copied_table SET state = 'broken'",
+        "UPDATE copied_table SET reason = 'why'",
+        "INSERT INTO copied_table (id, source_keyspace, source_table, target_keyspace, target_table, state)
+             VALUES (7, 'ks', 'x', 'ks', 'x', 'ready')",
+        "INSERT INTO copied_table (id, source_keyspace, source_table, target_keyspace, target_table, state, reason)
+             VALUES (7, 'ks', 'x', 'ks', 'a', 'broken', 'two into one')",
+    ] {
+        assert!(sql(&path, wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn what_breaks_at_the_end_of_a_run_is_kept() {
+    let (_folder, path) = created();
+    let mut checkpoint = open(&path).expect("opens");
+    checkpoint.begin_run().expect("begun");
+    checkpoint.end_run(RunOutcome::Incomplete, 0, &[(1, "created again".to_owned())]).expect("ended");
+    checkpoint.close().expect("closed");
+    let status = status::read(&path).expect("readable");
+    assert_eq!(status.state, status::State::Incomplete);
+    let states: Vec<_> = status.tables.iter().map(|table| (table.state, table.reason.as_deref())).collect();
+    let expected = [(status::TableState::Unfinished, None), (status::TableState::Broken, Some("created again"))];
+    assert_eq!(states, expected);
 }
 
 #[test]
@@ -258,14 +349,15 @@ fn a_file_that_is_deleted_or_replaced_under_our_hands_is_noticed() {
     std::fs::rename(&path, &kept).expect("moved");
     assert!(matches!(checkpoint.commit(&[]), Err(CheckpointError::Gone { .. })));
     std::fs::copy(&kept, &path).expect("copied");
-    assert!(matches!(checkpoint.end_run(RunOutcome::Done, 0), Err(CheckpointError::Gone { .. })));
+    assert!(matches!(checkpoint.end_run(RunOutcome::Done, 0, &[]), Err(CheckpointError::Gone { .. })));
     std::fs::rename(&kept, &path).expect("put back");
     checkpoint.commit(&[]).expect("there again");
 }
 
 /// One step of a range's life, by number.
 fn change(key: RangeKey, step: u8, cursor: &mut Option<Token>) -> Change {
-    let tally = Tally { rows_read: 3, rows_written: 2, rows_expired: 1, rows_key_only: 1, bytes_read: 10 };
+    let tally =
+        Tally { rows_read: 4, rows_written: 2, rows_expired: 1, rows_rejected: 1, bytes_read: 10, ..Tally::default() };
     match step % 4 {
         0 => Change::Claimed { key },
         1 => Change::Failed { key, error: "no".to_owned() },
@@ -307,7 +399,7 @@ proptest! {
                 }
                 ledger.report(change).await.expect("taken");
             }
-            if crash { drop(committer) } else { committer.finish(RunOutcome::Stopped, 0).await.expect("closed") }
+            if crash { drop(committer) } else { drop(committer.finish(RunOutcome::Stopped, 0, vec![]).await.expect("ended")) }
         });
         drop(runtime);
         let (found, left) = open(&path).expect("opens").work().expect("tiles");

@@ -114,6 +114,13 @@ where
     rows.rows::<R>().map_err(call::nonsense)?.collect::<Result<Vec<R>, _>>().map_err(call::nonsense)
 }
 
+impl Cluster {
+    /// How far ahead of its clock the cluster takes a writetime; `None` where it takes any.
+    pub async fn future_limit(&self) -> Option<std::time::Duration> {
+        target::limits::future(self).await
+    }
+}
+
 fn consistency(level: ConsistencyLevel) -> Consistency {
     match level {
         ConsistencyLevel::One => Consistency::One,

@@ -1,10 +1,11 @@
 //! A table at the source: pages by `execute_single_page`, each sent to a replica of its range.
 
 use super::{Cluster, call};
-use crate::call::CallError;
+use crate::call::{CallError, Class};
 use crate::copy::seam::{Fetched, Position, Read, Source};
 use crate::ring::TokenRange;
-use crate::row::Page;
+use crate::row::layout::Shape;
+use crate::row::{Layout, Page};
 use crate::schema::{Table, TableName, statements};
 use bytes::Bytes;
 use scylla::client::session::Session;
@@ -15,6 +16,7 @@ use scylla::response::query_result::QueryRowsResult;
 use scylla::response::{PagingState, PagingStateResponse};
 use scylla::routing::{Shard, Token as DriverToken};
 use scylla::statement::prepared::PreparedStatement;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Reads one table of the source.
@@ -31,8 +33,8 @@ impl CqlSource {
     ///
     /// # Errors
     /// Where the source refuses the statement.
-    pub async fn prepare(cluster: &Cluster, table: &Table) -> Result<CqlSource, CallError> {
-        let mut select = cluster.prepare(statements::select(table)).await?;
+    pub async fn prepare(cluster: &Cluster, table: &Table, layout: &Layout) -> Result<CqlSource, CallError> {
+        let mut select = cluster.prepare(statements::select(table, layout)).await?;
         // The columns are named in the statement, so the metadata that came with PREPARE is the metadata of every page.
         select.set_use_cached_result_metadata(true);
         Ok(CqlSource {
@@ -84,6 +86,33 @@ impl Source for CqlSource {
         };
         Ok(Fetched { page: detach(&rows)?, next })
     }
+}
+
+/// The columns whose writetime and TTL the source can't tell, by name. Elements have none before Cassandra 5.0, nor at ScyllaDB;
+/// frozen values have none in old 3.x. Versions don't matter: each column that may be one is tried.
+///
+/// # Errors
+/// Where the source doesn't answer.
+pub async fn unreadable(cluster: &Cluster, table: &Table) -> Result<BTreeSet<String>, CallError> {
+    let mut unreadable = BTreeSet::new();
+    for column in table.value_columns() {
+        match column.cql_type.shape() {
+            Shape::Cell if !column.cql_type.is_frozen() => continue,
+            Shape::Counter => {
+                unreadable.insert(column.name.clone());
+                continue;
+            }
+            _ => {}
+        }
+        match cluster.prepare(statements::probe_metadata(table, column)).await {
+            Ok(_) => {}
+            Err(error) if error.class == Class::Rejected => {
+                unreadable.insert(column.name.clone());
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(unreadable)
 }
 
 /// The page's raw rows, shared with the frame that they came in, without a copy.

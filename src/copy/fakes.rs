@@ -3,16 +3,17 @@
 use super::seam::{Fetched, Placement, Position, Read, Source, Target};
 use crate::call::{CallError, Class};
 use crate::ring::Token;
-use crate::row::group::Expired;
 use crate::row::page::encode;
-use crate::row::{Batch, Kind, Layout, Page, token_of};
+use crate::row::{Batch, Form, Layout, Page, Settled, Split, token_of};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// A table with a partition key, a clustering key and two values, all `bigint` in spirit.
-pub(crate) const LAYOUT: Layout = Layout { partition_key: 1, clustering_key: 1, values: 2 };
+pub(crate) fn layout() -> Arc<Layout> {
+    Arc::new(Layout::plain(1, 1, 2))
+}
 
 /// (value, writetime, seconds to live when it is read; 0 is for ever)
 pub(crate) type Cell = (Vec<u8>, i64, i32);
@@ -56,6 +57,8 @@ pub(crate) struct MemoryTarget {
     pub(crate) failures: Mutex<VecDeque<Class>>,
     /// Rows with this clustering key are refused for ever.
     pub(crate) poison: Option<Vec<u8>>,
+    /// Whether the table is still the one that was prepared.
+    pub(crate) unchanged: bool,
     /// Later writes of a round are acknowledged first.
     pub(crate) reorder: bool,
     /// Every write takes this long.
@@ -77,6 +80,7 @@ impl MemoryTarget {
             store: store.clone(),
             failures: Mutex::default(),
             poison: None,
+            unchanged: true,
             reorder: false,
             delay: Duration::ZERO,
             dead: Arc::default(),
@@ -133,7 +137,7 @@ impl Source for MemorySource {
         let end = at + page.len();
         let more = end < all.len() || page.is_empty() && at < all.len();
         let next = more.then(|| Position(Some(end.to_be_bytes().to_vec().into())));
-        Ok(Fetched { page: Page::parse(encode(&page), page.len(), LAYOUT.columns()).expect("well formed"), next })
+        Ok(Fetched { page: Page::parse(encode(&page), page.len(), layout().columns()).expect("well formed"), next })
     }
 }
 
@@ -149,12 +153,12 @@ fn encode_row(
 }
 
 impl Target for MemoryTarget {
-    async fn write(&self, batch: &Batch, now: i64) -> Result<Expired, CallError> {
+    async fn write(&self, batch: &Batch, now: i64, _: u32) -> Result<Split<Settled>, CallError> {
         let number = self.writes.fetch_add(1, Ordering::Relaxed);
         let failure = self.failures.lock().expect("not poisoned").pop_front();
         let bound = batch.bind(now);
         // What the request carries is settled when it is sent; it takes effect when it arrives.
-        let sent: Vec<_> = (0..bound.len()).map(|i| decode(&bound.wire(i), bound.statement(i).kind)).collect();
+        let sent: Vec<_> = (0..bound.len()).map(|i| decode(&bound.wire(i), bound.statement(i).form)).collect();
         tokio::time::sleep(self.delay).await;
         for _ in 0..if self.reorder { 8 - number % 8 } else { 1 } {
             tokio::task::yield_now().await;
@@ -174,8 +178,12 @@ impl Target for MemoryTarget {
         }
         match failure {
             Some(class) => Err(CallError { class, message: "forged".to_owned() }),
-            None => Ok(batch.expired(&bound)),
+            None => Ok(batch.settled(&bound)),
         }
+    }
+
+    async fn is_unchanged(&self) -> Result<bool, CallError> {
+        Ok(self.unchanged)
     }
 
     fn placement(&self) -> Option<Arc<dyn Placement>> {
@@ -195,20 +203,21 @@ struct Write {
     cells: [Option<Vec<u8>>; 2],
     writetime: i64,
     ttl: i32,
-    kind: Kind,
+    form: Form,
 }
 
 /// Takes a statement's bound values apart again, in the order of its text.
-fn decode(wire: &[Option<Vec<u8>>], kind: Kind) -> Write {
+fn decode(wire: &[Option<Vec<u8>>], form: Form) -> Write {
     let long =
         |cell: &Option<Vec<u8>>| i64::from_be_bytes(cell.clone().expect("bound")[..].try_into().expect("a bigint"));
     let int = |cell: &Option<Vec<u8>>| i32::from_be_bytes(cell.clone().expect("bound")[..].try_into().expect("an int"));
-    let (keys, values, writetime, ttl) = match kind {
-        Kind::Insert => (&wire[..2], &wire[2..4], long(&wire[4]), int(&wire[5])),
-        Kind::Update => (&wire[4..], &wire[2..4], long(&wire[0]), int(&wire[1])),
+    let (keys, values, writetime, ttl) = if form == Form::Insert {
+        (&wire[..2], &wire[2..4], long(&wire[4]), int(&wire[5]))
+    } else {
+        (&wire[4..], &wire[2..4], long(&wire[0]), int(&wire[1]))
     };
     let key = (keys[0].clone().expect("a key"), keys[1].clone().expect("a key"));
-    Write { key, cells: [values[0].clone(), values[1].clone()], writetime, ttl, kind }
+    Write { key, cells: [values[0].clone(), values[1].clone()], writetime, ttl, form }
 }
 
 impl Write {
@@ -222,7 +231,7 @@ impl Write {
                 *old = Some((value, self.writetime, expiry));
             }
         }
-        if self.kind == Kind::Insert && row.marker.is_none_or(|marker| marker.0 <= self.writetime) {
+        if self.form == Form::Insert && row.marker.is_none_or(|marker| marker.0 <= self.writetime) {
             row.marker = Some((self.writetime, expiry));
         }
     }

@@ -21,14 +21,16 @@ use crate::checkpoint::{CheckpointError, Ledger};
 use crate::clock::Clock;
 use crate::event::Events;
 use crate::job::{RunOutcome, Work};
-use crate::row::{BatchLimits, BatchMode, Layout};
+use crate::rejects::Rejects;
+use crate::row::{BatchLimits, BatchMode, Layout, Policy};
 use crate::settings::{Pace, Patience};
 use crate::shutdown::{Signal, Stop};
 use budget::Budget;
 use page_size::PageSize;
 use range::RangeEnd;
 use seam::{Source, Target};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Semaphore;
@@ -42,17 +44,17 @@ pub struct Lane<S, T> {
     /// Where it is written.
     pub target: T,
     /// What stands where in a row.
-    pub layout: Layout,
+    pub layout: Arc<Layout>,
     /// How large a batch may be.
     pub limits: BatchLimits,
     /// What may share a batch.
     pub mode: BatchMode,
-    /// The writetime of rows that have only a key, in microseconds since the Unix epoch.
-    pub unknown_timestamp: i64,
+    /// What is decided for rows of which not everything can be read.
+    pub policy: Policy,
 }
 
 /// How a copy ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ended {
     /// As the checkpoint has it.
     pub outcome: RunOutcome,
@@ -60,22 +62,36 @@ pub struct Ended {
     pub failed: u64,
     /// Ranges that nobody claimed, because too many before them had failed.
     pub unclaimed: usize,
+    /// Tables of this run that have ranges left.
+    pub unfinished: BTreeSet<usize>,
+    /// Where the keys of rejected rows are, where any row of the job was rejected.
+    pub rejects: Option<PathBuf>,
     /// What asked it to stop, if anything did.
     pub signal: Option<Signal>,
 }
 
-/// A run of ranges that failed one after another, with none done between them: something is wrong that no further range
-/// would escape. The rest stays pending.
+/// A run of ranges of one table that failed one after another, with none done between them: something is wrong that no further
+/// range of it would escape. The rest stays pending.
 const FAILURES_IN_A_ROW_MAX: u64 = 16;
+
+/// A lane, and what was learned on it in this run.
+struct Learned<S, T> {
+    lane: Lane<S, T>,
+    page_size: PageSize,
+    failures_in_a_row: AtomicU64,
+    /// Its ranges that are not done.
+    left: AtomicUsize,
+}
 
 /// What all readers share.
 struct Shared<S, T> {
-    lanes: Vec<(Lane<S, T>, PageSize)>,
+    /// By the number of the table.
+    lanes: BTreeMap<usize, Learned<S, T>>,
     work: Mutex<VecDeque<Work>>,
-    failures_in_a_row: AtomicU64,
     failed: AtomicU64,
-    done: AtomicUsize,
+    unclaimed: AtomicUsize,
     ledger: Ledger,
+    rejects: Rejects,
     events: Events,
     stop: Stop,
     budget: Budget,
@@ -84,26 +100,32 @@ struct Shared<S, T> {
     clock: Clock,
 }
 
-/// Copies `work`, range by range in its order, and reports it to `ledger`.
+/// Copies `work`, range by range in its order, and reports it to `ledger`; rows that the target will never take go to `rejects`.
+/// There is a lane for each table that has work, by the table's number.
 ///
 /// Where the ledger takes nothing more, the outcome is [`RunOutcome::Error`], and the committer knows why. Nothing is lost
 /// then; the next run carries on from what is committed.
 pub async fn run<S: Source, T: Target>(
-    lanes: Vec<Lane<S, T>>,
+    lanes: BTreeMap<usize, Lane<S, T>>,
     work: Vec<Work>,
     pace: Pace,
     ledger: Ledger,
+    rejects: Rejects,
     events: Events,
     stop: Stop,
 ) -> Ended {
-    let (readers, ranges) = (pace.readers.min(work.len()), work.len());
+    let readers = pace.readers.min(work.len());
+    let learned = |(table, lane)| {
+        let left = work.iter().filter(|work| work.key.table == table).count().into();
+        (table, Learned { lane, page_size: PageSize::default(), failures_in_a_row: 0.into(), left })
+    };
     let shared = Arc::new(Shared {
-        lanes: lanes.into_iter().map(|lane| (lane, PageSize::default())).collect(),
+        lanes: lanes.into_iter().map(learned).collect(),
         work: Mutex::new(work.into()),
-        failures_in_a_row: 0.into(),
         failed: 0.into(),
-        done: 0.into(),
+        unclaimed: 0.into(),
         ledger,
+        rejects,
         events,
         stop: stop.clone(),
         budget: Budget::new(pace.memory),
@@ -130,9 +152,12 @@ pub async fn run<S: Source, T: Target>(
     }
     tasks.shutdown().await;
 
+    let left = |learned: &Learned<S, T>| learned.left.load(Ordering::Relaxed) > 0;
+    let unfinished: BTreeSet<usize> =
+        shared.lanes.iter().filter(|(_, lane)| left(lane)).map(|(table, _)| *table).collect();
     let outcome = if failed {
         RunOutcome::Error
-    } else if shared.done.load(Ordering::Relaxed) == ranges {
+    } else if unfinished.is_empty() {
         // Counted, not inferred: a reader that was dropped in the middle says nothing.
         RunOutcome::Done
     } else if stop.is_requested() {
@@ -140,27 +165,29 @@ pub async fn run<S: Source, T: Target>(
     } else {
         RunOutcome::Incomplete
     };
-    let unclaimed = shared.work().len();
-    Ended { outcome, failed: shared.failed.load(Ordering::Relaxed), unclaimed, signal: stop.signal() }
+    let unclaimed = shared.unclaimed.load(Ordering::Relaxed);
+    let any_rejected = shared.events.counters().rows_rejected.load(Ordering::Relaxed) > 0;
+    let rejects = any_rejected.then(|| shared.rejects.path().to_path_buf());
+    let failed = shared.failed.load(Ordering::Relaxed);
+    Ended { outcome, failed, unclaimed, unfinished, rejects, signal: stop.signal() }
 }
 
 /// Claims ranges until there are none left, or somebody asks to stop.
 async fn reader<S: Source, T: Target>(shared: Arc<Shared<S, T>>) -> Result<(), CheckpointError> {
-    while !shared.stop.is_requested() && shared.failures_in_a_row.load(Ordering::Relaxed) < FAILURES_IN_A_ROW_MAX {
-        let next = shared.work().pop_front();
-        let Some(work) = next else { break };
+    while !shared.stop.is_requested() {
+        let Some((work, learned)) = shared.claim() else { break };
         match range::copy(&shared, work).await? {
             RangeEnd::Done { wrote } => {
-                shared.done.fetch_add(1, Ordering::Relaxed);
+                learned.left.fetch_sub(1, Ordering::Relaxed);
                 // A range without rows says nothing about the target.
                 if wrote {
-                    shared.failures_in_a_row.store(0, Ordering::Relaxed);
+                    learned.failures_in_a_row.store(0, Ordering::Relaxed);
                 }
             }
             RangeEnd::Stopped => {}
             RangeEnd::Failed => {
                 shared.failed.fetch_add(1, Ordering::Relaxed);
-                shared.failures_in_a_row.fetch_add(1, Ordering::Relaxed);
+                learned.failures_in_a_row.fetch_add(1, Ordering::Relaxed);
             }
         }
     }
@@ -168,6 +195,20 @@ async fn reader<S: Source, T: Target>(shared: Arc<Shared<S, T>>) -> Result<(), C
 }
 
 impl<S, T> Shared<S, T> {
+    /// The next range. Those of a table that keeps failing are passed over, and so is what has no lane.
+    fn claim(&self) -> Option<(Work, &Learned<S, T>)> {
+        let mut queue = self.work();
+        loop {
+            let work = queue.pop_front()?;
+            match self.lanes.get(&work.key.table) {
+                Some(learned) if learned.failures_in_a_row.load(Ordering::Relaxed) < FAILURES_IN_A_ROW_MAX => {
+                    return Some((work, learned));
+                }
+                _ => drop(self.unclaimed.fetch_add(1, Ordering::Relaxed)),
+            }
+        }
+    }
+
     fn work(&self) -> std::sync::MutexGuard<'_, VecDeque<Work>> {
         // A reader that panics takes the whole run down; until then the queue is as good as it was.
         self.work.lock().unwrap_or_else(PoisonError::into_inner)

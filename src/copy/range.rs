@@ -5,14 +5,14 @@ use super::page_size::PAGE_BYTES;
 use super::retry::{GaveUp, with_retries};
 use super::seam::{Fetched, Placement, Position, Read, Source, Target};
 use super::watermark::{BatchNumber, Watermark};
-use super::{Lane, PageSize, Shared};
-use crate::call::Class;
+use super::{Lane, Learned, PageSize, Shared};
+use crate::call::{CallError, Class};
 use crate::checkpoint::{Change, CheckpointError};
 use crate::event::Event;
 use crate::job::{RangeKey, Tally, Work};
+use crate::rejects::Reject;
 use crate::ring::TokenRange;
-use crate::row::group::Expired;
-use crate::row::{Batch, BatchMode, Grouper};
+use crate::row::{Batch, BatchMode, Grouper, Settled, Split};
 use crate::side::Side;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
@@ -57,7 +57,7 @@ struct Queued {
 struct Written {
     number: BatchNumber,
     rows: u64,
-    result: Result<Expired, GaveUp>,
+    result: Result<Split<Settled>, GaveUp>,
 }
 
 /// Copies what is left of `work`.
@@ -72,7 +72,7 @@ pub(super) async fn copy<S: Source, T: Target>(shared: &Shared<S, T>, work: Work
         shared.ledger.report(Change::Done { key, tally: Tally::default() }).await?;
         return Ok(RangeEnd::Done { wrote: false });
     };
-    let (lane, page_size) = &shared.lanes[key.table];
+    let Learned { lane, page_size, .. } = &shared.lanes[&key.table];
     Pass::new(shared, lane, page_size, key, rest).run().await
 }
 
@@ -117,7 +117,7 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
             page_size,
             key,
             rest,
-            grouper: Grouper::new(lane.layout, lane.limits, mode, lane.unknown_timestamp, rest),
+            grouper: Grouper::new(Arc::clone(&lane.layout), lane.limits, mode, lane.policy, rest),
             mark: Watermark::new(rest),
             queue: VecDeque::new(),
             failure: None,
@@ -241,13 +241,13 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
         queued: Queued,
         permit: OwnedSemaphorePermit,
     ) -> impl Future<Output = Written> + use<'a, S, T> {
-        let (shared, lane) = (self.shared, self.lane);
+        let (shared, lane, key) = (self.shared, self.lane, self.key);
         let in_flight = &shared.events.counters().in_flight;
         in_flight.fetch_add(1, Ordering::Relaxed);
         async move {
             let Queued { batch, reservation } = queued;
             let rows = batch.row_count() as u64;
-            let result = write_or_split(shared, lane, batch).await;
+            let result = write_or_split(shared, lane, key, batch).await;
             in_flight.fetch_sub(1, Ordering::Relaxed);
             drop((permit, reservation));
             Written { number, rows, result }
@@ -256,10 +256,12 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
 
     fn take_written(&mut self, written: Written) {
         match written.result {
-            Ok(expired) => {
-                let gone = expired.head + expired.tail;
-                self.shared.events.emit(Event::BatchWritten { rows: written.rows - gone, expired: gone });
-                self.mark.acked(written.number, expired);
+            Ok(settled) => {
+                let expired = settled.head.expired + settled.tail.expired;
+                let rejected = settled.head.rejected + settled.tail.rejected;
+                let rows = written.rows - expired - rejected;
+                self.shared.events.emit(Event::BatchWritten { rows, expired, rejected });
+                self.mark.acked(written.number, settled);
                 self.wrote = true;
             }
             Err(GaveUp::Stopped) => self.stopping = true,
@@ -296,29 +298,47 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
     }
 }
 
+/// Writes a batch. One that the target refuses for good is halved until the rows are found that are to blame; those are
+/// rejected, once their keys are on the disk, and everything else is written.
 async fn write_or_split<S: Source, T: Target>(
     shared: &Shared<S, T>,
     lane: &Lane<S, T>,
+    key: RangeKey,
     batch: Batch,
-) -> Result<Expired, GaveUp> {
-    let mut expired = Expired::default();
+) -> Result<Split<Settled>, GaveUp> {
+    let mut settled = Split::<Settled>::default();
+    let mut rejected = Vec::new();
     let mut parts = vec![batch];
     while let Some(part) = parts.pop() {
-        let write = |_| lane.target.write(&part, shared.clock.seconds());
+        let write = |tries| lane.target.write(&part, shared.clock.seconds(), tries);
         match with_retries(Side::Target, shared.patience, &shared.events, &shared.stop, write).await {
-            Ok(more) => expired += more,
-            Err(GaveUp::Failed(mut error, tries)) if error.class == Class::Rejected => {
-                if let Some(halves) = part.split() {
+            Ok(more) => settled += more,
+            Err(GaveUp::Failed(error, tries)) if error.class == Class::Rejected => {
+                if let Some(halves) = part.halves() {
                     parts.extend(halves);
-                } else {
-                    error.message = format!("{} (row with key {})", error.message, part.first_key_hex());
-                    return Err(GaveUp::Failed(error, tries));
+                    continue;
                 }
+                // Every row is refused by a table that is gone, or that is another one by now.
+                let look = |_| lane.target.is_unchanged();
+                if !with_retries(Side::Target, shared.patience, &shared.events, &shared.stop, look).await? {
+                    let message = format!("{} (the target's table was changed or dropped)", error.message);
+                    return Err(GaveUp::Failed(CallError { message, ..error }, tries));
+                }
+                part.side_mut(&mut settled, part.first_row()).rejected += 1;
+                rejected.push(Reject { batch: part, reason: error.message });
             }
             Err(gave_up) => return Err(gave_up),
         }
     }
-    Ok(expired)
+    if let Some(first) = rejected.first() {
+        let (rows, reason) = (rejected.len() as u64, first.reason.clone());
+        if let Err(error) = shared.rejects.append(key, rejected).await {
+            let class = Class::Other;
+            return Err(GaveUp::Failed(CallError { class, message: error.to_string() }, 1));
+        }
+        shared.events.emit(Event::RowsRejected { key, rows, reason });
+    }
+    Ok(settled)
 }
 
 /// Polls the future in place; a lost race against another branch doesn't lose the future.

@@ -3,8 +3,7 @@
 
 use crate::call::CallError;
 use crate::ring::{Token, TokenRange};
-use crate::row::group::Expired;
-use crate::row::{Batch, Page};
+use crate::row::{Batch, Page, Settled, Split};
 use std::sync::Arc;
 
 /// A place of pages: one table at the source.
@@ -16,8 +15,17 @@ pub trait Source: Send + Sync + 'static {
 /// A place for mutations: one table at the target.
 pub trait Target: Send + Sync + 'static {
     /// Writes what of `batch` is alive at `now` (seconds since the Unix epoch). Returning `Ok` means that the target
-    /// acknowledged every statement at the consistency level asked for. Writing twice must change nothing.
-    fn write(&self, batch: &Batch, now: i64) -> impl Future<Output = Result<Expired, CallError>> + Send;
+    /// acknowledged every statement at the consistency level asked for; the answer counts what was not simply written.
+    /// Writing twice must change nothing: `tries` says how often it was tried before, with an outcome that may be unknown.
+    fn write(
+        &self,
+        batch: &Batch,
+        now: i64,
+        tries: u32,
+    ) -> impl Future<Output = Result<Split<Settled>, CallError>> + Send;
+
+    /// Whether the table still is what it was when it was prepared: a row that is refused may only then be laid to the row.
+    fn is_unchanged(&self) -> impl Future<Output = Result<bool, CallError>> + Send;
 
     /// Which tokens live on the same replicas, as of now; `None` where that isn't known.
     fn placement(&self) -> Option<Arc<dyn Placement>>;

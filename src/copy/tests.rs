@@ -1,17 +1,19 @@
 //! The copy between memory and memory: every instant of a crash, every order of acknowledgements.
 
-use super::fakes::{LAYOUT, MemorySource, MemoryTarget, Rows, Store, TargetRow, Written, sample_rows};
+use super::fakes::{MemorySource, MemoryTarget, Rows, Store, TargetRow, Written, layout, sample_rows};
 use super::{Ended, Lane, Pace, run};
 use crate::call::Class;
 use crate::checkpoint::{self, Checkpoint, CheckpointError, Committer, status};
 use crate::event::{Event, Events};
-use crate::job::{Job, JobTable, RunOutcome};
+use crate::job::{Admitted, Job, JobTable, RunOutcome};
+use crate::rejects::Rejects;
 use crate::ring::{Token, tile};
-use crate::row::{BatchLimits, BatchMode};
+use crate::row::{BatchLimits, BatchMode, Policy};
 use crate::schema::TableName;
 use crate::settings::Patience;
 use crate::shutdown::{Signal, Stop};
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -30,17 +32,20 @@ fn pace() -> Pace {
 }
 
 fn lane(source: MemorySource, target: MemoryTarget) -> Lane<MemorySource, MemoryTarget> {
-    Lane { source, target, layout: LAYOUT, limits: limits(), mode: BatchMode::Auto, unknown_timestamp: UNKNOWN }
+    Lane { source, target, layout: layout(), limits: limits(), mode: BatchMode::Auto, policy: Policy::default() }
 }
 
 fn job() -> Job {
     let name = TableName { keyspace: "ks".to_owned(), table: "t".to_owned() };
     let table = JobTable {
         source: name.clone(),
-        source_id: Uuid::from_u128(1),
         target: name,
-        target_id: Uuid::from_u128(2),
-        columns: String::new(),
+        admitted: Some(Admitted {
+            source_id: Uuid::from_u128(1),
+            target_id: Uuid::from_u128(2),
+            columns: String::new(),
+        }),
+        broken: None,
     };
     Job { identity: vec![], tables: vec![table] }
 }
@@ -138,15 +143,17 @@ async fn copy(
 ) -> Result<Ended, CheckpointError> {
     let (_, work) = checkpoint.work()?;
     checkpoint.begin_run()?;
+    let table = crate::schema::tests::table(&[("k", "pk0 bigint"), ("c", "ck0 bigint")]);
+    let rejects = Rejects::beside(checkpoint.path(), [(0, &table)].into_iter());
     let committer = Committer::start(checkpoint, events.clone());
-    let ended = run(vec![lane], work, pace, committer.ledger(), events.clone(), stop).await;
-    committer.finish(ended.outcome, events.counters().retries.load(Ordering::Relaxed)).await?;
+    let ended = run(BTreeMap::from([(0, lane)]), work, pace, committer.ledger(), rejects, events.clone(), stop).await;
+    committer.finish(ended.outcome, events.counters().retries.load(Ordering::Relaxed), vec![]).await?;
     Ok(ended)
 }
 
 fn assert_accounts_close(status: &status::Status, rows: u64) {
     let tally = status.counts.tally;
-    assert_eq!(tally.rows_read, tally.rows_written + tally.rows_expired);
+    assert_eq!(tally.rows_read, tally.rows_written + tally.rows_expired + tally.rows_rejected);
     assert_eq!(tally.rows_read, rows, "each row is counted once, however often it was copied");
 }
 
@@ -206,17 +213,34 @@ fn failing_calls_are_repeated_until_they_succeed() {
 }
 
 #[test]
-fn a_row_that_is_refused_fails_its_range_and_no_other() {
+fn a_row_that_is_refused_is_rejected_and_no_other() {
     let scene = Scene::new(300, 8);
-    let poisoned = scene.rows.keys().nth(150).expect("there is one").2.clone();
+    let (_, partition, poisoned) = scene.rows.keys().nth(150).expect("there is one").clone();
     let target = MemoryTarget { poison: Some(poisoned.clone()), ..scene.target() };
     let ended = runtime().block_on(scene.copy(scene.source(), target, Events::none(), Stop::default())).expect("ran");
-    assert_eq!((ended.outcome, ended.failed), (RunOutcome::Incomplete, 1));
+    assert_eq!((ended.outcome, ended.failed), (RunOutcome::Done, 0));
+    assert_accounts_close(&scene.status(), 300);
+    assert_eq!(scene.status().counts.tally.rows_rejected, 1);
+    assert_eq!(scene.store.0.lock().expect("not poisoned").len(), 299);
+
+    let file = ended.rejects.expect("a row was rejected");
+    let line: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).expect("is there")).expect("one line");
+    let number = |bytes: &[u8]| i64::from_be_bytes(bytes.try_into().expect("eight bytes")).to_string();
+    assert_eq!(line["key"], serde_json::json!({ "k": number(&partition), "c": number(&poisoned) }));
+    assert_eq!((line["table"].as_str(), line["reason"].as_str()), (Some("ks.t"), Some("poison")));
+    assert_eq!(std::fs::metadata(&file).expect("is there").permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn a_table_that_is_another_one_rejects_nothing() {
+    let scene = Scene::new(300, 8);
+    let poisoned = scene.rows.keys().nth(150).expect("there is one").2.clone();
+    let target = MemoryTarget { poison: Some(poisoned), unchanged: false, ..scene.target() };
+    let ended = runtime().block_on(scene.copy(scene.source(), target, Events::none(), Stop::default())).expect("ran");
+    assert_eq!((ended.outcome, ended.failed, ended.rejects), (RunOutcome::Incomplete, 1, None));
     let status = scene.status();
     assert_eq!(status.counts.ranges_done + 1, status.counts.ranges);
-    let number = u64::from_be_bytes(poisoned[..].try_into().expect("eight bytes"));
-    let hex = format!("{number:016x}");
-    assert!(status.failures[0].error.contains(&hex), "{:?}", status.failures);
+    assert!(status.failures[0].error.contains("changed or dropped"), "{:?}", status.failures);
 
     let ended =
         runtime().block_on(scene.copy(scene.source(), scene.target(), Events::none(), Stop::default())).expect("ran");

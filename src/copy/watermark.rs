@@ -6,8 +6,8 @@
 
 use crate::job::Tally;
 use crate::ring::{Token, TokenRange};
-use crate::row::Batch;
-use crate::row::group::Expired;
+use crate::row::batch::Noted;
+use crate::row::{Batch, Settled, Split};
 use std::collections::VecDeque;
 
 /// Tracks one range.
@@ -62,28 +62,37 @@ impl Watermark {
         let head_rows = batch.row_count() as u64 - tail_rows;
         let bytes = batch.bytes() as u64;
         let tail_bytes = bytes * tail_rows / (head_rows + tail_rows).max(1);
-        let (head_key_only, tail_key_only) = batch.key_only();
-        let tally =
-            |rows_read, rows_key_only, bytes_read| Tally { rows_read, rows_key_only, bytes_read, ..Tally::default() };
+        let noted = batch.noted();
+        let tally = |rows_read, bytes_read, noted: Noted| Tally {
+            rows_read,
+            bytes_read,
+            rows_key_only: noted.key_only,
+            rows_marker_expires: noted.marker_expires,
+            rows_unknown_timestamp: noted.unknown_timestamp,
+            rows_capped: noted.capped,
+            ..Tally::default()
+        };
         self.waiting.push_back(Waiting {
             first_token: batch.first_token(),
             last_token: batch.last_token(),
-            head: tally(head_rows, head_key_only, bytes - tail_bytes),
-            tail: tally(tail_rows, tail_key_only, tail_bytes),
+            head: tally(head_rows, bytes - tail_bytes, noted.head),
+            tail: tally(tail_rows, tail_bytes, noted.tail),
             acked: false,
         });
         self.front + self.waiting.len() as u64 - 1
     }
 
-    /// Takes the acknowledgement of a batch: all of its rows are written, but for the `expired` ones.
-    pub(super) fn acked(&mut self, number: BatchNumber, expired: Expired) {
+    /// Takes the acknowledgement of a batch: all of its rows are written, but for the `settled` ones.
+    pub(super) fn acked(&mut self, number: BatchNumber, settled: Split<Settled>) {
         let index = usize::try_from(number - self.front).expect("a batch is acknowledged once, after it was sent");
         let batch = &mut self.waiting[index];
         batch.acked = true;
-        batch.head.rows_expired = expired.head;
-        batch.head.rows_written = batch.head.rows_read - expired.head;
-        batch.tail.rows_expired = expired.tail;
-        batch.tail.rows_written = batch.tail.rows_read - expired.tail;
+        for (tally, settled) in [(&mut batch.head, settled.head), (&mut batch.tail, settled.tail)] {
+            tally.rows_expired = settled.expired;
+            tally.rows_rejected = settled.rejected;
+            tally.rows_written = tally.rows_read - settled.expired - settled.rejected;
+            tally.lists_reordered = settled.lists_reordered;
+        }
         while self.waiting.front().is_some_and(|batch| batch.acked) {
             let batch = self.waiting.pop_front().expect("there is one");
             self.front += 1;
@@ -140,15 +149,15 @@ impl Watermark {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::copy::fakes::{LAYOUT, MemorySource, sample_rows};
+    use crate::copy::fakes::{MemorySource, layout, sample_rows};
     use crate::copy::seam::{Position, Read, Source};
-    use crate::row::{BatchLimits, BatchMode, Grouper, token_of};
+    use crate::row::{BatchLimits, BatchMode, Grouper, Policy, token_of};
     use proptest::prelude::*;
 
     /// All batches of a scan of `rows` rows in pages of `page_rows`, and how many rows have each token.
     fn batches(rows: usize, page_rows: usize) -> (Vec<Batch>, Vec<Token>) {
         let limits = BatchLimits { rows_max: 6, bytes_max: 300, partition_bytes_max: 300 };
-        let mut grouper = Grouper::new(LAYOUT, limits, BatchMode::Replicas, 1, TokenRange::RING);
+        let mut grouper = Grouper::new(layout(), limits, BatchMode::Replicas, Policy::default(), TokenRange::RING);
         let source = MemorySource { page_rows, ..MemorySource::new(sample_rows(rows)) };
         let tokens = source.rows.keys().map(|(_, key, _)| token_of([key.as_slice()].into_iter())).collect();
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
@@ -182,7 +191,7 @@ mod tests {
                     unacked.push((mark.sent(&batches[announced]), announced));
                     announced += 1;
                 } else if let Some(index) = (!unacked.is_empty()).then(|| choice % unacked.len()) {
-                    mark.acked(unacked.swap_remove(index).0, Expired::default());
+                    mark.acked(unacked.swap_remove(index).0, Split::default());
                 }
                 if !ended && (announced == batches.len() || choice % 7 == 0 && announced + 1 == batches.len()) {
                     mark.scan_ended_after(batches.len() - announced);

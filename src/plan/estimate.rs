@@ -56,7 +56,7 @@ fn rows_in(total: u64, rows: u64, bytes: u64) -> Option<u64> {
 /// of many megabytes.
 async fn sample(table: &ReadyTable, sum: &mut (u64, u64)) {
     let size = PageSize::default();
-    let stored = table.source.layout().keys() + table.source.layout().values;
+    let stored = table.layout.keys() + table.layout.values.len();
     for range in tile(&[], SAMPLES) {
         let read = Read { range, position: Position::default(), rows: size.rows().min(SAMPLE_ROWS), attempt: 0 };
         let Ok(Fetched { page, .. }) = table.reader.read_page(&read).await else { continue };

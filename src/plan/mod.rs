@@ -6,12 +6,13 @@ pub use estimate::Estimate;
 
 use crate::checkpoint::status;
 use crate::cluster::Cluster;
-use crate::job::{Job, JobTable};
-use crate::preflight::Ready;
+use crate::job::JobTable;
+use crate::preflight::{AT_ONCE, Candidate, Looked, ReadyTable, Sides};
 use crate::ring::{TokenRange, tile};
 use crate::schema::TableName;
 use crate::schema::fidelity::Fidelity;
 use crate::settings::Settings;
+use futures::StreamExt;
 use serde::Serialize;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
@@ -34,9 +35,11 @@ pub struct Plan {
     pub target: ClusterPlan,
     /// Each table.
     pub tables: Vec<TablePlan>,
+    /// What is left out, and why: a sentence each.
+    pub notes: Vec<String>,
     /// The checkpoint file.
     pub checkpoint: PathBuf,
-    /// The share of the ring that is done in it, 0 to 1; none where there is no such file yet.
+    /// The share of the job that is done in it, 0 to 1; none where there is no such file yet.
     pub checkpoint_fraction: Option<f64>,
     /// Ranges that are scanned at the same time.
     pub readers: usize,
@@ -75,32 +78,28 @@ pub struct TablePlan {
     pub estimate: Estimate,
     /// Into how many ranges the ring is cut.
     pub ranges: usize,
-    /// What is kept of each column.
+    /// What is kept of each column; nothing where the table is broken.
     pub columns: Vec<Fidelity>,
+    /// Why it can't be copied, if it can't. Untrusted text.
+    pub broken: Option<String>,
 }
 
-/// The plan, and the ranges that it speaks of: for each table, in the order in which they are to be claimed.
-pub async fn plan(settings: &Settings, ready: &Ready) -> (Plan, Vec<Vec<TokenRange>>) {
-    let mut tables = Vec::new();
-    let mut ranges = Vec::new();
-    for table in &ready.tables {
-        let estimate = estimate::estimate(&ready.source, table).await;
-        let ranges_min = settings.ranges.unwrap_or_else(|| ranges_for(estimate));
-        let cut = tile(&ready.source.info.tokens, ranges_min);
-        let in_order = spread(cut, |range| ready.source.owner(&table.source.name, range.last()));
-        tables.push(TablePlan {
-            source: table.source.name.clone(),
-            target: table.target.name.clone(),
-            estimate,
-            ranges: in_order.len(),
-            columns: table.fidelity.clone(),
-        });
-        ranges.push(in_order);
+impl Plan {
+    /// Whether some of the tables can't be copied.
+    pub fn is_incomplete(&self) -> bool {
+        self.tables.iter().any(|table| table.broken.is_some())
     }
-    let plan = Plan {
-        source: of_cluster(&ready.source),
-        target: of_cluster(&ready.target),
-        tables,
+}
+
+/// What a copy of these tables will do.
+pub async fn plan(settings: &Settings, sides: &Sides, looked: Looked) -> Plan {
+    let Sides { source, target } = sides;
+    let tables = looked.tables.iter().map(|candidate| of_table(settings, source, candidate));
+    Plan {
+        source: of_cluster(source),
+        target: of_cluster(target),
+        tables: futures::stream::iter(tables).buffered(AT_ONCE).collect().await,
+        notes: looked.notes,
         checkpoint: settings.checkpoint.clone(),
         checkpoint_fraction: status::read(&settings.checkpoint).ok().map(|status| status.fraction),
         readers: settings.pace.readers,
@@ -108,22 +107,56 @@ pub async fn plan(settings: &Settings, ready: &Ready) -> (Plan, Vec<Vec<TokenRan
         memory: settings.pace.memory,
         source_consistency: settings.source.consistency.to_string(),
         target_consistency: settings.target.consistency.to_string(),
-    };
-    (plan, ranges)
+    }
 }
 
-/// What makes this job this job.
-pub fn job(settings: &Settings, ready: &Ready) -> Job {
-    let mut identity = vec![("source", ready.source.info.name.clone()), ("target", ready.target.info.name.clone())];
-    identity.extend(settings.identity());
-    let table = |table: &crate::preflight::ReadyTable| JobTable {
-        source: table.source.name.clone(),
-        source_id: table.source.id,
-        target: table.target.name.clone(),
-        target_id: table.target.id,
-        columns: table.source.description(),
+async fn of_table(settings: &Settings, source: &Cluster, candidate: &Candidate) -> TablePlan {
+    let mut planned = TablePlan {
+        source: candidate.table.source.clone(),
+        target: candidate.table.target.clone(),
+        estimate: Estimate::default(),
+        ranges: 0,
+        columns: Vec::new(),
+        broken: candidate.table.broken.clone(),
     };
-    Job { identity, tables: ready.tables.iter().map(table).collect() }
+    if let Ok(ready) = &candidate.verdict {
+        let (estimate, ranges) = cut(settings, source, ready).await;
+        (planned.estimate, planned.ranges, planned.columns) = (estimate, ranges.len(), ready.fidelity.clone());
+    }
+    planned
+}
+
+/// Cuts the ring for a table: its ranges in the order in which they are to be claimed, and the size that they follow from.
+async fn cut(settings: &Settings, source: &Cluster, table: &ReadyTable) -> (Estimate, Vec<TokenRange>) {
+    let estimate = estimate::estimate(source, table).await;
+    let ranges_min = settings.ranges.unwrap_or_else(|| ranges_for(estimate));
+    let cut = tile(&source.info.tokens, ranges_min);
+    (estimate, spread(cut, |range| source.owner(&table.source.name, range.last())))
+}
+
+/// The ranges of each of these tables that the job takes in only now; none of the others, that are in `known` with theirs or
+/// can't be copied.
+pub async fn admit(
+    settings: &Settings,
+    source: &Cluster,
+    tables: &[Candidate],
+    known: &[JobTable],
+) -> Vec<Vec<TokenRange>> {
+    let cuts = tables.iter().enumerate().map(|(number, candidate)| async move {
+        let has_ranges = known.get(number).is_some_and(|table| table.admitted.is_some());
+        match &candidate.verdict {
+            Ok(ready) if !has_ranges => cut(settings, source, ready).await.1,
+            _ => Vec::new(),
+        }
+    });
+    futures::stream::iter(cuts).buffered(AT_ONCE).collect().await
+}
+
+/// What makes this job this job: [`crate::job::Job::identity`].
+pub fn identity(settings: &Settings, sides: &Sides) -> Vec<(&'static str, String)> {
+    let mut identity = vec![("source", sides.source.info.name.clone()), ("target", sides.target.info.name.clone())];
+    identity.extend(settings.identity());
+    identity
 }
 
 fn of_cluster(cluster: &Cluster) -> ClusterPlan {

@@ -2,10 +2,18 @@
 
 use super::*;
 use crate::row::page::encode;
+use crate::row::{Form, RowMarker};
 use proptest::prelude::*;
 
-const LAYOUT: Layout = Layout { partition_key: 1, clustering_key: 1, values: 3 };
-const UNKNOWN: i64 = -7;
+const POLICY: Policy = Policy { unknown_timestamp: -7, row_marker: RowMarker::Infer, timestamp_max: i64::MAX };
+
+fn layout() -> Arc<Layout> {
+    Arc::new(Layout::plain(1, 1, 3))
+}
+
+fn new_grouper(limits: BatchLimits, mode: BatchMode, range: TokenRange) -> Grouper {
+    Grouper::new(layout(), limits, mode, POLICY, range)
+}
 
 /// The cells of a row: (value, writetime, TTL), with few enough distinct ones for some to agree.
 type Values = Vec<Option<(Vec<u8>, i64, i32)>>;
@@ -42,11 +50,11 @@ fn page(table: &[(Vec<u8>, Vec<Values>)]) -> Page {
             rows.push(row);
         }
     }
-    Page::parse(encode(&rows), rows.len(), LAYOUT.columns()).expect("well formed")
+    Page::parse(encode(&rows), rows.len(), layout().columns()).expect("well formed")
 }
 
 fn group(table: &[(Vec<u8>, Vec<Values>)], mode: BatchMode, limits: BatchLimits) -> Vec<Batch> {
-    let mut grouper = Grouper::new(LAYOUT, limits, mode, UNKNOWN, TokenRange::RING);
+    let mut grouper = new_grouper(limits, mode, TokenRange::RING);
     grouper.group(page(table), 0, |token| u32::from(token.0 > 0)).expect("in order")
 }
 
@@ -65,20 +73,18 @@ proptest! {
             .collect();
         let mut next = 0;
         for batch in &batches {
-            prop_assert_eq!(batch.span.0, next, "batches follow each other");
-            next = batch.span.1;
+            prop_assert_eq!(batch.extent().span.0, next, "batches follow each other");
+            next = batch.extent().span.1;
             let bound = batch.bind(0);
-            for (row, (key, i, values)) in flat.iter().enumerate().take(batch.span.1).skip(batch.span.0) {
+            for (row, (key, i, values)) in flat.iter().enumerate().take(batch.extent().span.1).skip(batch.extent().span.0) {
                 let mine: Vec<usize> = (0..bound.len()).filter(|&s| bound.statement(s).row as usize == row).collect();
-                let inserts = mine.iter().filter(|&&s| bound.statement(s).kind == Kind::Insert).count();
+                let inserts = mine.iter().filter(|&&s| bound.statement(s).form == Form::Insert).count();
                 prop_assert_eq!(inserts, 1, "one row marker");
                 let mut written: Vec<Option<(Vec<u8>, i64, i32)>> = vec![None; 3];
                 for &s in &mine {
                     let (statement, wire) = (bound.statement(s), bound.wire(s));
-                    let (keys, cells) = match statement.kind {
-                        Kind::Insert => (&wire[..2], &wire[2..5]),
-                        Kind::Update => (&wire[5..], &wire[2..5]),
-                    };
+                    let is_insert = statement.form == Form::Insert;
+                    let (keys, cells) = if is_insert { (&wire[..2], &wire[2..5]) } else { (&wire[5..], &wire[2..5]) };
                     prop_assert_eq!(keys, &[Some((*key).clone()), Some(i.to_be_bytes().to_vec())]);
                     for (column, cell) in cells.iter().enumerate() {
                         if let Some(value) = cell {
@@ -97,8 +103,8 @@ proptest! {
     fn batches_stay_within_their_limits(table in table(), mode in modes()) {
         let limits = BatchLimits { rows_max: 5, bytes_max: 120, partition_bytes_max: 200 };
         for batch in group(&table, mode, limits) {
-            let tokens: std::collections::BTreeSet<Token> = (batch.span.0..batch.span.1)
-                .map(|row| token_of([batch.rows.page.cell(row, 0).expect("a key")].into_iter()))
+            let tokens: std::collections::BTreeSet<Token> = (batch.extent().span.0..batch.extent().span.1)
+                .map(|row| token_of([batch.rows().page.cell(row, 0).expect("a key")].into_iter()))
                 .collect();
             prop_assert_eq!(batch.partitions(), tokens.len());
             prop_assert_eq!(batch.first_token(), *tokens.first().expect("some"));
@@ -110,8 +116,8 @@ proptest! {
                 BatchMode::Partition => prop_assert_eq!(tokens.len(), 1),
                 _ => prop_assert!(tokens.iter().all(|t| (t.0 > 0) == (batch.last_token().0 > 0)), "one replica set"),
             }
-            let of_last = (batch.span.0..batch.span.1)
-                .filter(|&row| token_of([batch.rows.page.cell(row, 0).expect("a key")].into_iter()) == batch.last_token());
+            let of_last = (batch.extent().span.0..batch.extent().span.1)
+                .filter(|&row| token_of([batch.rows().page.cell(row, 0).expect("a key")].into_iter()) == batch.last_token());
             prop_assert_eq!(batch.tail_count(), of_last.count());
         }
     }
@@ -125,13 +131,14 @@ proptest! {
                 let ttl = bound.statement(s).ttl;
                 prop_assert!(ttl == 0 || i64::from(ttl) > now);
                 let wire = bound.wire(s);
-                let sent = match bound.statement(s).kind { Kind::Insert => &wire[6], Kind::Update => &wire[1] };
+                let sent = if bound.statement(s).form == Form::Insert { &wire[6] } else { &wire[1] };
                 let left = if ttl == 0 { 0 } else { ttl - i32::try_from(now).expect("small") };
                 prop_assert_eq!(sent.as_deref(), Some(&left.to_be_bytes()[..]));
             }
-            let expired = batch.expired(&bound);
+            let settled = batch.settled(&bound);
+            let expired = settled.head.expired + settled.tail.expired;
             let alive: std::collections::BTreeSet<u32> = (0..bound.len()).map(|s| bound.statement(s).row).collect();
-            prop_assert_eq!(alive.len() as u64 + expired.head + expired.tail, batch.row_count() as u64);
+            prop_assert_eq!(alive.len() as u64 + expired, batch.row_count() as u64);
         }
     }
 
@@ -139,9 +146,9 @@ proptest! {
     fn halves_of_a_batch_are_the_batch(table in table()) {
         let limits = BatchLimits { rows_max: 9, bytes_max: 5000, partition_bytes_max: 5000 };
         for batch in group(&table, BatchMode::Replicas, limits) {
-            let Some([a, b]) = batch.split() else { continue };
-            prop_assert_eq!((a.span.0, a.span.1, b.span.1), (batch.span.0, b.span.0, batch.span.1));
-            prop_assert_eq!((a.statements.1, b.statements.1), (b.statements.0, batch.statements.1));
+            let Some([a, b]) = batch.halves() else { continue };
+            prop_assert_eq!((a.extent().span.0, a.extent().span.1, b.extent().span.1), (batch.extent().span.0, b.extent().span.0, batch.extent().span.1));
+            prop_assert_eq!((a.extent().statements.1, b.extent().statements.1), (b.extent().statements.0, batch.extent().statements.1));
             prop_assert_eq!(a.tail_count() + b.tail_count(), batch.tail_count());
             prop_assert!(a.row_count() > 0 && b.row_count() > 0);
         }
@@ -155,12 +162,12 @@ fn rows_that_the_scan_should_not_return_stop_it() {
     table.sort_by_key(|(key, _)| token_of([key.as_slice()].into_iter()));
     table.swap(1, 3);
     let limits = BatchLimits { rows_max: 9, bytes_max: 500, partition_bytes_max: 500 };
-    let mut grouper = Grouper::new(LAYOUT, limits, BatchMode::Partition, UNKNOWN, TokenRange::RING);
+    let mut grouper = new_grouper(limits, BatchMode::Partition, TokenRange::RING);
     let error = grouper.group(page(&table), 0, |_| 0).expect_err("out of order");
     assert!(matches!(error, GroupError::OutOfOrder { .. }), "{error}");
 
     let narrow = TokenRange::new(Token::MIN, Token(i64::MIN + 5)).expect("a range");
-    let mut grouper = Grouper::new(LAYOUT, limits, BatchMode::Partition, UNKNOWN, narrow);
+    let mut grouper = new_grouper(limits, BatchMode::Partition, narrow);
     let error = grouper.group(page(&table[..1]), 0, |_| 0).expect_err("outside of the range");
     assert!(matches!(error, GroupError::OutOfOrder { .. }), "{error}");
 }
@@ -168,7 +175,7 @@ fn rows_that_the_scan_should_not_return_stop_it() {
 #[test]
 fn a_page_of_another_table_is_an_error() {
     let limits = BatchLimits { rows_max: 9, bytes_max: 500, partition_bytes_max: 500 };
-    let mut grouper = Grouper::new(LAYOUT, limits, BatchMode::Partition, UNKNOWN, TokenRange::RING);
+    let mut grouper = new_grouper(limits, BatchMode::Partition, TokenRange::RING);
     let narrow = Page::parse(encode(&[vec![Some(vec![1])]]), 1, 1).expect("well formed");
     assert_eq!(
         grouper.group(narrow, 0, |_| 0).expect_err("too narrow"),

@@ -79,6 +79,16 @@ impl Page {
         usize::try_from(length).ok().map(|length| &self.bytes[at..at + length])
     }
 
+    /// Where the cell's bytes begin in the page.
+    pub(super) fn offset(&self, row: usize, column: usize) -> usize {
+        self.cells[row * self.columns + column] as usize
+    }
+
+    /// Bytes of the page, from where [`Page::offset`] counts.
+    pub(super) fn bytes(&self, from: usize, to: usize) -> &[u8] {
+        &self.bytes[from..to]
+    }
+
     /// The wire bytes of `count` neighbouring cells of a row, their lengths included.
     #[inline]
     pub fn span(&self, row: usize, column: usize, count: usize) -> &[u8] {

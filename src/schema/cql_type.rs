@@ -1,6 +1,7 @@
 //! CQL types as `system_schema.columns` spells them.
 
 use super::statements::quote;
+use crate::row::layout::Shape;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -106,9 +107,20 @@ impl CqlType {
         Ok(CqlType::Udt(name, fields))
     }
 
-    /// Whether a column of this type keeps one cell per element or field, each with its own writetime and TTL.
-    pub fn is_multi_cell(&self) -> bool {
-        matches!(self, CqlType::Collection(..) | CqlType::Udt(..))
+    /// What a column of this type is made of: one cell, or one per element or field, each with its own writetime and TTL.
+    pub fn shape(&self) -> Shape {
+        match self {
+            CqlType::Native(name) if name == "counter" => Shape::Counter,
+            CqlType::Collection(name, _) => match name.as_str() {
+                "map" => Shape::Map,
+                "set" => Shape::Set,
+                _ => Shape::List,
+            },
+            CqlType::Udt(_, fields) => Shape::Udt(u16::try_from(fields.len()).unwrap_or(u16::MAX)),
+            CqlType::Native(_) | CqlType::Tuple(_) | CqlType::Vector(..) | CqlType::Frozen(_) | CqlType::Custom(_) => {
+                Shape::Cell
+            }
+        }
     }
 
     /// The type as CQL text: user-defined types by their name, in quotes.
@@ -135,9 +147,15 @@ impl CqlType {
         }
     }
 
-    /// Whether this is a counter.
-    pub fn is_counter(&self) -> bool {
-        matches!(self, CqlType::Native(name) if name == "counter")
+    /// Whether this is a frozen collection or user-defined type.
+    pub fn is_frozen(&self) -> bool {
+        matches!(self, CqlType::Frozen(_))
+    }
+
+    /// The names of the fields, where this is a user-defined type.
+    pub fn fields(&self) -> impl Iterator<Item = &str> {
+        let fields = if let CqlType::Udt(_, fields) = self { fields.as_slice() } else { &[] };
+        fields.iter().map(|(name, _)| name.as_str())
     }
 
     /// The first class within the type that only Java knows, if there is one.
@@ -241,12 +259,11 @@ mod tests {
     }
 
     #[test]
-    fn multi_cell_is_what_keeps_a_cell_per_element() {
-        for text in ["list<int>", "set<int>", "map<int, int>", "address"] {
-            assert!(parse(text).is_multi_cell(), "{text}");
-        }
+    fn what_is_not_frozen_keeps_a_cell_per_element() {
+        let shapes = ["list<int>", "set<int>", "map<int, int>", "address", "counter"].map(|text| parse(text).shape());
+        assert_eq!(shapes, [Shape::List, Shape::Set, Shape::Map, Shape::Udt(2), Shape::Counter]);
         for text in ["frozen<list<int>>", "tuple<int, text>", "frozen<address>", "vector<float, 3>", "text"] {
-            assert!(!parse(text).is_multi_cell(), "{text}");
+            assert_eq!(parse(text).shape(), Shape::Cell, "{text}");
         }
     }
 

@@ -4,12 +4,14 @@ pub mod compare;
 pub mod cql_type;
 pub mod ddl;
 pub mod fidelity;
+pub mod literal;
 pub mod read;
 pub mod statements;
 
 pub use cql_type::CqlType;
 
 use crate::row::Layout;
+use crate::row::layout::{Part, order};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use uuid::Uuid;
@@ -47,6 +49,8 @@ pub struct Table {
     pub columns: Vec<Column>,
     /// A materialized view has no rows of its own.
     pub is_view: bool,
+    /// Made by `WITH COMPACT STORAGE`: it may hold rows that CQL can't write.
+    pub is_compact: bool,
 }
 
 /// A column of a table.
@@ -89,6 +93,13 @@ impl fmt::Display for ColumnKind {
     }
 }
 
+impl Column {
+    /// Whose value it is, outside of the primary key.
+    pub fn part(&self) -> Part {
+        if self.kind == ColumnKind::Static { Part::Static } else { Part::Regular }
+    }
+}
+
 impl Table {
     /// The columns of the primary key, partition key first.
     pub fn key_columns(&self) -> impl Iterator<Item = &Column> {
@@ -100,19 +111,20 @@ impl Table {
         self.columns.iter().filter(|column| matches!(column.kind, ColumnKind::PartitionKey(_)))
     }
 
-    /// The regular columns.
-    pub fn value_columns(&self) -> impl Iterator<Item = &Column> {
-        self.columns.iter().filter(|column| column.kind == ColumnKind::Regular)
+    /// The columns outside of the primary key, in the order of [`Layout::values`].
+    pub fn value_columns(&self) -> Vec<&Column> {
+        let mut columns: Vec<&Column> =
+            self.columns.iter().filter(|column| column.kind >= ColumnKind::Static).collect();
+        columns.sort_by_key(|column| order(column.part(), column.cql_type.shape()));
+        columns
     }
 
-    /// What stands where in a row of [`statements::select`].
-    pub fn layout(&self) -> Layout {
+    /// What stands where in a row of [`statements::select`], given the columns whose writetime and TTL can be read.
+    pub fn layout(&self, is_readable: impl Fn(&Column) -> bool) -> Layout {
         let partition_key = self.partition_key().count();
-        Layout {
-            partition_key,
-            clustering_key: self.key_columns().count() - partition_key,
-            values: self.value_columns().count(),
-        }
+        let values = self.value_columns().into_iter();
+        let values = values.map(|column| (column.part(), column.cql_type.shape(), is_readable(column)));
+        Layout::new(partition_key, self.key_columns().count() - partition_key, values.collect())
     }
 
     /// Names, parts and types of all columns, one per line: two tables with the same text copy to each other as bytes.
@@ -155,6 +167,7 @@ pub(crate) mod tests {
             id: Uuid::nil(),
             columns,
             is_view: false,
+            is_compact: false,
         }
     }
 }

@@ -5,6 +5,7 @@ use super::cql_type::{CqlType, Udts, UnknownType};
 use super::{Column, ColumnKind, Descending, Table, TableName};
 use crate::call::CallError;
 use crate::cluster::Cluster;
+use std::collections::HashSet;
 use uuid::Uuid;
 
 /// Why a table can't be described.
@@ -24,21 +25,25 @@ pub enum ReadError {
 /// Where the cluster doesn't answer, or a column's type isn't understood.
 pub async fn read_table(cluster: &Cluster, name: &TableName) -> Result<Option<Table>, ReadError> {
     let key = (name.keyspace.as_str(), name.table.as_str());
-    let tables = "SELECT id FROM system_schema.tables WHERE keyspace_name = ? AND table_name = ?";
+    let tables = "SELECT id, flags FROM system_schema.tables WHERE keyspace_name = ? AND table_name = ?";
     let views = "SELECT id FROM system_schema.views WHERE keyspace_name = ? AND view_name = ?";
     let columns = "SELECT column_name, clustering_order, kind, position, type FROM system_schema.columns
                    WHERE keyspace_name = ? AND table_name = ?";
     let (tables, views, columns, udts) = tokio::join!(
-        cluster.rows::<(Uuid,)>(tables, key),
+        cluster.rows::<(Uuid, Option<HashSet<String>>)>(tables, key),
         cluster.rows::<(Uuid,)>(views, key),
         cluster.rows::<(String, Option<String>, String, i32, String)>(columns, key),
         read_udts(cluster, &name.keyspace),
     );
-    let (id, is_view) = match (tables?.into_iter().next(), views?.into_iter().next()) {
-        (Some((id,)), _) => (id, false),
-        (None, Some((id,))) => (id, true),
+    let (id, flags, is_view) = match (tables?.into_iter().next(), views?.into_iter().next()) {
+        (Some((id, flags)), _) => (id, flags, false),
+        (None, Some((id,))) => (id, None, true),
         (None, None) => return Ok(None),
     };
+    // Tables that CQL made are `compound` and not `dense` (Cassandra's `TableMetadata.Flag`).
+    let is_compact = flags.is_some_and(|flags| {
+        ["dense", "super"].iter().any(|flag| flags.contains(*flag)) || !flags.contains("compound")
+    });
     let udts = udts?;
     let mut columns = columns?
         .into_iter()
@@ -53,7 +58,31 @@ pub async fn read_table(cluster: &Cluster, name: &TableName) -> Result<Option<Ta
         })
         .collect::<Result<Vec<_>, UnknownType>>()?;
     columns.sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
-    Ok(Some(Table { name: name.clone(), id, columns, is_view }))
+    Ok(Some(Table { name: name.clone(), id, columns, is_view, is_compact }))
+}
+
+/// What a keyspace has.
+#[derive(Debug)]
+pub struct Names {
+    /// Its tables.
+    pub tables: Vec<TableName>,
+    /// Its materialized views.
+    pub views: Vec<TableName>,
+}
+
+/// Names the tables and views of a keyspace; none where there is no such keyspace.
+///
+/// # Errors
+/// Where the cluster doesn't answer.
+pub async fn read_names(cluster: &Cluster, keyspace: &str) -> Result<Names, CallError> {
+    let tables = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = ?";
+    let views = "SELECT view_name FROM system_schema.views WHERE keyspace_name = ?";
+    let (tables, views) =
+        tokio::join!(cluster.rows::<(String,)>(tables, (keyspace,)), cluster.rows::<(String,)>(views, (keyspace,)),);
+    let names = |rows: Vec<(String,)>| {
+        rows.into_iter().map(|(table,)| TableName { keyspace: keyspace.to_owned(), table }).collect()
+    };
+    Ok(Names { tables: names(tables?), views: names(views?) })
 }
 
 async fn read_udts(cluster: &Cluster, keyspace: &str) -> Result<Udts, CallError> {

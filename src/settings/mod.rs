@@ -4,18 +4,22 @@ pub mod endpoint;
 mod pace;
 pub mod schema;
 pub mod secret;
+pub mod tables;
 pub mod units;
 
 use crate::cli::{ConsistencyLevel, JobArgs};
-use crate::row::BatchMode;
+use crate::row::{BatchMode, RowMarker};
+use crate::schema::fidelity::Counters;
 use crate::side::Side;
 pub use pace::{Pace, Patience};
 
+use clap::ValueEnum;
 use endpoint::{Endpoint, TlsMode};
 use secrecy::SecretString;
+use serde::Deserialize;
 use std::path::PathBuf;
 use std::time::Duration;
-use units::TableMapping;
+use tables::{Selection, SelectionError};
 
 /// How to reach one cluster.
 #[derive(Clone, Debug)]
@@ -53,18 +57,24 @@ pub struct Settings {
     pub source: Access,
     /// The cluster to write.
     pub target: Access,
-    /// The tables; never empty.
-    pub tables: Vec<TableMapping>,
+    /// The tables.
+    pub selection: Selection,
     /// The checkpoint file.
     pub checkpoint: PathBuf,
     /// Begin anew.
     pub restart: bool,
     /// Only show the plan.
     pub dry_run: bool,
-    /// The writetime of rows that have only a key.
+    /// The writetime of what has none that can be read.
     pub unknown_timestamp: i64,
     /// Keep the target tables' tombstones meanwhile.
     pub manage_table_options: bool,
+    /// Which rows get a marker.
+    pub row_marker: RowMarker,
+    /// Whether counters are to be copied.
+    pub counters: Counters,
+    /// What becomes of writetimes that lie too far ahead for the target.
+    pub future_timestamps: FutureTimestamps,
     /// How fast.
     pub pace: Pace,
     /// What may share a batch.
@@ -75,15 +85,26 @@ pub struct Settings {
     pub json: bool,
 }
 
+/// What becomes of writetimes that lie further ahead than the target takes: three days at ScyllaDB.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum FutureTimestamps {
+    /// Their rows go to the rejects file
+    #[default]
+    Reject,
+    /// They are lowered to the latest that the target took when the job was made
+    Cap,
+}
+
 /// Settings that can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
     /// Something that has no default is missing.
     #[error("`--{0}` is missing")]
     Missing(&'static str),
-    /// A table is named twice.
-    #[error("the table {0} is named twice")]
-    Twice(String),
+    /// The tables.
+    #[error(transparent)]
+    Selection(#[from] SelectionError),
     /// The file can't be read.
     #[error("failed to read {}", path.display())]
     File {
@@ -126,7 +147,7 @@ impl SettingsError {
                 "the shortest copy is `migrate --source HOST --target HOST --table KEYSPACE.TABLE`; `migrate --help` has the rest".to_owned(),
             ),
             SettingsError::Secret(error) => error.hint(),
-            SettingsError::Twice(_) | SettingsError::File { .. } | SettingsError::Toml { .. } | SettingsError::OutOfBounds { .. } => None,
+            SettingsError::Selection(_) | SettingsError::File { .. } | SettingsError::Toml { .. } | SettingsError::OutOfBounds { .. } => None,
         }
     }
 }
@@ -137,21 +158,13 @@ impl Settings {
     /// # Errors
     /// Where something is missing or makes no sense.
     pub fn resolve(args: JobArgs) -> Result<Settings, SettingsError> {
-        let mut args = with_file(args)?;
+        let args = with_file(args)?;
         let source = args.source.ok_or(SettingsError::Missing("source"))?;
         let target = args.target.ok_or(SettingsError::Missing("target"))?;
         if args.table.is_empty() {
             return Err(SettingsError::Missing("table"));
         }
-        // The order in which tables are named is no part of the job.
-        args.table.sort_by(|a, b| a.source.cmp(&b.source));
-        for (i, table) in args.table.iter().enumerate() {
-            let earlier = &args.table[..i];
-            if let Some(twice) = earlier.iter().find(|e| e.source == table.source || e.target == table.target) {
-                let name = if twice.source == table.source { &table.source } else { &table.target };
-                return Err(SettingsError::Twice(name.to_string()));
-            }
-        }
+        let selection = Selection::new(args.table, args.exclude)?;
         if args.unknown_timestamp == Some(i64::MIN) {
             return Err(SettingsError::OutOfBounds {
                 flag: "unknown-timestamp",
@@ -202,12 +215,15 @@ impl Settings {
                 args.target_password_command,
                 args.target_consistency,
             )?,
-            tables: args.table,
+            selection,
             checkpoint: args.checkpoint.unwrap_or_else(|| "migrate.db".into()),
             restart: args.restart,
             dry_run: args.dry_run,
             unknown_timestamp: args.unknown_timestamp.unwrap_or(1),
             manage_table_options: args.manage_table_options,
+            row_marker: args.row_marker.unwrap_or_default(),
+            counters: args.counters.unwrap_or_default(),
+            future_timestamps: args.future_timestamps.unwrap_or_default(),
             pace: Pace {
                 readers: args.readers.map_or(8, usize::from),
                 writers: args.writers.map_or(32, usize::from),
@@ -224,7 +240,16 @@ impl Settings {
 
     /// The settings that decide what is written: a checkpoint made with others is another job's.
     pub fn identity(&self) -> Vec<(&'static str, String)> {
-        vec![("unknown_timestamp", self.unknown_timestamp.to_string())]
+        let name =
+            |value: Option<clap::builder::PossibleValue>| value.map_or(String::new(), |v| v.get_name().to_owned());
+        let mut identity = vec![
+            ("unknown_timestamp", self.unknown_timestamp.to_string()),
+            ("row_marker", name(self.row_marker.to_possible_value())),
+            ("counters", name(self.counters.to_possible_value())),
+            ("future_timestamps", name(self.future_timestamps.to_possible_value())),
+        ];
+        identity.extend(self.selection.identity());
+        identity
     }
 
     /// The sides whose encryption anybody could undo.

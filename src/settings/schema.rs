@@ -1,6 +1,7 @@
 //! What the operator means by `migrate schema`.
 
 use super::secret::PasswordSource;
+use super::tables::Selection;
 use super::{Access, SettingsError, with_file};
 use crate::cli::{ConsistencyLevel, JobArgs, SchemaArgs};
 use crate::schema::ddl::{Dialect, Replication, Section, Wanted};
@@ -37,6 +38,11 @@ impl SchemaSettings {
         if apply && job.target.is_none() {
             return Err(SettingsError::Missing("target"));
         }
+        let wanted = match (job.table.is_empty(), job.exclude.is_empty()) {
+            (true, true) => Wanted::Everything,
+            (true, false) => return Err(SettingsError::Missing("table")),
+            (false, _) => Wanted::Tables(Selection::new(job.table, job.exclude)?),
+        };
         let access = |side, endpoint, file, command| {
             // The schema is each node's own, whatever the level of the data is.
             Access::with_password(side, endpoint, &PasswordSource { file, command }, ConsistencyLevel::LocalOne)
@@ -48,7 +54,7 @@ impl SchemaSettings {
         Ok(SchemaSettings {
             source: access(Side::Source, source, job.source_password_file, job.source_password_command)?,
             target,
-            wanted: if job.table.is_empty() { Wanted::Everything } else { Wanted::Tables(job.table) },
+            wanted,
             replication,
             section,
             dialect,
@@ -69,6 +75,7 @@ impl From<SchemaArgs> for JobArgs {
             source: args.source,
             target: args.target,
             table: args.table,
+            exclude: args.exclude,
             config: args.config,
             source_password_file: args.source_password_file,
             source_password_command: args.source_password_command,

@@ -1,6 +1,5 @@
-//! Settings with a unit, and names with quotes: the texts that operators type.
+//! Settings with a unit: the texts that operators type.
 
-use crate::schema::TableName;
 use serde::Deserialize;
 use std::fmt;
 use std::str::FromStr;
@@ -9,7 +8,7 @@ use std::time::Duration;
 /// A text that isn't what the setting needs.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct UnitError(String);
+pub struct UnitError(pub(super) String);
 
 /// Bytes: `268435456`, `256MiB`, `1GiB`, `500MB`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -20,17 +19,6 @@ pub struct Bytes(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Period(pub Duration);
-
-/// A table and where it goes: `ks.t`, or `ks.t=ks2.t2`. Names are taken as they are, upper and lower case apart; one that
-/// holds a dot, an equals sign or a quote is written in double quotes, as in CQL.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct TableMapping {
-    /// The table to read.
-    pub source: TableName,
-    /// The table to write.
-    pub target: TableName,
-}
 
 /// Splits `15m` into its number and its unit.
 fn number_and_unit(text: &str) -> Option<(u64, &str)> {
@@ -88,63 +76,6 @@ impl FromStr for Period {
     }
 }
 
-impl FromStr for TableMapping {
-    type Err = UnitError;
-
-    fn from_str(text: &str) -> Result<TableMapping, UnitError> {
-        let fail = || {
-            UnitError(format!(
-                "`{}` isn't a table: KEYSPACE.TABLE and KEYSPACE.TABLE=KEYSPACE.TABLE are",
-                text.escape_debug()
-            ))
-        };
-        let mut rest = text;
-        let source = table_name(&mut rest).ok_or_else(fail)?;
-        let target = match rest.strip_prefix('=') {
-            Some(after) => {
-                rest = after;
-                table_name(&mut rest).ok_or_else(fail)?
-            }
-            None => source.clone(),
-        };
-        if rest.is_empty() { Ok(TableMapping { source, target }) } else { Err(fail()) }
-    }
-}
-
-/// Takes `ks.t` from the front of `text`.
-fn table_name(text: &mut &str) -> Option<TableName> {
-    let keyspace = name(text)?;
-    *text = text.strip_prefix('.')?;
-    let table = name(text)?;
-    Some(TableName { keyspace, table })
-}
-
-/// Takes a name, quoted or not, from the front of `text`.
-fn name(text: &mut &str) -> Option<String> {
-    let mut name = String::new();
-    if let Some(quoted) = text.strip_prefix('"') {
-        let mut chars = quoted.char_indices().peekable();
-        while let Some((at, c)) = chars.next() {
-            match (c, chars.peek()) {
-                ('"', Some((_, '"'))) => {
-                    name.push('"');
-                    chars.next();
-                }
-                ('"', _) => {
-                    *text = &quoted[at + 1..];
-                    return (!name.is_empty()).then_some(name);
-                }
-                (c, _) => name.push(c),
-            }
-        }
-        return None;
-    }
-    let end = text.find(['.', '=', '"']).unwrap_or(text.len());
-    name.push_str(&text[..end]);
-    *text = &text[end..];
-    (!name.is_empty() && !name.contains(|c: char| c.is_whitespace() || c.is_control() || c == '*')).then_some(name)
-}
-
 macro_rules! from_text {
     ($($type:ty),*) => {$(
         impl TryFrom<String> for $type {
@@ -155,7 +86,7 @@ macro_rules! from_text {
         }
     )*};
 }
-from_text!(Bytes, Period, TableMapping);
+from_text!(Bytes, Period);
 
 #[cfg(test)]
 mod tests {
@@ -175,24 +106,10 @@ mod tests {
         assert_eq!(Bytes(1536 << 20).to_string(), "1.5 GiB");
     }
 
-    #[test]
-    fn tables() {
-        let mapping: TableMapping = "shop.orders".parse().expect("a table");
-        assert_eq!(mapping.source, mapping.target);
-        let mapping: TableMapping = "\"My.Shop\".\"a\"\"b\"=store.Orders".parse().expect("a mapping");
-        assert_eq!((mapping.source.keyspace.as_str(), mapping.source.table.as_str()), ("My.Shop", "a\"b"));
-        assert_eq!(mapping.target.to_string(), "store.Orders");
-        for text in
-            ["", "orders", ".orders", "shop.", "shop.orders.x", "shop.orders=", "a.b=c", "\"a.b", "shop.*", "a.b c"]
-        {
-            assert!(text.parse::<TableMapping>().is_err(), "{text}");
-        }
-    }
-
     proptest! {
         #[test]
         fn nothing_makes_them_panic(text in "\\PC{0,40}") {
-            let _ = (text.parse::<Bytes>(), text.parse::<Period>(), text.parse::<TableMapping>());
+            let _ = (text.parse::<Bytes>(), text.parse::<Period>());
         }
     }
 }

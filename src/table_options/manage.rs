@@ -8,6 +8,7 @@ use crate::checkpoint::options::{ManagedOption, OptionEnd};
 use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::cluster::Cluster;
 use crate::event::{Event, Events};
+use crate::job::JobTable;
 use crate::schema::TableName;
 use crate::schema::statements::quote;
 
@@ -74,11 +75,11 @@ impl OptionsError {
 /// Where the checkpoint can't be written.
 pub fn adopt(
     owed: Vec<(TableName, ManagedOption)>,
-    tables: &[TableName],
+    tables: &[JobTable],
     checkpoint: &mut Checkpoint,
 ) -> Result<(), CheckpointError> {
     for (name, option) in owed {
-        if let Some(table) = tables.iter().position(|table| *table == name) {
+        if let Some(table) = tables.iter().position(|table| table.target == name) {
             checkpoint.manage_option(&ManagedOption { table, ..option })?;
         }
     }
@@ -91,17 +92,15 @@ pub fn adopt(
 /// The first table that can't be altered. Those before it keep what was set, and the checkpoint knows of them.
 pub async fn engage(
     target: &Cluster,
-    tables: &[(usize, TableName)],
+    tables: impl IntoIterator<Item = (usize, TableName)>,
     checkpoint: &mut Checkpoint,
     events: &Events,
 ) -> Result<(), OptionsError> {
     let managed = checkpoint.managed_options()?;
     for (number, table) in tables {
-        let Some(guard) = read(target, table).await? else { continue };
-        let known = managed
-            .iter()
-            .map(|(option, _)| option)
-            .find(|option| option.table == *number && option.name == guard.name);
+        let Some(guard) = read(target, &table).await? else { continue };
+        let known =
+            managed.iter().map(|(option, _)| option).find(|option| option.table == number && option.name == guard.name);
         let option = match (known, &guard.value) {
             (Some(known), _) => known.clone(),
             (None, None) => {
@@ -118,10 +117,10 @@ pub async fn engage(
                 continue;
             }
             // What was so before, or what somebody else wanted so, stays.
-            (None, Some(_)) if guard.is_managed() || checkpoint.is_option_settled(*number, guard.name)? => continue,
+            (None, Some(_)) if guard.is_managed() || checkpoint.is_option_settled(number, guard.name)? => continue,
             (None, Some(value)) => {
                 let (name, new) = (guard.name.to_owned(), guard.managed());
-                let option = ManagedOption { table: *number, name, old: value.clone(), new };
+                let option = ManagedOption { table: number, name, old: value.clone(), new };
                 checkpoint.manage_option(&option)?;
                 option
             }
@@ -130,10 +129,10 @@ pub async fn engage(
             continue;
         }
         if guard.value.as_ref() != Some(&option.old) {
-            leave(table, &guard, &option, checkpoint, events)?;
+            leave(&table, &guard, &option, checkpoint, events)?;
             continue;
         }
-        if let Err(error) = alter(target, table, &option.name, &option.new).await {
+        if let Err(error) = alter(target, &table, &option.name, &option.new).await {
             if let OptionsError::Alter {
                 error: CallError { class: Class::Unauthorized | Class::Rejected, .. }, ..
             } = &error
@@ -144,7 +143,7 @@ pub async fn engage(
         }
         let ManagedOption { name, old, new, .. } = &option;
         let message = format!("{table} at the target has {name} = {new} until its last row is copied; it was {old}");
-        events.emit(Event::Warning { message });
+        events.emit(Event::Note { message });
     }
     Ok(())
 }

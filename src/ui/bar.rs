@@ -1,8 +1,8 @@
 //! The bar: one share of the ring, and a line of numbers below it.
 
-use super::progress::Snapshot;
+use super::progress::{Snapshot, TableProgress};
 use super::text::{Style, short};
-use super::{Renderer, tables};
+use super::{Renderer, summary};
 use crate::copy::Ended;
 use crate::event::Event;
 use crate::settings::units::Bytes;
@@ -69,7 +69,7 @@ fn numbers(snapshot: &Snapshot) -> String {
 
 impl Renderer for Bar {
     fn event(&mut self, event: &Event, snapshot: &Snapshot) {
-        if let Some(line) = tables::event_line(event, self.style) {
+        if let Some(line) = summary::event_line(event, self.style) {
             let again = match event {
                 Event::Retry { side, class, .. } => Some(format!("{side} {class:?}")),
                 _ => None,
@@ -99,11 +99,11 @@ impl Renderer for Bar {
         }
     }
 
-    fn finish(&mut self, snapshot: &Snapshot, ended: Option<&Ended>) {
+    fn finish(&mut self, snapshot: &Snapshot, tables: &[TableProgress], ended: Option<&Ended>) {
         self.bar.finish_and_clear();
         self.running = false;
         if let Some(ended) = ended {
-            self.say(&tables::summary(snapshot, ended, self.style));
+            self.say(&summary::summary(snapshot, tables, ended, self.style));
         }
     }
 }

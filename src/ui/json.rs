@@ -2,7 +2,7 @@
 //! ever added. The last line of a run that ended is of type `finished`.
 
 use super::Renderer;
-use super::progress::Snapshot;
+use super::progress::{Snapshot, TableProgress};
 use super::text::to_stdout;
 use crate::clock::unix_ms;
 use crate::copy::Ended;
@@ -34,6 +34,7 @@ enum Extra<'a> {
         outcome: crate::job::RunOutcome,
         #[serde(flatten)]
         snapshot: &'a Snapshot,
+        tables: &'a [TableProgress],
     },
 }
 
@@ -67,9 +68,9 @@ impl Renderer for Json {
         }
     }
 
-    fn finish(&mut self, snapshot: &Snapshot, ended: Option<&Ended>) {
+    fn finish(&mut self, snapshot: &Snapshot, tables: &[TableProgress], ended: Option<&Ended>) {
         if let Some(ended) = ended {
-            self.print(Extra::Finished { outcome: ended.outcome, snapshot });
+            self.print(Extra::Finished { outcome: ended.outcome, snapshot, tables });
         }
     }
 }

@@ -1,8 +1,8 @@
 //! A line every ten seconds, for logs and pipes.
 
-use super::progress::Snapshot;
+use super::progress::{Snapshot, TableProgress};
 use super::text::{Style, short, to_stderr};
-use super::{Renderer, tables};
+use super::{Renderer, summary};
 use crate::clock::unix_ms;
 use crate::copy::Ended;
 use crate::event::Event;
@@ -14,13 +14,13 @@ const EVERY: Duration = Duration::from_secs(10);
 /// Writes to stderr.
 pub(super) struct Lines {
     last: Instant,
-    last_retry: Option<Instant>,
+    last_trouble: Option<Instant>,
     running: bool,
 }
 
 impl Lines {
     pub(super) fn new() -> Lines {
-        Lines { last: Instant::now(), last_retry: None, running: false }
+        Lines { last: Instant::now(), last_trouble: None, running: false }
     }
 }
 
@@ -50,13 +50,14 @@ fn line(snapshot: &Snapshot) -> String {
 impl Renderer for Lines {
     fn event(&mut self, event: &Event, _: &Snapshot) {
         self.running |= matches!(event, Event::RangeClaimed { .. });
-        if matches!(event, Event::Retry { .. }) {
-            if self.last_retry.is_some_and(|at| at.elapsed() < EVERY) {
+        // There may be thousands of either; all are counted.
+        if matches!(event, Event::Retry { .. } | Event::RowsRejected { .. }) {
+            if self.last_trouble.is_some_and(|at| at.elapsed() < EVERY) {
                 return;
             }
-            self.last_retry = Some(Instant::now());
+            self.last_trouble = Some(Instant::now());
         }
-        if let Some(text) = tables::event_line(event, Style::stderr()) {
+        if let Some(text) = summary::event_line(event, Style::stderr()) {
             to_stderr(&format!("{text}\n"));
         }
     }
@@ -68,9 +69,9 @@ impl Renderer for Lines {
         }
     }
 
-    fn finish(&mut self, snapshot: &Snapshot, ended: Option<&Ended>) {
+    fn finish(&mut self, snapshot: &Snapshot, tables: &[TableProgress], ended: Option<&Ended>) {
         if let Some(ended) = ended {
-            to_stderr(&format!("{}\n", tables::summary(snapshot, ended, Style::stderr())));
+            to_stderr(&format!("{}\n", summary::summary(snapshot, tables, ended, Style::stderr())));
         }
     }
 }

@@ -7,12 +7,13 @@ pub mod ddl;
 mod json;
 mod lines;
 mod progress;
+mod summary;
 pub mod tables;
 pub mod text;
 
 use crate::copy::Ended;
 use crate::event::{Event, Events};
-use progress::{Progress, Snapshot};
+use progress::{Progress, Snapshot, TableProgress};
 use std::fmt::Write;
 use std::io::IsTerminal;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -53,7 +54,7 @@ trait Renderer {
     /// A moment has passed; `first_row` says that rows arrived for the first time in this run.
     fn tick(&mut self, snapshot: &Snapshot, first_row: bool);
     /// The end.
-    fn finish(&mut self, snapshot: &Snapshot, ended: Option<&Ended>);
+    fn finish(&mut self, snapshot: &Snapshot, tables: &[TableProgress], ended: Option<&Ended>);
 }
 
 enum Message {
@@ -71,7 +72,7 @@ pub struct Ui {
 
 impl Ui {
     /// Starts to listen.
-    pub fn start(mode: Mode, tables: usize) -> Ui {
+    pub fn start(mode: Mode) -> Ui {
         let (messages, inbox) = mpsc::channel();
         let sender = messages.clone();
         let events = Events::to(move |event| {
@@ -80,7 +81,7 @@ impl Ui {
                 let _ = sender.send(Message::Event(Box::new(event.clone())));
             }
         });
-        let progress = Progress::new(std::sync::Arc::clone(events.counters()), tables);
+        let progress = Progress::new(std::sync::Arc::clone(events.counters()));
         let thread = std::thread::spawn(move || show(mode, &inbox, progress));
         Ui { messages, thread, events }
     }
@@ -111,7 +112,9 @@ fn show(mode: Mode, inbox: &mpsc::Receiver<Message>, mut progress: Progress) {
                 progress.event(&event);
                 renderer.event(&event, &progress.snapshot());
             }
-            Ok(Message::Finish(ended)) => return renderer.finish(&progress.snapshot(), ended.as_ref()),
+            Ok(Message::Finish(ended)) => {
+                return renderer.finish(&progress.snapshot(), progress.tables(), ended.as_ref());
+            }
             Err(RecvTimeoutError::Disconnected) => return,
             Err(RecvTimeoutError::Timeout) => {
                 next_tick = Instant::now() + TICK;

@@ -1,8 +1,10 @@
 //! Where the copy stands: events and counters, turned into the numbers that every renderer shows.
 
+use crate::checkpoint::status::TableState;
 use crate::event::{Counters, Event};
-use crate::job::{RangeKey, Tally};
+use crate::job::{FoundTable, RangeKey, Tally};
 use crate::ring::{Token, TokenRange};
+use crate::schema::TableName;
 use serde::Serialize;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -16,24 +18,45 @@ const WINDOW: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Progress {
     counters: Arc<Counters>,
-    tables: usize,
+    tables: Vec<TableProgress>,
     started: Instant,
     ranges: u64,
     ranges_done_before: u64,
     before: Tally,
     runs_before: u64,
     fraction_before: f64,
-    /// Of the ring, of all tables together, in this run.
+    /// The share of the job that was done in this run.
     fraction: f64,
     cursors: HashMap<RangeKey, Option<Token>>,
     /// Rows and bytes at some moments of the last [`WINDOW`].
     window: VecDeque<(Instant, u64, u64)>,
 }
 
+/// Where one table stands.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct TableProgress {
+    /// At the source.
+    pub(super) source: TableName,
+    /// At the target.
+    pub(super) target: TableName,
+    /// How far it is.
+    pub(super) state: TableState,
+    /// Why it is broken, if it is.
+    pub(super) reason: Option<String>,
+    /// All of its ranges.
+    pub(super) ranges: u64,
+    /// Done, over all runs.
+    pub(super) ranges_done: u64,
+    /// Failed in this run.
+    pub(super) ranges_failed: u64,
+    /// Rows of all runs, as far as they are committed.
+    pub(super) rows_written: u64,
+}
+
 /// The numbers of one moment.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct Snapshot {
-    /// The share of the ring that is done, over all tables and runs, 0 to 1.
+    /// The share of the job that is done, over all runs, 0 to 1.
     pub(super) fraction: f64,
     /// All ranges.
     pub(super) ranges: u64,
@@ -46,8 +69,8 @@ pub(super) struct Snapshot {
     pub(super) run: RunRows,
     /// Rows of all runs, as far as they are committed or acknowledged in this one.
     pub(super) rows_total: u64,
-    /// Rows of all runs that have nothing but a key.
-    pub(super) key_only_total: u64,
+    /// What all runs have committed.
+    pub(super) job: Tally,
     /// Bytes of all runs.
     pub(super) bytes_total: u64,
     /// Earlier runs.
@@ -81,17 +104,17 @@ pub(super) struct RunRows {
     pub(super) rows_expired: u64,
     /// Acknowledged and committed to the checkpoint.
     pub(super) rows_committed: u64,
-    /// Acknowledged, committed and nothing but a key: they have the unknown timestamp.
-    pub(super) rows_key_only: u64,
+    /// Refused by the target for good.
+    pub(super) rows_rejected: u64,
     /// Bytes read.
     pub(super) bytes_read: u64,
 }
 
 impl Progress {
-    pub(super) fn new(counters: Arc<Counters>, tables: usize) -> Progress {
+    pub(super) fn new(counters: Arc<Counters>) -> Progress {
         Progress {
             counters,
-            tables: tables.max(1),
+            tables: Vec::new(),
             started: Instant::now(),
             ranges: 0,
             ranges_done_before: 0,
@@ -106,22 +129,41 @@ impl Progress {
 
     pub(super) fn event(&mut self, event: &Event) {
         match event {
-            Event::Planned { ranges } => self.ranges = *ranges as u64,
-            Event::Resumed { runs, ranges, ranges_done, fraction, tally, .. } => {
+            Event::Planned { ranges, tables } => {
+                self.ranges = *ranges;
+                self.tables = tables.iter().map(TableProgress::new).collect();
+            }
+            Event::Resumed { runs, ranges, ranges_done, fraction, tally, tables, .. } => {
                 (self.ranges, self.ranges_done_before, self.before) = (*ranges, *ranges_done, *tally);
                 (self.runs_before, self.fraction_before) = (*runs, *fraction);
+                self.tables = tables.iter().map(TableProgress::new).collect();
+            }
+            Event::TableBroken { table, reason, .. } => {
+                self.table(*table, |table| table.reason = Some(reason.clone()));
             }
             Event::RangeClaimed { key, cursor } => drop(self.cursors.insert(*key, *cursor)),
-            Event::RangeMoved { key, cursor, .. } => self.moved(*key, *cursor),
-            Event::RangeDone { key, .. } => {
+            Event::RangeMoved { key, cursor, tally } => {
+                self.moved(*key, *cursor);
+                self.table(key.table, |table| table.rows_written += tally.rows_written);
+            }
+            Event::RangeDone { key, tally } => {
                 self.moved(*key, key.range.last());
                 self.cursors.remove(key);
+                self.table(key.table, |table| {
+                    table.ranges_done += 1;
+                    table.rows_written += tally.rows_written;
+                });
             }
-            Event::RangeFailed { key, .. } => drop(self.cursors.remove(key)),
+            Event::RangeFailed { key, .. } => {
+                self.cursors.remove(key);
+                self.table(key.table, |table| table.ranges_failed += 1);
+            }
             Event::Connected { .. }
             | Event::Warning { .. }
+            | Event::Note { .. }
             | Event::PageRead { .. }
             | Event::BatchWritten { .. }
+            | Event::RowsRejected { .. }
             | Event::Retry { .. }
             | Event::Committed { .. }
             | Event::Error { .. }
@@ -132,9 +174,22 @@ impl Progress {
     fn moved(&mut self, key: RangeKey, to: Token) {
         let from = self.cursors.insert(key, Some(to)).flatten();
         let left = |cursor| key.range.after(cursor).map_or(0.0, TokenRange::fraction);
-        #[expect(clippy::cast_precision_loss, reason = "a number of tables")]
-        let tables = self.tables as f64;
-        self.fraction += (left(from) - left(Some(to))) / tables;
+        // A table weighs as many ranges as it has.
+        #[expect(clippy::cast_precision_loss, reason = "a share to look at")]
+        let weight = self.tables.get(key.table).map_or(0.0, |table| table.ranges as f64 / self.ranges.max(1) as f64);
+        self.fraction += (left(from) - left(Some(to))) * weight;
+    }
+
+    fn table(&mut self, number: usize, change: impl FnOnce(&mut TableProgress)) {
+        if let Some(table) = self.tables.get_mut(number) {
+            change(table);
+            table.state = TableState::of(table.ranges, table.ranges_done, table.reason.is_some());
+        }
+    }
+
+    /// Where each table stands, by its number.
+    pub(super) fn tables(&self) -> &[TableProgress] {
+        &self.tables
     }
 
     /// Remembers this moment for the rates.
@@ -159,12 +214,15 @@ impl Progress {
     pub(super) fn snapshot(&self) -> Snapshot {
         let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
         let c = &self.counters;
+        let committed = *c.committed();
+        let mut job = self.before;
+        job += committed;
         let run = RunRows {
             rows_read: load(&c.rows_read),
             rows_written: load(&c.rows_written),
             rows_expired: load(&c.rows_expired),
-            rows_committed: load(&c.rows_committed),
-            rows_key_only: load(&c.rows_key_only),
+            rows_committed: committed.rows_written,
+            rows_rejected: load(&c.rows_rejected),
             bytes_read: load(&c.bytes_read),
         };
         let elapsed = self.started.elapsed();
@@ -186,7 +244,7 @@ impl Progress {
             ranges_failed: load(&c.ranges_failed),
             run,
             rows_total: self.before.rows_written + run.rows_written,
-            key_only_total: self.before.rows_key_only + run.rows_key_only,
+            job,
             bytes_total: self.before.bytes_read + run.bytes_read,
             runs_before: self.runs_before,
             rows_per_second,
@@ -201,16 +259,40 @@ impl Progress {
     }
 }
 
+impl TableProgress {
+    fn new(found: &FoundTable) -> TableProgress {
+        let &FoundTable { ranges, ranges_done, rows_written, .. } = found;
+        TableProgress {
+            source: found.source.clone(),
+            target: found.target.clone(),
+            state: TableState::of(ranges, ranges_done, found.broken.is_some()),
+            reason: found.broken.clone(),
+            ranges,
+            ranges_done,
+            ranges_failed: 0,
+            rows_written,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::ring::tile;
 
+    fn found(table: &str, ranges: u64, ranges_done: u64) -> FoundTable {
+        let name = TableName { keyspace: "ks".to_owned(), table: table.to_owned() };
+        let (source, target) = (name.clone(), name);
+        FoundTable { source, target, ranges, ranges_done, fraction: 0.0, rows_written: 0, broken: None }
+    }
+
     #[test]
     fn an_earlier_run_counts_for_the_share_but_not_for_the_rate() {
-        let mut progress = Progress::new(Arc::default(), 1);
+        let mut progress = Progress::new(Arc::default());
         let tally = Tally { rows_written: 500, ..Tally::default() };
-        progress.event(&Event::Resumed { runs: 1, ranges: 4, ranges_done: 2, ranges_failed: 0, fraction: 0.5, tally });
+        let tables = vec![found("t", 4, 2)];
+        let (ranges, ranges_done, ranges_failed) = (4, 2, 0);
+        progress.event(&Event::Resumed { runs: 1, ranges, ranges_done, ranges_failed, fraction: 0.5, tally, tables });
         assert_eq!(progress.snapshot().eta_s, None, "nothing was done in this run");
         let key = RangeKey { table: 0, range: tile(&[], 4)[2] };
         progress.event(&Event::RangeClaimed { key, cursor: None });
@@ -224,5 +306,24 @@ mod tests {
         assert!((snapshot.fraction - 0.75).abs() < 1e-9, "{}", snapshot.fraction);
         assert_eq!((snapshot.rows_total, snapshot.ranges_done), (500, 2));
         assert!(snapshot.eta_s.is_some());
+    }
+
+    #[test]
+    fn a_table_of_many_ranges_weighs_more() {
+        let mut progress = Progress::new(Arc::default());
+        progress.event(&Event::Planned { ranges: 16, tables: vec![found("small", 4, 0), found("large", 12, 0)] });
+        let done = |table, of| Event::RangeDone {
+            key: RangeKey { table, range: tile(&[], of)[0] },
+            tally: Tally { rows_written: 3, ..Tally::default() },
+        };
+        progress.event(&done(0, 4));
+        assert!((progress.snapshot().fraction - 1.0 / 16.0).abs() < 1e-9);
+        progress.event(&done(1, 12));
+        assert!((progress.snapshot().fraction - 2.0 / 16.0).abs() < 1e-9);
+        let (source, reason) = (progress.tables()[1].source.clone(), "gone".to_owned());
+        progress.event(&Event::TableBroken { table: 1, source, reason, hint: None });
+        let lines = progress.tables().iter().map(|table| (table.ranges_done, table.rows_written, table.state));
+        let expected = [(1, 3, TableState::Unfinished), (1, 3, TableState::Broken)];
+        assert_eq!(lines.collect::<Vec<_>>(), expected);
     }
 }

@@ -5,6 +5,11 @@ pub use crate::escape::{lines, safe};
 use std::io::Write as _;
 use std::time::Duration;
 
+/// Somebody's text, made harmless, with its further lines set off from ours.
+pub fn indented(text: &str) -> String {
+    text.lines().map(|line| safe(line.trim_start())).collect::<Vec<_>>().join("\n    ")
+}
+
 /// `1 000 000`: digits in groups of three.
 pub fn count(number: u64) -> String {
     let digits = number.to_string();

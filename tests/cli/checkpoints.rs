@@ -28,9 +28,9 @@ pub(crate) fn new_job(path: &Path) -> Job {
     connection.execute_batch(ddl).unwrap();
     let job = "BEGIN;
         INSERT INTO job VALUES ('source', 'old'), ('target', 'new'), ('unknown_timestamp', '1');
-        INSERT INTO copied_table (id, source_keyspace, source_table, source_table_id, target_keyspace, target_table,
-                target_table_id, columns)
-            VALUES (0, 'shop', 'orders', '00000000-0000-0000-0000-000000000001', 'shop', 'orders',
+        INSERT INTO copied_table (id, source_keyspace, source_table, target_keyspace, target_table, state,
+                source_table_id, target_table_id, columns)
+            VALUES (0, 'shop', 'orders', 'shop', 'orders', 'ready', '00000000-0000-0000-0000-000000000001',
                 '00000000-0000-0000-0000-000000000002', '\"id\" int partition key 0');";
     let tile = |i| {
         format!(
@@ -268,8 +268,8 @@ fn status_tells_how_far_a_job_is_in_every_state() {
     -- stdout
     running  0.0 % of the ring  0/64 ranges  0 rows  0 B
     from `old` to `new`, checkpoint migrate.db
-     table        ring   ranges  claimed  failed  rows written  rows expired  of a key alone 
-     shop.orders  0.0 %  0/64    0        0       0             0             0
+     table        state       ring   ranges  claimed  failed  rows written  rows expired  of a key alone 
+     shop.orders  unfinished  0.0 %  0/64    0        0       0             0             0
     ");
     sql(&path, &[RUN_BEGINS, &done(0), &range(1, CLAIMED)].concat());
     insta::assert_snapshot!(tool.run(&["status"]), @"
@@ -277,8 +277,8 @@ fn status_tells_how_far_a_job_is_in_every_state() {
     -- stdout
     running  1.6 % of the ring  1/64 ranges  10 rows  4.0 KiB
     from `old` to `new`, checkpoint migrate.db
-     table        ring   ranges  claimed  failed  rows written  rows expired  of a key alone 
-     shop.orders  1.6 %  1/64    1        0       10            2             0              
+     table        state       ring   ranges  claimed  failed  rows written  rows expired  of a key alone 
+     shop.orders  unfinished  1.6 %  1/64    1        0       10            2             0              
     run 1 began 2023-11-14T22:13:20Z as process 4242 on here, still running
     ");
 
@@ -289,8 +289,8 @@ fn status_tells_how_far_a_job_is_in_every_state() {
     -- stdout
     stopped  1.6 % of the ring  1/64 ranges  10 rows  4.0 KiB
     from `old` to `new`, checkpoint migrate.db
-     table        ring   ranges  claimed  failed  rows written  rows expired  of a key alone 
-     shop.orders  1.6 %  1/64    1        0       10            2             0              
+     table        state       ring   ranges  claimed  failed  rows written  rows expired  of a key alone 
+     shop.orders  unfinished  1.6 %  1/64    1        0       10            2             0              
     run 1 began 2023-11-14T22:13:20Z as process 4242 on here, was killed
     ");
 
@@ -302,8 +302,8 @@ fn status_tells_how_far_a_job_is_in_every_state() {
     -- stdout
     incomplete  1.6 % of the ring  1/64 ranges  10 rows  4.0 KiB
     from `old` to `new`, checkpoint migrate.db
-     table        ring   ranges  claimed  failed  rows written  rows expired  of a key alone 
-     shop.orders  1.6 %  1/64    0        1       10            2             0              
+     table        state       ring   ranges  claimed  failed  rows written  rows expired  of a key alone 
+     shop.orders  unfinished  1.6 %  1/64    0        1       10            2             0              
     failed: shop.orders range -8935141660703064064:-8646911284551352321 after 1 tries: Operation timed out\u{1b}[2J\u{a}for good
     run 1 began 2023-11-14T22:13:20Z as process 4242 on here, ended 2023-11-14T22:14:20Z (incomplete)
     ");
@@ -315,8 +315,8 @@ fn status_tells_how_far_a_job_is_in_every_state() {
     -- stdout
     done  100.0 % of the ring  64/64 ranges  640 rows  256.0 KiB
     from `old` to `new`, checkpoint migrate.db
-     table        ring     ranges  claimed  failed  rows written  rows expired  of a key alone 
-     shop.orders  100.0 %  64/64   0        0       640           128           0              
+     table        state  ring     ranges  claimed  failed  rows written  rows expired  of a key alone 
+     shop.orders  done   100.0 %  64/64   0        0       640           128           0              
     run 2 began 2023-11-14T22:13:20Z as process 4242 on here, ended 2023-11-14T22:14:20Z (done)
     ");
 }
@@ -354,6 +354,8 @@ fn status_as_json_has_the_numbers() {
             "keyspace": "shop",
             "table": "orders"
           },
+          "state": "unfinished",
+          "reason": null,
           "fraction": 0.015625,
           "ranges": 64,
           "ranges_done": 1,

@@ -8,38 +8,10 @@ use crate::cluster::Cluster;
 use crate::cluster::record::Record;
 use crate::schema::cql_type::{CqlType, Udts, UnknownType};
 use crate::schema::{Column, ColumnKind, Descending, Table, TableName};
-use crate::settings::units::TableMapping;
+use crate::settings::tables::{SYSTEM_KEYSPACES, Selection, TablePattern};
 use crate::side::Side;
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
-
-/// Keyspaces that belong to the database itself: Cassandra's, ScyllaDB's, `DataStax` Enterprise's.
-const SYSTEM: [&str; 24] = [
-    "system",
-    "system_schema",
-    "system_auth",
-    "system_distributed",
-    "system_distributed_everywhere",
-    "system_traces",
-    "system_views",
-    "system_virtual_schema",
-    "system_metrics",
-    "system_cluster_metadata",
-    "system_accord",
-    "system_audit",
-    "system_auth_v2",
-    "system_replicated_keys",
-    "audit",
-    "dse_analytics",
-    "dse_insights",
-    "dse_insights_local",
-    "dse_leases",
-    "dse_perf",
-    "dse_security",
-    "dse_system",
-    "dse_system_local",
-    "solr_admin",
-];
 
 /// What to read of a cluster.
 #[derive(Clone, Debug)]
@@ -49,7 +21,7 @@ pub enum Wanted {
     /// These keyspaces, whole.
     Keyspaces(BTreeSet<String>),
     /// These tables, with their types, indexes and views, under the names that they are to have.
-    Tables(Vec<TableMapping>),
+    Tables(Selection),
 }
 
 /// Why a schema can't be read.
@@ -73,6 +45,14 @@ pub enum CatalogError {
         /// Why.
         error: UnknownType,
     },
+    /// A pattern that stands for nothing.
+    #[error("`--table {pattern}` stands for no table of the {side}")]
+    NoMatch {
+        /// Which side.
+        side: Side,
+        /// The pattern.
+        pattern: TablePattern,
+    },
     /// A table that was asked for isn't there.
     #[error("there is no table {table} at the {side}")]
     NoTable {
@@ -87,7 +67,7 @@ impl CatalogError {
     /// The next thing to type.
     pub fn hint(&self) -> Option<String> {
         match self {
-            CatalogError::NoTable { .. } => Some(
+            CatalogError::NoTable { .. } | CatalogError::NoMatch { .. } => Some(
                 "check `--table KEYSPACE.TABLE`: names are taken as they are, upper and lower case apart".to_owned(),
             ),
             CatalogError::Type { .. } => Some("name the other tables with `--table KEYSPACE.TABLE`".to_owned()),
@@ -100,7 +80,7 @@ impl CatalogError {
         match self {
             CatalogError::Call { error, .. } if error.class.is_trouble() => 6,
             CatalogError::Call { .. } => 1,
-            CatalogError::Type { .. } | CatalogError::NoTable { .. } => 5,
+            CatalogError::Type { .. } | CatalogError::NoTable { .. } | CatalogError::NoMatch { .. } => 5,
         }
     }
 }
@@ -121,40 +101,71 @@ pub async fn read_catalog(cluster: &Cluster, wanted: &Wanted) -> Result<Catalog,
     for mut row in keyspaces {
         let name = row.take_text("keyspace_name");
         let is_wanted = match wanted {
-            Wanted::Everything => !SYSTEM.contains(&name.as_str()),
+            Wanted::Everything => !SYSTEM_KEYSPACES.contains(&name.as_str()),
             Wanted::Keyspaces(names) => names.contains(&name),
-            Wanted::Tables(tables) => tables.iter().any(|table| table.source.keyspace == name),
+            Wanted::Tables(selection) => selection.source_keyspaces().contains(&name),
         };
         if is_wanted {
+            let rows = Rows::read(cluster, &own, &name).await.map_err(call)?;
             let only = match wanted {
-                Wanted::Tables(tables) => Some(names_in(tables, &name)),
+                Wanted::Tables(selection) => Some(selected(selection, &name, &rows.tables)),
                 Wanted::Everything | Wanted::Keyspaces(_) => None,
             };
-            let rows = Rows::read(cluster, &own, &name).await.map_err(call)?;
             let keyspace = rows.keyspace(side, &name, options(row), only.as_ref())?;
             catalog.keyspaces.insert(name, keyspace);
         }
     }
     match wanted {
-        Wanted::Tables(tables) => renamed(side, &catalog, tables),
+        Wanted::Tables(selection) => renamed(side, &catalog, selection),
         Wanted::Everything | Wanted::Keyspaces(_) => Ok(catalog),
     }
 }
 
-fn names_in(tables: &[TableMapping], keyspace: &str) -> BTreeSet<String> {
-    tables.iter().filter(|table| table.source.keyspace == keyspace).map(|table| table.source.table.clone()).collect()
+/// The tables of a keyspace that a selection comes to.
+fn selected(selection: &Selection, keyspace: &str, tables: &[Record]) -> BTreeSet<String> {
+    let names = tables.iter().map(|row| row.text("table_name").to_owned());
+    let is_meant = |table: &String| {
+        let name = TableName { keyspace: keyspace.to_owned(), table: table.clone() };
+        selection.tables.iter().any(|pattern| target_of(pattern, selection, &name).is_some())
+    };
+    names.filter(is_meant).collect()
 }
 
-/// The tables under the names that they are to have, each with what belongs to it.
-fn renamed(side: Side, found: &Catalog, tables: &[TableMapping]) -> Result<Catalog, CatalogError> {
+/// Where a pattern puts a table, if it stands for it.
+fn target_of(pattern: &TablePattern, selection: &Selection, table: &TableName) -> Option<TableName> {
+    match pattern {
+        TablePattern::One { source, target } => (source == table).then(|| target.clone()),
+        TablePattern::Every { from, target_keyspace } => {
+            let is_meant = from.matches(table) && !selection.excludes.iter().any(|exclude| exclude.matches(table));
+            is_meant.then(|| TableName { keyspace: target_keyspace.clone(), table: table.table.clone() })
+        }
+    }
+}
+
+/// The tables under the names that they are to have, each with what belongs to it. One that is named outright goes where that
+/// says, whatever a pattern says too.
+fn renamed(side: Side, found: &Catalog, selection: &Selection) -> Result<Catalog, CatalogError> {
+    let names =
+        || found.keyspaces.values().flat_map(|keyspace| keyspace.tables.values()).map(|table| &table.table.name);
+    let mut targets: BTreeMap<&TableName, TableName> = BTreeMap::new();
+    let is_one = |pattern: &&TablePattern| matches!(pattern, TablePattern::One { .. });
+    let (ones, patterns): (Vec<_>, Vec<_>) = selection.tables.iter().partition(is_one);
+    for pattern in ones.into_iter().chain(patterns) {
+        let meant: Vec<_> = names().filter_map(|name| Some((name, target_of(pattern, selection, name)?))).collect();
+        if meant.is_empty() {
+            return Err(match pattern {
+                TablePattern::One { source, .. } => CatalogError::NoTable { side, table: source.clone() },
+                TablePattern::Every { .. } => CatalogError::NoMatch { side, pattern: pattern.clone() },
+            });
+        }
+        for (name, target) in meant {
+            targets.entry(name).or_insert(target);
+        }
+    }
     let mut catalog = Catalog::default();
-    for TableMapping { source, target } in tables {
-        let keyspace = found.keyspaces.get(&source.keyspace);
-        let Some((keyspace, table)) =
-            keyspace.and_then(|keyspace| Some((keyspace, keyspace.tables.get(&source.table)?)))
-        else {
-            return Err(CatalogError::NoTable { side, table: source.clone() });
-        };
+    for (source, target) in &targets {
+        let keyspace = &found.keyspaces[&source.keyspace];
+        let table = &keyspace.tables[&source.table];
         let new = catalog.keyspace_mut(target);
         new.options.clone_from(&keyspace.options);
         new.types.extend(keyspace.types.clone());
@@ -241,7 +252,7 @@ impl Rows {
             let id = row.take_text("id").parse().unwrap_or(Uuid::nil());
             let columns = columns_of(columns.remove(&table.table).unwrap_or_default(), &types);
             match columns {
-                Ok(columns) => Ok(Table { name: table, id, columns, is_view }),
+                Ok(columns) => Ok(Table { name: table, id, columns, is_view, is_compact: false }),
                 Err(error) => Err(CatalogError::Type { side, table, error }),
             }
         };
@@ -257,7 +268,9 @@ impl Rows {
             let constrained = constrained.remove(&table.name.table).unwrap_or_default();
             let name = table.name.table.clone();
             let options = self::options(row);
-            keyspace.tables.insert(name, TableDefinition { table, options, flags, masks, constrained });
+            let mut definition = TableDefinition { table, options, flags, masks, constrained };
+            definition.table.is_compact = definition.is_compact();
+            keyspace.tables.insert(name, definition);
         }
         for mut row in self.views {
             if !wanted(row.text("base_table_name")) {

@@ -1,0 +1,70 @@
+//! What a target takes, as its own settings say.
+
+use crate::cluster::{Cluster, Product};
+use crate::row::BatchLimits;
+use crate::settings::units::{Bytes, Period};
+use std::time::Duration;
+
+/// Rows of one batch at most.
+pub(super) const BATCH_ROWS: usize = 100;
+/// Bytes of one batch at most: larger ones make the latency of the target's other clients uneven.
+const BATCH_BYTES: usize = 48 << 10;
+
+/// How far ahead of its clock ScyllaDB takes a writetime, unless `restrict_future_timestamp` is off
+/// (`cql3/util.cc`, `validate_timestamp`).
+const SCYLLA_FUTURE: Duration = Duration::from_secs(3 * 86_400);
+
+/// Batches of several partitions stay at half of the size that the target warns about: its limit counts the mutation as it
+/// is stored, which is somewhat more than the wire's bytes.
+pub(super) async fn batch_limits(cluster: &Cluster) -> BatchLimits {
+    let warn = warn_threshold(cluster).await.unwrap_or(5 << 10); // Cassandra's default, the lower of the two.
+    BatchLimits { rows_max: BATCH_ROWS, bytes_max: (warn / 2).min(BATCH_BYTES), partition_bytes_max: BATCH_BYTES }
+}
+
+/// `batch_size_warn_threshold` of the target in bytes, under the name that it has there.
+async fn warn_threshold(cluster: &Cluster) -> Option<usize> {
+    for name in ["batch_size_warn_threshold", "batch_size_warn_threshold_in_kb"] {
+        if let Some(text) = setting(cluster, name).await
+            && let Ok(Bytes(number)) = text.parse()
+        {
+            let factor = if name.ends_with("_in_kb") { 1024 } else { 1 };
+            return usize::try_from(number * factor).ok();
+        }
+    }
+    None
+}
+
+/// How far ahead of its clock the target takes a writetime; `None` where it takes any.
+pub(crate) async fn future(cluster: &Cluster) -> Option<Duration> {
+    match cluster.info.product {
+        Product::Scylla => {
+            let restricts = setting(cluster, "restrict_future_timestamp").await;
+            (restricts.as_deref() != Some("false")).then_some(SCYLLA_FUTURE)
+        }
+        Product::Cassandra => {
+            let text = setting(cluster, "maximum_timestamp_fail_threshold").await?;
+            text.parse().ok().map(|Period(period)| period)
+        }
+    }
+}
+
+/// One of the target's settings, as text.
+async fn setting(cluster: &Cluster, name: &str) -> Option<String> {
+    let table = match cluster.info.product {
+        Product::Cassandra => "system_views.settings",
+        Product::Scylla => "system.config",
+    };
+    let cql = format!("SELECT value FROM {table} WHERE name = ?");
+    let rows = cluster.rows::<(Option<String>,)>(&cql, (name,)).await.ok()?;
+    rows.into_iter().next()?.0
+}
+
+/// Whether a ScyllaDB keyspace keeps its tables in tablets. The column is there since tablets are (ScyllaDB 6.0).
+pub(super) async fn has_tablets(cluster: &Cluster, keyspace: &str) -> bool {
+    let cql = "SELECT initial_tablets FROM system_schema.scylla_keyspaces WHERE keyspace_name = ?";
+    cluster.info.product == Product::Scylla
+        && cluster
+            .rows::<(Option<i32>,)>(cql, (keyspace,))
+            .await
+            .is_ok_and(|rows| rows.first().is_some_and(|row| row.0.is_some()))
+}

@@ -1,0 +1,272 @@
+//! Elements into lists that aren't frozen.
+//!
+//! ScyllaDB takes the key of each element ([`crate::row::list_key`]). Apache Cassandra makes a fresh key for every element that is
+//! written, so the same write twice is the same elements twice. There, the list is read first, and what it lacks is added:
+//! behind what is there, or before it where it stands before it in the source's list. Elements are told apart by their bytes
+//! and their writetime.
+
+use super::read_back::{ReadBack, Stragglers};
+use super::{columns_of, statements};
+use crate::call::CallError;
+use crate::cluster::{Cluster, call};
+use crate::row::bind::{Bound, KeyOf, ListWrite, Pick};
+use crate::row::element::{Malformed, numbers, spans};
+use crate::row::layout::{Part, Shape};
+use crate::row::{Batch, Settled, Split};
+use crate::schema::fidelity::Lists;
+use crate::schema::{Column, Table};
+use scylla::statement::prepared::PreparedStatement;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+/// The writes of a table's lists.
+#[derive(Debug)]
+pub(super) struct ListWrites {
+    /// By column, as an index into the layout's values, and by how the element gets there.
+    statements: HashMap<(usize, ListWrite), PreparedStatement>,
+    read_back: Option<Backs>,
+}
+
+/// What reads the lists of a row and those of a partition.
+#[derive(Debug)]
+struct Backs {
+    stragglers: Stragglers,
+    regular: Option<ReadBack>,
+    statics: Option<ReadBack>,
+    /// The columns of both, as indices into the layout's values, in the order in which they are read.
+    regular_columns: Vec<usize>,
+    static_columns: Vec<usize>,
+    /// Whether the target tells the writetimes of elements: Apache Cassandra does since 5.0.
+    writetimes: bool,
+}
+
+/// An element: its bytes, and its writetime where that is known.
+type Item<'a> = (&'a [u8], Option<i64>);
+
+impl ListWrites {
+    pub(super) async fn prepare(
+        cluster: &Cluster,
+        table: &Table,
+        lists: Lists,
+        killed: bool,
+    ) -> Result<ListWrites, CallError> {
+        let (regular, statics) =
+            (columns_of(table, Part::Regular, Shape::List), columns_of(table, Part::Static, Shape::List));
+        let ways = match lists {
+            Lists::Keyed => &[ListWrite::Keyed][..],
+            Lists::ReadBack | Lists::Impossible => &[ListWrite::Append, ListWrite::Prepend],
+        };
+        let mut prepared = HashMap::new();
+        for (index, column) in regular.iter().chain(&statics) {
+            for &how in ways {
+                let statement = cluster.prepare(statements::list_element(table, column, how)).await?;
+                prepared.insert((*index, how), statement);
+            }
+        }
+        let read_back = if lists == Lists::Keyed {
+            None
+        } else {
+            let unreadable = crate::cluster::source::unreadable(cluster, table).await?;
+            let all = regular.iter().chain(&statics);
+            let writetimes = all.clone().all(|(_, column)| !unreadable.contains(&column.name));
+            let columns = |of: &[(usize, &Column)]| of.iter().map(|(index, _)| *index).collect();
+            let (regular_columns, static_columns) = (columns(&regular), columns(&statics));
+            let only =
+                |of: Vec<(usize, &'_ Column)>| of.into_iter().map(|(_, column)| column.clone()).collect::<Vec<_>>();
+            let (regular, statics) = (only(regular), only(statics));
+            let (regular, statics): (Vec<_>, Vec<_>) = (regular.iter().collect(), statics.iter().collect());
+            Some(Backs {
+                stragglers: Stragglers::after(killed),
+                regular: ReadBack::prepare(cluster, table, Part::Regular, &regular, writetimes).await?,
+                statics: ReadBack::prepare(cluster, table, Part::Static, &statics, writetimes).await?,
+                regular_columns,
+                static_columns,
+                writetimes,
+            })
+        };
+        Ok(ListWrites { statements: prepared, read_back })
+    }
+
+    /// Whether a list must be read before it is written.
+    pub(super) fn reads_back(&self) -> bool {
+        self.read_back.is_some()
+    }
+
+    pub(super) fn statement(&self, list: usize, how: ListWrite) -> Option<&PreparedStatement> {
+        self.statements.get(&(list, how))
+    }
+
+    /// What of `bound` the target lacks, and how many rows have a list whose order can't be kept.
+    pub(super) async fn missing(
+        &self,
+        batch: &Batch,
+        bound: &Bound,
+        tries: u32,
+    ) -> Result<(Bound, Split<Settled>), CallError> {
+        let Some(backs) = &self.read_back else { return Ok((bound.clone(), Split::default())) };
+        let rows = batch.rows();
+        let mut picks = Vec::new();
+        let mut wanted: BTreeMap<(u32, Part), BTreeMap<usize, Vec<usize>>> = BTreeMap::new();
+        for (statement, what) in batch.statements().filter(|(_, what)| bound.is_alive(what)) {
+            match rows.list_element(what) {
+                Some((list, part, _)) => {
+                    wanted.entry((what.row, part)).or_default().entry(list).or_default().push(statement);
+                }
+                None => picks.push(Pick { statement, list: ListWrite::Keyed }),
+            }
+        }
+        backs.stragglers.wait(tries).await;
+        let reads = wanted.keys().map(|&(row, part)| backs.read(KeyOf::new(rows, row as usize), part));
+        let found = futures::future::try_join_all(reads).await?;
+        let mut reordered = Split::default();
+        for ((&(row, _), lists), found) in wanted.iter().zip(found) {
+            for (list, elements) in lists {
+                let source: Vec<Item<'_>> = elements
+                    .iter()
+                    .filter_map(|&index| {
+                        let statement = rows.statement(index);
+                        let (_, _, bytes) = rows.list_element(statement)?;
+                        Some((bytes, backs.writetimes.then_some(statement.writetime)))
+                    })
+                    .collect();
+                let target = found.get(list).map_or(&[][..], Vec::as_slice);
+                let target: Vec<Item<'_>> = target.iter().map(|(bytes, at)| (bytes.as_slice(), *at)).collect();
+                let (missing, in_order) = align(&source, &target);
+                picks.extend(missing.into_iter().map(|(index, list)| Pick { statement: elements[index], list }));
+                if !in_order {
+                    let one = Settled { lists_reordered: 1, ..Settled::default() };
+                    *batch.side_mut(&mut reordered, row as usize) += one;
+                }
+            }
+        }
+        Ok((bound.picked(picks), reordered))
+    }
+}
+
+/// A list at the target: each element's bytes with their length, as the wire has them, and its writetime.
+type Found = HashMap<usize, Vec<(Vec<u8>, Option<i64>)>>;
+
+impl Backs {
+    async fn read(&self, key: KeyOf<'_>, part: Part) -> Result<Found, CallError> {
+        let (reader, columns) = match part {
+            Part::Regular => (&self.regular, &self.regular_columns),
+            Part::Static => (&self.statics, &self.static_columns),
+        };
+        let Some(reader) = reader else { return Ok(Found::new()) };
+        let cells = reader.row(key).await?;
+        let malformed = |Malformed| call::nonsense("the target answered a list that isn't one");
+        let mut found = Found::new();
+        for (place, &column) in columns.iter().enumerate() {
+            let Some(Some(list)) = cells.get(place) else { continue };
+            let writetimes = match cells.get(columns.len() + place) {
+                Some(Some(cell)) => numbers::<8>(cell).map_err(malformed)?,
+                _ => Vec::new(),
+            };
+            let elements = spans(Shape::List, list).map_err(malformed)?.into_iter().flatten().enumerate();
+            let element = |(index, span): (usize, std::ops::Range<usize>)| {
+                let writetime = writetimes.get(index).copied().flatten().map(i64::from_be_bytes);
+                (list[span].to_vec(), writetime)
+            };
+            found.insert(column, elements.map(element).collect());
+        }
+        Ok(found)
+    }
+}
+
+/// Which elements of `source` the list `target` lacks, in the order in which they are to be added, and whether the list then has
+/// the source's order.
+fn align(source: &[Item<'_>], target: &[Item<'_>]) -> (Vec<(usize, ListWrite)>, bool) {
+    let mut places: HashMap<Item<'_>, VecDeque<usize>> = HashMap::new();
+    for (place, item) in target.iter().enumerate() {
+        places.entry(*item).or_default().push_back(place);
+    }
+    let matched: Vec<Option<usize>> =
+        source.iter().map(|item| places.get_mut(item).and_then(VecDeque::pop_front)).collect();
+    let first = matched.iter().position(Option::is_some);
+    let is_before = |index: usize| match first {
+        Some(first) => index < first,
+        // Nothing in common: what is there is either newer than the whole list, or nobody knows.
+        None => match (source.iter().map(|item| item.1).max(), target.iter().map(|item| item.1).min()) {
+            (Some(Some(latest)), Some(Some(earliest))) => earliest > latest,
+            _ => false,
+        },
+    };
+    let missing = (0..source.len()).filter(|&index| matched[index].is_none());
+    let (before, behind): (Vec<usize>, Vec<usize>) = missing.partition(|&index| is_before(index));
+    // The list that comes of it, as places in the source's; what only the target has is left out.
+    let mut known: Vec<(usize, usize)> = matched.iter().enumerate().filter_map(|(s, t)| t.map(|t| (t, s))).collect();
+    known.sort_unstable();
+    let result: Vec<usize> =
+        before.iter().copied().chain(known.iter().map(|&(_, s)| s)).chain(behind.iter().copied()).collect();
+    let adds = !before.is_empty() || !behind.is_empty();
+    // Elements that only the target has stand between old and added ones: nobody knows whether they should.
+    let strangers_behind =
+        !behind.is_empty() && known.last().map_or(!target.is_empty(), |&(t, _)| t + 1 < target.len());
+    let strangers_before = !before.is_empty() && known.first().is_some_and(|&(t, _)| t > 0);
+    let in_order = !adds || result.is_sorted() && !strangers_behind && !strangers_before;
+    let adds = before.into_iter().rev().map(|index| (index, ListWrite::Prepend));
+    (adds.chain(behind.into_iter().map(|index| (index, ListWrite::Append))).collect(), in_order)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Applies what `align` says to a list, as the server would.
+    fn apply<'a>(source: &[Item<'a>], target: &[Item<'a>]) -> (Vec<Item<'a>>, bool) {
+        let (adds, in_order) = align(source, target);
+        let mut list: VecDeque<Item<'a>> = target.iter().copied().collect();
+        for (index, how) in adds {
+            match how {
+                ListWrite::Prepend => list.push_front(source[index]),
+                ListWrite::Append | ListWrite::Keyed => list.push_back(source[index]),
+            }
+        }
+        (list.into(), in_order)
+    }
+
+    fn items(list: &[(u8, i64)]) -> Vec<(Vec<u8>, i64)> {
+        list.iter().map(|&(byte, at)| (vec![byte], at)).collect()
+    }
+
+    fn borrowed(list: &[(Vec<u8>, i64)]) -> Vec<Item<'_>> {
+        list.iter().map(|(bytes, at)| (bytes.as_slice(), Some(*at))).collect()
+    }
+
+    fn check(source: &[(u8, i64)], target: &[(u8, i64)], expected: &[(u8, i64)], in_order: bool) {
+        let (s, t, e) = (items(source), items(target), items(expected));
+        assert_eq!(apply(&borrowed(&s), &borrowed(&t)), (borrowed(&e), in_order), "{source:?} into {target:?}");
+    }
+
+    #[test]
+    fn what_is_missing_is_added_where_it_belongs() {
+        let list = [(1, 10), (2, 20), (2, 20), (3, 5)];
+        check(&list, &[], &list, true);
+        check(&list, &list, &list, true);
+        // A dual write came first: what is older goes before it.
+        check(&[(1, 10), (2, 20), (9, 90)], &[(9, 90)], &[(1, 10), (2, 20), (9, 90)], true);
+        check(&[(1, 10), (2, 20)], &[(9, 90)], &[(1, 10), (2, 20), (9, 90)], true);
+        check(&[(1, 10), (2, 20), (3, 30)], &[(1, 10)], &[(1, 10), (2, 20), (3, 30)], true);
+        // No place in the middle can be named.
+        check(&[(1, 10), (2, 20), (3, 30)], &[(1, 10), (3, 30)], &[(1, 10), (3, 30), (2, 20)], false);
+        check(&[(1, 10), (2, 20)], &[(1, 10), (9, 90)], &[(1, 10), (9, 90), (2, 20)], false);
+        // The same bytes written at another time are another element.
+        check(&[(1, 10)], &[(1, 11)], &[(1, 10), (1, 11)], true);
+    }
+
+    proptest! {
+        #[test]
+        fn a_list_is_never_doubled(list in prop::collection::vec((0u8..4, 0i64..4), 0..12), from in any::<prop::sample::Index>(), to in any::<prop::sample::Index>()) {
+            let list = items(&list);
+            let whole = borrowed(&list);
+            // Whatever run of it had arrived, the rest follows, and once more changes nothing.
+            let (a, b) = (from.index(whole.len() + 1), to.index(whole.len() + 1));
+            let part = &whole[a.min(b)..a.max(b)];
+            let (result, _) = apply(&whole, part);
+            let (mut sorted, mut expected) = (result.clone(), whole.clone());
+            (sorted.sort_unstable(), expected.sort_unstable());
+            prop_assert_eq!(sorted, expected);
+            prop_assert_eq!(apply(&whole, &result).0, result);
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! A table at the target: one EXECUTE or one UNLOGGED BATCH per batch of mutations.
+
+mod counters;
+pub(crate) mod limits;
+mod lists;
+mod read_back;
+
+use super::placement::ReplicaSets;
+use super::{Cluster, Product, call};
+use crate::call::{CallError, Class};
+use crate::copy::seam::{Placement, Target};
+use crate::row::bind::{Bound, ListWrite};
+use crate::row::layout::{Part, Shape};
+use crate::row::{Batch, BatchLimits, Form, Settled, Split};
+use crate::schema::fidelity::Lists;
+use crate::schema::read::read_table;
+use crate::schema::{Column, Table, statements};
+use counters::CounterWrites;
+use limits::BATCH_ROWS;
+use lists::ListWrites;
+use scylla::client::session::Session;
+use scylla::cluster::ClusterState;
+use scylla::statement::batch::{Batch as CqlBatch, BatchStatement, BatchType};
+use scylla::statement::prepared::PreparedStatement;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+/// A request holds this many statements at most (the protocol's limit is 65,535) …
+const REQUEST_STATEMENTS: usize = 2000;
+/// … and about this many bytes, unless one statement alone is larger: Cassandra takes 16 MiB of them.
+const REQUEST_BYTES: usize = 4 << 20;
+
+/// Writes one table of the target.
+pub struct CqlTarget {
+    cluster: Cluster,
+    session: Arc<Session>,
+    table: Table,
+    insert: Option<PreparedStatement>,
+    update: Option<PreparedStatement>,
+    update_static: Option<PreparedStatement>,
+    lists: Option<ListWrites>,
+    counters: Option<CounterWrites>,
+    /// Batches of n INSERTs, at n − 1: the driver takes a batch by reference, so the usual ones are made once.
+    inserts: Vec<OnceLock<CqlBatch>>,
+    limits: BatchLimits,
+    /// The ring's state that was last seen, and the replica sets that follow from it.
+    replica_sets: Mutex<Option<SeenRing>>,
+    /// Tablets move on their own, and the driver learns of them one by one: nothing is known of neighbours.
+    tablets: bool,
+}
+
+/// A state of the ring, and the replica sets that follow from it, where any are known.
+type SeenRing = (Arc<ClusterState>, Option<Arc<ReplicaSets>>);
+
+impl std::fmt::Debug for CqlTarget {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CqlTarget")
+            .field("table", &self.table.name)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How elements get into the lists of a table at this target: ScyllaDB is asked whether it takes their keys.
+///
+/// # Errors
+/// Where the target doesn't answer.
+pub async fn list_way(cluster: &Cluster, table: &Table) -> Result<Lists, CallError> {
+    let columns = table.value_columns();
+    let list = columns.into_iter().find(|column| column.cql_type.shape() == Shape::List);
+    match (cluster.info.product, list) {
+        (Product::Cassandra, _) => Ok(Lists::ReadBack),
+        (Product::Scylla, None) => Ok(Lists::Keyed),
+        (Product::Scylla, Some(list)) => {
+            match cluster.prepare(statements::list_element(table, list, ListWrite::Keyed)).await {
+                Ok(_) => Ok(Lists::Keyed),
+                Err(error) if error.class == Class::Rejected => Ok(Lists::Impossible),
+                Err(error) => Err(error),
+            }
+        }
+    }
+}
+
+impl CqlTarget {
+    /// Prepares the writes of `table`. After `killed`, requests of an earlier process may still be on their way.
+    ///
+    /// # Errors
+    /// Where the target refuses a statement.
+    pub async fn prepare(cluster: &Cluster, table: &Table, lists: Lists, killed: bool) -> Result<CqlTarget, CallError> {
+        let values = table.value_columns();
+        let has = |shape| values.iter().any(|column| column.cql_type.shape() == shape);
+        let has_counters = has(Shape::Counter);
+        let optional = |text: Option<String>| async move {
+            match text.filter(|_| !has_counters) {
+                Some(text) => cluster.prepare(text).await.map(Some),
+                None => Ok(None),
+            }
+        };
+        let writes_lists = has(Shape::List) && lists != Lists::Impossible;
+        Ok(CqlTarget {
+            cluster: cluster.clone(),
+            session: Arc::clone(&cluster.session),
+            insert: optional(Some(statements::insert(table))).await?,
+            update: optional(statements::update(table, Part::Regular)).await?,
+            update_static: optional(statements::update(table, Part::Static)).await?,
+            lists: if writes_lists { Some(ListWrites::prepare(cluster, table, lists, killed).await?) } else { None },
+            counters: if has_counters { Some(CounterWrites::prepare(cluster, table, killed).await?) } else { None },
+            inserts: (0..BATCH_ROWS).map(|_| OnceLock::new()).collect(),
+            limits: limits::batch_limits(cluster).await,
+            replica_sets: Mutex::new(None),
+            tablets: limits::has_tablets(cluster, &table.name.keyspace).await,
+            table: table.clone(),
+        })
+    }
+
+    /// How large batches may be.
+    pub fn limits(&self) -> BatchLimits {
+        self.limits
+    }
+
+    /// What the target says to a write without a key: permission is checked before values are, so the answer tells whether
+    /// this role may write, and nothing is written either way.
+    ///
+    /// # Errors
+    /// Always; [`crate::call::Class::Rejected`] is the good answer.
+    pub async fn probe_permission(&self) -> Result<(), CallError> {
+        let statement = match (&self.insert, &self.counters) {
+            (Some(insert), _) => insert,
+            (None, Some(counters)) => counters.any_update(),
+            (None, None) => return Err(call::nonsense("a table that can't be written")),
+        };
+        self.session.execute_unpaged(statement, Nulls).await.map(drop).map_err(call::classify)
+    }
+
+    fn statement(&self, bound: &Bound, index: usize) -> Result<&PreparedStatement, CallError> {
+        let form = bound.statement(index).form;
+        let found = match form {
+            Form::Insert => self.insert.as_ref(),
+            Form::Update => self.update.as_ref(),
+            Form::Static => self.update_static.as_ref(),
+            Form::Element => {
+                let (list, how) = (bound.list_of(index), bound.pick(index).list);
+                self.lists.as_ref().zip(list).and_then(|(lists, list)| lists.statement(list, how))
+            }
+            Form::Counters | Form::StaticCounters => None,
+        };
+        found.ok_or_else(|| call::nonsense(format!("{form:?} of a table that has nothing to write by it")))
+    }
+
+    /// Sends statements, in as many requests as their number and size ask for.
+    async fn execute_all(&self, bound: &Bound, batch: &Batch) -> Result<(), CallError> {
+        // Every statement repeats its row's key.
+        let bytes = batch.bytes() + bound.len() * batch.bytes() / batch.row_count().max(1);
+        if bound.len() <= REQUEST_STATEMENTS && bytes < REQUEST_BYTES {
+            return self.execute(bound).await;
+        }
+        let (mut from, mut size) = (0, 0);
+        for index in 0..bound.len() {
+            let more = bound.size(index);
+            if index > from && (index - from == REQUEST_STATEMENTS || size + more > REQUEST_BYTES) {
+                self.execute(&bound.part(from, index)).await?;
+                (from, size) = (index, 0);
+            }
+            size += more;
+        }
+        self.execute(&bound.part(from, bound.len())).await
+    }
+
+    async fn execute(&self, bound: &Bound) -> Result<(), CallError> {
+        let count = bound.len();
+        if count == 1 {
+            let statement = self.statement(bound, 0)?;
+            return self.session.execute_unpaged(statement, bound).await.map(drop).map_err(call::classify);
+        }
+        let mixed;
+        let batch = match (self.inserts.get(count - 1), &self.insert) {
+            (Some(cell), Some(insert)) if bound.only_inserts() => {
+                cell.get_or_init(|| unlogged(vec![BatchStatement::PreparedStatement(insert.clone()); count]))
+            }
+            _ => {
+                let statements = (0..count)
+                    .map(|index| self.statement(bound, index).cloned().map(BatchStatement::PreparedStatement));
+                mixed = unlogged(statements.collect::<Result<_, _>>()?);
+                &mixed
+            }
+        };
+        self.session.batch(batch, bound.clone()).await.map(drop).map_err(call::classify)
+    }
+
+    /// The replica sets of this moment. They are read anew when the ring has changed.
+    fn replica_sets(&self) -> Option<Arc<ReplicaSets>> {
+        if self.tablets {
+            return None;
+        }
+        let state = self.session.get_cluster_state();
+        let mut known = self.replica_sets.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*known {
+            Some((seen, sets)) if Arc::ptr_eq(seen, &state) => sets.clone(),
+            _ => {
+                let name = &self.table.name;
+                let sets = ReplicaSets::read(&state, &name.keyspace, &name.table).map(Arc::new);
+                *known = Some((state, sets.clone()));
+                sets
+            }
+        }
+    }
+}
+
+impl Target for CqlTarget {
+    async fn write(&self, batch: &Batch, now: i64, tries: u32) -> Result<Split<Settled>, CallError> {
+        if let Some(counters) = &self.counters {
+            counters.write(batch, tries).await?;
+            return Ok(Split::default());
+        }
+        let bound = batch.bind(now);
+        let mut settled = batch.settled(&bound);
+        let reads_back = self.lists.as_ref().filter(|lists| lists.reads_back() && batch.has(Form::Element));
+        let bound = match reads_back {
+            None => bound,
+            Some(lists) => {
+                let (bound, reordered) = lists.missing(batch, &bound, tries).await?;
+                settled += reordered;
+                bound
+            }
+        };
+        if !bound.is_empty() {
+            self.execute_all(&bound, batch).await?;
+        }
+        Ok(settled)
+    }
+
+    async fn is_unchanged(&self) -> Result<bool, CallError> {
+        let found = match read_table(&self.cluster, &self.table.name).await {
+            Ok(found) => found,
+            Err(crate::schema::read::ReadError::Call(error)) => return Err(error),
+            Err(crate::schema::read::ReadError::Type(_)) => None,
+        };
+        Ok(found.is_some_and(|found| found.id == self.table.id && found.columns == self.table.columns))
+    }
+
+    fn placement(&self) -> Option<Arc<dyn Placement>> {
+        // Rows that need the target to be read first are written one by one anyway.
+        if self.counters.is_some() {
+            return None;
+        }
+        self.replica_sets().map(|sets| sets as Arc<dyn Placement>)
+    }
+}
+
+/// The columns of one part that have a shape, with their indices in [`crate::row::Layout::values`].
+fn columns_of(table: &Table, part: Part, shape: Shape) -> Vec<(usize, &Column)> {
+    let columns = table.value_columns().into_iter().enumerate();
+    columns.filter(|(_, column)| column.part() == part && column.cql_type.shape() == shape).collect()
+}
+
+fn unlogged(statements: Vec<BatchStatement>) -> CqlBatch {
+    let mut batch = CqlBatch::new_with_statements(BatchType::Unlogged, statements);
+    batch.set_is_idempotent(true);
+    batch
+}
+
+/// Binds every value of a write to null.
+struct Nulls;
+
+impl scylla::serialize::row::SerializeRow for Nulls {
+    fn serialize(
+        &self,
+        context: &scylla::serialize::row::RowSerializationContext<'_>,
+        writer: &mut scylla::serialize::writers::RowWriter<'_>,
+    ) -> Result<(), scylla::serialize::SerializationError> {
+        for _ in context.columns() {
+            writer.make_cell_writer().set_null();
+        }
+        Ok(())
+    }
+
+    fn is_empty(&self) -> bool {
+        false
+    }
+}

@@ -1,0 +1,170 @@
+//! Everything that can be known before the first row: are both sides there, apart, and fit for each other; which tables are
+//! meant; of each, may we read and write it, and does every column arrive exactly. Nothing is written.
+
+mod error;
+mod select;
+mod table;
+
+pub use error::PreflightError;
+
+use crate::cluster::{self, Cluster, CqlSource, CqlTarget};
+use crate::event::{Event, Events};
+use crate::job::{Admitted, JobTable};
+use crate::row::Layout;
+use crate::schema::Table;
+use crate::schema::fidelity::Fidelity;
+use crate::settings::{Patience, Settings};
+use crate::side::Side;
+use crate::table_options;
+use futures::StreamExt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Before the first row, an operator waits.
+const PATIENCE: Patience = Patience { give_up_after: Duration::from_secs(5) };
+/// Tables that are looked at at the same time.
+pub(crate) const AT_ONCE: usize = 8;
+
+/// Both clusters, connected and fit for a copy.
+#[derive(Debug)]
+pub struct Sides {
+    /// The cluster to read.
+    pub source: Cluster,
+    /// The cluster to write.
+    pub target: Cluster,
+}
+
+/// What there is to copy.
+#[derive(Debug)]
+pub struct Looked {
+    /// The tables, by their number in the job; at least one of them is ready.
+    pub tables: Vec<Candidate>,
+    /// What was left out of the job, and why: a sentence each.
+    pub notes: Vec<String>,
+}
+
+/// A table of the job.
+#[derive(Debug)]
+pub struct Candidate {
+    /// As the checkpoint is to have it.
+    pub table: JobTable,
+    /// Whether it can be copied in this run.
+    pub verdict: Result<Box<ReadyTable>, PreflightError>,
+}
+
+/// A table that can be copied exactly.
+#[derive(Debug)]
+pub struct ReadyTable {
+    /// As the source describes it.
+    pub source: Table,
+    /// As the target describes it.
+    pub target: Table,
+    /// Reads it.
+    pub reader: CqlSource,
+    /// Writes it.
+    pub writer: CqlTarget,
+    /// What stands where in a row of it.
+    pub layout: Arc<Layout>,
+    /// What is kept of each column.
+    pub fidelity: Vec<Fidelity>,
+}
+
+/// Connects to both sides.
+///
+/// # Errors
+/// The first thing that stands in the way of copying anything.
+pub async fn connect(settings: &Settings, events: &Events) -> Result<Sides, PreflightError> {
+    let (of_source, of_target) = (settings.selection.source_keyspaces(), settings.selection.target_keyspaces());
+    let (source, target) = tokio::join!(
+        cluster::connect(Side::Source, &settings.source, &of_source),
+        cluster::connect(Side::Target, &settings.target, &of_target),
+    );
+    let (source, target) = (source?, target?);
+    for side in settings.insecure_sides() {
+        let message =
+            format!("the {side}'s certificate isn't checked (tls=insecure): anybody in between can read along");
+        events.emit(Event::Warning { message });
+    }
+    for cluster in [&source, &target] {
+        events.emit(connected(cluster));
+        if cluster.info.partitioner != "Murmur3Partitioner" {
+            let partitioner = cluster.info.partitioner.clone();
+            return Err(PreflightError::Partitioner { side: cluster.side, partitioner });
+        }
+    }
+    if source.info.host_ids.iter().any(|id| target.info.host_ids.contains(id)) {
+        return Err(PreflightError::SameCluster { name: source.info.name });
+    }
+    Ok(Sides { source, target })
+}
+
+/// Finds the tables that are meant and looks at each of them. `known` are those that the job has already; `killed` says that
+/// requests of an earlier process may still be on their way.
+///
+/// # Errors
+/// Where the selection comes to nothing, or no table can be copied: the first reason. One that can't be copied beside
+/// others that can is no error: its verdict says why.
+pub async fn look(
+    sides: &Sides,
+    settings: &Settings,
+    known: Vec<JobTable>,
+    killed: bool,
+    events: &Events,
+) -> Result<Looked, PreflightError> {
+    let catalogue = select::catalogue(sides, &settings.selection, events).await?;
+    let select::Selected { tables, notes } = select::select(&settings.selection, &catalogue, known)?;
+    let looks = tables.into_iter().map(|table| async {
+        let verdict = Box::pin(table::look(sides, &table, settings, killed, events)).await;
+        Candidate::new(table, verdict)
+    });
+    let mut tables: Vec<Candidate> = futures::stream::iter(looks).buffered(AT_ONCE).collect().await;
+    if !tables.iter().any(|candidate| candidate.verdict.is_ok())
+        && let Some(error) = tables.drain(..).find_map(|candidate| candidate.verdict.err())
+    {
+        return Err(error);
+    }
+    let targets = tables.iter().filter(|candidate| candidate.verdict.is_ok()).map(|candidate| &candidate.table.target);
+    table_options::warn(&sides.target, targets, settings.manage_table_options, events).await;
+    Ok(Looked { tables, notes })
+}
+
+/// Looks once more at tables of which every row has arrived, and names those that aren't what the job has taken in: one that
+/// was dropped and created again has lost what was copied before, and a column that was added was not copied.
+pub async fn changed<'a>(
+    sides: &Sides,
+    tables: impl Iterator<Item = (usize, &'a JobTable)>,
+    patience: Patience,
+    events: &Events,
+) -> Vec<(usize, PreflightError)> {
+    let looks = tables.map(|(number, table)| async move {
+        let verdict = Box::pin(table::unchanged(sides, table, patience, events)).await;
+        verdict.err().map(|error| (number, error))
+    });
+    futures::stream::iter(looks).buffered(AT_ONCE).filter_map(std::future::ready).collect().await
+}
+
+impl Candidate {
+    fn new(mut table: JobTable, verdict: Result<ReadyTable, PreflightError>) -> Candidate {
+        table.broken = verdict.as_ref().err().map(ToString::to_string);
+        if let Ok(ready) = &verdict {
+            table.admitted = Some(Admitted {
+                source_id: ready.source.id,
+                target_id: ready.target.id,
+                columns: ready.source.description(),
+            });
+        }
+        Candidate { table, verdict: verdict.map(Box::new) }
+    }
+}
+
+fn connected(cluster: &Cluster) -> Event {
+    let info = &cluster.info;
+    Event::Connected {
+        side: cluster.side,
+        product: info.product.name(),
+        version: info.version.clone(),
+        cluster: info.name.clone(),
+        datacenter: info.datacenter.clone(),
+        nodes: info.host_ids.len(),
+    }
+}

@@ -1,0 +1,209 @@
+//! One table, on both sides.
+
+use super::error::PreflightError;
+use super::{PATIENCE, ReadyTable, Sides};
+use crate::call::{CallError, Class};
+use crate::cluster::source::unreadable;
+use crate::cluster::target::list_way;
+use crate::cluster::{Cluster, CqlSource, CqlTarget};
+use crate::copy::retry::{GaveUp, with_retries};
+use crate::copy::seam::{Position, Read, Source};
+use crate::event::Events;
+use crate::job::JobTable;
+use crate::ring::{Token, TokenRange};
+use crate::row::Layout;
+use crate::schema::compare::compare;
+use crate::schema::fidelity::{Kept, Lists, Means, fidelity};
+use crate::schema::read::{ReadError, read_table};
+use crate::schema::{Table, TableName};
+use crate::settings::{Patience, Settings};
+use crate::shutdown::Stop;
+use crate::side::Side;
+use std::sync::Arc;
+
+/// Looks at a table on both sides.
+///
+/// # Errors
+/// The first thing that stands in the way of copying it.
+pub(super) async fn look(
+    sides: &Sides,
+    table: &JobTable,
+    settings: &Settings,
+    killed: bool,
+    events: &Events,
+) -> Result<ReadyTable, PreflightError> {
+    let Sides { source, target } = sides;
+    let (from, to) = (&table.source, &table.target);
+    let (source_table, target_table) = both(sides, table, PATIENCE, events).await?;
+    let differences = compare(&source_table, &target_table);
+    if !differences.is_empty() {
+        let (source_table, target_table) = (from.clone(), to.clone());
+        return Err(PreflightError::Differ { source_table, target_table, differences });
+    }
+    let means = means(sides, &source_table, &target_table, settings, events).await?;
+    let columns = fidelity(&source_table, &means);
+    if columns.iter().any(|column| matches!(column.kept, Kept::Refused(_))) {
+        return Err(PreflightError::Inexact { table: from.clone(), columns });
+    }
+    let layout = Arc::new(source_table.layout(|column| !means.unreadable.contains(&column.name)));
+    let (reader, writer) = tokio::join!(
+        try_read(source, &source_table, &layout, events),
+        try_write(target, &target_table, means.lists, killed, events)
+    );
+    let (reader, writer) = (reader?, writer?);
+    Ok(ReadyTable { reader, writer, source: source_table, target: target_table, layout, fidelity: columns })
+}
+
+/// What the two sides and the operator allow.
+async fn means(
+    sides: &Sides,
+    source_table: &Table,
+    target_table: &Table,
+    settings: &Settings,
+    events: &Events,
+) -> Result<Means, PreflightError> {
+    let Sides { source, target } = sides;
+    let unreadable = patiently(source, PATIENCE, events, || unreadable(source, source_table)).await;
+    let lists = patiently(target, PATIENCE, events, || list_way(target, target_table)).await;
+    Ok(Means {
+        unreadable: unreadable.map_err(|error| refusal(source, &source_table.name, "read", "SELECT", error))?,
+        lists: lists.map_err(|error| refusal(target, &target_table.name, "write", "MODIFY", error))?,
+        counters: settings.counters,
+        row_marker: settings.row_marker,
+    })
+}
+
+/// Makes sure that a table is still what the job has taken in. A `TRUNCATE` leaves no trace to be seen here.
+///
+/// # Errors
+/// What changed.
+pub(super) async fn unchanged(
+    sides: &Sides,
+    table: &JobTable,
+    patience: Patience,
+    events: &Events,
+) -> Result<(), PreflightError> {
+    both(sides, table, patience, events).await.map(drop)
+}
+
+/// Describes both tables, which must be what the job has taken in, if it has.
+async fn both(
+    sides: &Sides,
+    table: &JobTable,
+    patience: Patience,
+    events: &Events,
+) -> Result<(Table, Table), PreflightError> {
+    let (source, target) = tokio::join!(
+        describe(&sides.source, &table.source, patience, events),
+        describe(&sides.target, &table.target, patience, events),
+    );
+    let (source, target) = (source?, target?);
+    if let Some(known) = &table.admitted {
+        for (side, found, id) in [(Side::Source, &source, known.source_id), (Side::Target, &target, known.target_id)] {
+            if found.id != id {
+                let what = "it was dropped and created again".to_owned();
+                return Err(PreflightError::Changed { side, table: found.name.clone(), what });
+            }
+        }
+        let columns = source.description();
+        if columns != known.columns {
+            let (table, what) = (source.name.clone(), other_columns(&known.columns, &columns));
+            return Err(PreflightError::Changed { side: Side::Source, table, what });
+        }
+    }
+    Ok((source, target))
+}
+
+/// How the columns of a table differ from those that the job knows: its descriptions then and now.
+fn other_columns(then: &str, now: &str) -> String {
+    let only = |text: &str, other: &str| {
+        let lines: Vec<&str> = text.lines().filter(|line| !other.lines().any(|o| o == *line)).collect();
+        if lines.is_empty() { "nothing".to_owned() } else { lines.join(", ") }
+    };
+    format!("its columns are others: {} went, {} came", only(then, now), only(now, then))
+}
+
+async fn describe(
+    cluster: &Cluster,
+    name: &TableName,
+    patience: Patience,
+    events: &Events,
+) -> Result<Table, PreflightError> {
+    let (side, table) = (cluster.side, name.clone());
+    let read = || async {
+        match Box::pin(read_table(cluster, name)).await {
+            Err(ReadError::Call(error)) => Err(error),
+            answer => Ok(answer),
+        }
+    };
+    match patiently(cluster, patience, events, read).await.unwrap_or_else(|error| Err(error.into())) {
+        Err(error) => Err(PreflightError::Schema { side, table, error }),
+        Ok(None) => Err(PreflightError::NoTable { side, table }),
+        Ok(Some(found)) if found.is_view => Err(PreflightError::View { side, table }),
+        Ok(Some(found)) => Ok(found),
+    }
+}
+
+/// Prepares the scan and reads one token's worth of it.
+async fn try_read(
+    cluster: &Cluster,
+    table: &Table,
+    layout: &Layout,
+    events: &Events,
+) -> Result<CqlSource, PreflightError> {
+    let refused = |error| refusal(cluster, &table.name, "read", "SELECT", error);
+    let reader =
+        patiently(cluster, PATIENCE, events, || CqlSource::prepare(cluster, table, layout)).await.map_err(refused)?;
+    let range = TokenRange::new(Token(0), Token(0)).expect("one token is a range");
+    let read = Read { range, position: Position::default(), rows: 1, attempt: 0 };
+    patiently(cluster, PATIENCE, events, || reader.read_page(&read)).await.map_err(refused)?;
+    Ok(reader)
+}
+
+/// Prepares the writes and tries one that can't succeed.
+async fn try_write(
+    cluster: &Cluster,
+    table: &Table,
+    lists: Lists,
+    killed: bool,
+    events: &Events,
+) -> Result<CqlTarget, PreflightError> {
+    let refused = |error| refusal(cluster, &table.name, "write", "MODIFY", error);
+    let writer = patiently(cluster, PATIENCE, events, || CqlTarget::prepare(cluster, table, lists, killed))
+        .await
+        .map_err(refused)?;
+    match patiently(cluster, PATIENCE, events, || writer.probe_permission()).await {
+        Err(error) if error.class != Class::Rejected => Err(refused(error)),
+        _ => Ok(writer),
+    }
+}
+
+/// A call that fails for a moment is no reason not to begin.
+pub(super) async fn patiently<T, F: Future<Output = Result<T, CallError>>>(
+    cluster: &Cluster,
+    patience: Patience,
+    events: &Events,
+    mut call: impl FnMut() -> F,
+) -> Result<T, CallError> {
+    match with_retries(cluster.side, patience, events, &Stop::default(), |_| call()).await {
+        Ok(value) => Ok(value),
+        Err(GaveUp::Failed(error, _)) => Err(error),
+        Err(GaveUp::Stopped) => Err(CallError { class: Class::Other, message: "stopped".to_owned() }),
+    }
+}
+
+fn refusal(
+    cluster: &Cluster,
+    table: &TableName,
+    verb: &'static str,
+    permission: &str,
+    error: CallError,
+) -> PreflightError {
+    let (side, table) = (cluster.side, table.clone());
+    if error.class != Class::Unauthorized {
+        return PreflightError::Try { side, table, error };
+    }
+    let role = cluster.user.clone().unwrap_or_else(|| "anonymous".to_owned());
+    let grant = format!("GRANT {permission} ON TABLE {} TO {};", table.cql(), crate::schema::statements::quote(&role));
+    PreflightError::Permission { side, role, verb, table, message: error.message, grant }
+}

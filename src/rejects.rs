@@ -1,0 +1,127 @@
+//! The rejects file: keys of rows that the target refused for good, as JSON lines.
+//!
+//! It stands beside the checkpoint (`migrate.db-rejects.jsonl`), for the operator alone to read (mode 0600), and holds keys and
+//! reasons, never other values. A key is on the disk before its row counts as rejected. After a crash the rows of the last
+//! moments are written again, so a row may be listed twice; it is counted once.
+
+use crate::job::RangeKey;
+use crate::row::Batch;
+use crate::schema::literal::literal;
+use crate::schema::{CqlType, Table};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Where rejected rows go. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Rejects {
+    path: Arc<Path>,
+    /// By the table's number in the job: its name, and the names and types of its key.
+    tables: Arc<BTreeMap<usize, (String, Vec<(String, CqlType)>)>>,
+    /// Opened when there is something to write.
+    file: Arc<Mutex<Option<File>>>,
+}
+
+/// A row that the target refused.
+#[derive(Debug)]
+pub struct Reject {
+    /// The row: a batch of one.
+    pub batch: Batch,
+    /// What the target said. Untrusted text.
+    pub reason: String,
+}
+
+/// A line of the file.
+#[derive(Serialize)]
+struct Line<'a> {
+    table: &'a str,
+    /// As CQL literals, by column; a row of statics has no clustering key.
+    key: serde_json::Map<String, serde_json::Value>,
+    /// The same as raw bytes.
+    key_hex: String,
+    token: i64,
+    first_token: i64,
+    last_token: i64,
+    reason: &'a str,
+}
+
+/// The file can't be written.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to write {}: {error}", path.display())]
+pub struct RejectsError {
+    path: PathBuf,
+    error: std::io::Error,
+}
+
+impl Rejects {
+    /// For a job of these tables, by their numbers, beside its checkpoint. Nothing is created until a row is rejected.
+    pub fn beside<'a>(checkpoint: &Path, tables: impl Iterator<Item = (usize, &'a Table)>) -> Rejects {
+        let key = |table: &Table| table.key_columns().map(|c| (c.name.clone(), c.cql_type.clone())).collect();
+        Rejects {
+            path: path(checkpoint).into(),
+            tables: Arc::new(tables.map(|(number, table)| (number, (table.name.to_string(), key(table)))).collect()),
+            file: Arc::default(),
+        }
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Adds rows of a range, and returns when they are on the disk.
+    ///
+    /// # Errors
+    /// Where the file can't be written.
+    pub async fn append(&self, key: RangeKey, rejects: Vec<Reject>) -> Result<(), RejectsError> {
+        let this = self.clone();
+        let written = tokio::task::spawn_blocking(move || this.write(key, &rejects));
+        written.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+    }
+
+    fn write(&self, range: RangeKey, rejects: &[Reject]) -> Result<(), RejectsError> {
+        let fail = |error| RejectsError { path: self.path.to_path_buf(), error };
+        let mut text = Vec::new();
+        for reject in rejects {
+            serde_json::to_writer(&mut text, &self.line(range, reject)).map_err(|error| fail(error.into()))?;
+            text.push(b'\n');
+        }
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let file = match &mut *file {
+            Some(file) => file,
+            none => none.insert(open(&self.path).map_err(fail)?),
+        };
+        file.write_all(&text).and_then(|()| file.sync_data()).map_err(fail)
+    }
+
+    fn line<'a>(&'a self, range: RangeKey, Reject { batch, reason }: &'a Reject) -> Line<'a> {
+        let (table, columns) = self.tables.get(&range.table).map_or(("", &[][..]), |(name, key)| (name, key));
+        let cells = batch.rows().key(batch.first_row());
+        let named = columns.iter().zip(cells);
+        let named = named.filter_map(|((name, cql_type), cell)| Some((name.clone(), literal(cql_type, cell?).into())));
+        Line {
+            table,
+            key: named.collect(),
+            key_hex: batch.rows().key_hex(batch.first_row()),
+            token: batch.first_token().0,
+            first_token: range.range.first().0,
+            last_token: range.range.last().0,
+            reason,
+        }
+    }
+}
+
+/// The rejects file of the job in `checkpoint`.
+pub fn path(checkpoint: &Path) -> PathBuf {
+    let mut name = checkpoint.as_os_str().to_owned();
+    name.push("-rejects.jsonl");
+    name.into()
+}
+
+fn open(path: &Path) -> std::io::Result<File> {
+    OpenOptions::new().append(true).create(true).mode(0o600).open(path)
+}

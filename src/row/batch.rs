@@ -1,0 +1,206 @@
+//! Mutations that travel together.
+
+use super::bind::Bound;
+use super::statement::{Form, Notes, Rows, Statement};
+use crate::ring::Token;
+use std::ops::AddAssign;
+use std::sync::Arc;
+
+/// Some neighbouring rows of one page, and their statements.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    rows: Arc<Rows>,
+    extent: Extent,
+}
+
+/// Where a batch lies in its page.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Extent {
+    /// Statements of the page: from, to.
+    pub(super) statements: (usize, usize),
+    /// Rows of the page: from, to.
+    pub(super) span: (usize, usize),
+    /// The first of the rows that carry `last_token`.
+    pub(super) tail: usize,
+    pub(super) first_token: Token,
+    pub(super) last_token: Token,
+    pub(super) partitions: usize,
+    pub(super) bytes: usize,
+}
+
+/// A count of something among the rows of a batch, told apart by whether their partition may go on in the next batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Split<T> {
+    /// Of tokens below the batch's last one.
+    pub head: T,
+    /// Of the batch's last token.
+    pub tail: T,
+}
+
+/// What became of rows that were not simply written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Settled {
+    /// Rows of which nothing was alive any more.
+    pub expired: u64,
+    /// Rows that the target refused for good.
+    pub rejected: u64,
+    /// Lists whose elements stand in another order than at the source.
+    pub lists_reordered: u64,
+}
+
+impl AddAssign for Settled {
+    fn add_assign(&mut self, other: Settled) {
+        self.expired += other.expired;
+        self.rejected += other.rejected;
+        self.lists_reordered += other.lists_reordered;
+    }
+}
+
+impl<T: AddAssign> AddAssign for Split<T> {
+    fn add_assign(&mut self, other: Split<T>) {
+        self.head += other.head;
+        self.tail += other.tail;
+    }
+}
+
+/// How many rows have which [`Notes`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Noted {
+    /// [`Notes::KEY_ONLY`]
+    pub key_only: u64,
+    /// [`Notes::MARKER_EXPIRES`]
+    pub marker_expires: u64,
+    /// [`Notes::UNKNOWN_TIMESTAMP`]
+    pub unknown_timestamp: u64,
+    /// [`Notes::CAPPED`]
+    pub capped: u64,
+}
+
+impl Noted {
+    fn add(&mut self, notes: Notes) {
+        self.key_only += u64::from(notes.has(Notes::KEY_ONLY));
+        self.marker_expires += u64::from(notes.has(Notes::MARKER_EXPIRES));
+        self.unknown_timestamp += u64::from(notes.has(Notes::UNKNOWN_TIMESTAMP));
+        self.capped += u64::from(notes.has(Notes::CAPPED));
+    }
+}
+
+impl Batch {
+    pub(super) fn new(rows: &Arc<Rows>, extent: Extent) -> Batch {
+        Batch { rows: Arc::clone(rows), extent }
+    }
+
+    #[cfg(test)]
+    pub(super) fn extent(&self) -> Extent {
+        self.extent
+    }
+
+    /// The page that the rows are from.
+    pub fn rows(&self) -> &Arc<Rows> {
+        &self.rows
+    }
+
+    /// The statements, with their places in the page.
+    pub fn statements(&self) -> impl Iterator<Item = (usize, &Statement)> {
+        let (from, to) = self.extent.statements;
+        (from..to).zip(&self.rows.statements[from..to])
+    }
+
+    /// The statements whose cells are alive at `now` (seconds since the Unix epoch), ready to be sent.
+    pub fn bind(&self, now: i64) -> Bound {
+        Bound::new(&self.rows, self.extent.statements, now)
+    }
+
+    /// How many rows had nothing left to write at the time that `bound` was made.
+    pub fn settled(&self, bound: &Bound) -> Split<Settled> {
+        let mut settled = Split::<Settled>::default();
+        if bound.is_whole() {
+            return settled;
+        }
+        let (from, to) = self.extent.span;
+        let mut alive = vec![false; to - from];
+        for (_, statement) in self.statements().filter(|(_, statement)| bound.is_alive(statement)) {
+            alive[statement.row as usize - from] = true;
+        }
+        for (row, _) in (from..to).zip(alive).filter(|(_, alive)| !alive) {
+            self.side_mut(&mut settled, row).expired += 1;
+        }
+        settled
+    }
+
+    /// The side of a count that a row of the page belongs to.
+    pub fn side_mut<'a, T>(&self, split: &'a mut Split<T>, row: usize) -> &'a mut T {
+        if row < self.extent.tail { &mut split.head } else { &mut split.tail }
+    }
+
+    /// Two halves, for a batch that the target refuses; `None` for a single row.
+    pub fn halves(&self) -> Option<[Batch; 2]> {
+        if self.row_count() < 2 {
+            return None;
+        }
+        let extent = self.extent;
+        let middle = extent.span.0 + self.row_count() / 2;
+        let cut = self.statements().find(|(_, statement)| statement.row as usize >= middle);
+        let cut = cut.map_or(extent.statements.1, |(index, _)| index);
+        let half = |statements, span: (usize, usize)| {
+            let tail = extent.tail.clamp(span.0, span.1);
+            Batch {
+                rows: Arc::clone(&self.rows),
+                extent: Extent { statements, span, tail, bytes: extent.bytes / 2, ..extent },
+            }
+        };
+        Some([
+            half((extent.statements.0, cut), (extent.span.0, middle)),
+            half((cut, extent.statements.1), (middle, extent.span.1)),
+        ])
+    }
+
+    /// The token of the first row.
+    pub fn first_token(&self) -> Token {
+        self.extent.first_token
+    }
+
+    /// The token of the last row. Its partition may go on in the next batch.
+    pub fn last_token(&self) -> Token {
+        self.extent.last_token
+    }
+
+    /// How many rows there are.
+    pub fn row_count(&self) -> usize {
+        self.extent.span.1 - self.extent.span.0
+    }
+
+    /// The first row's place in its page.
+    pub fn first_row(&self) -> usize {
+        self.extent.span.0
+    }
+
+    /// How many of the rows carry [`Batch::last_token`].
+    pub fn tail_count(&self) -> usize {
+        self.extent.span.1 - self.extent.tail
+    }
+
+    /// What is to be noted of the rows.
+    pub fn noted(&self) -> Split<Noted> {
+        let mut noted = Split::<Noted>::default();
+        for (_, statement) in self.statements().filter(|(_, statement)| statement.notes != Notes::default()) {
+            self.side_mut(&mut noted, statement.row as usize).add(statement.notes);
+        }
+        noted
+    }
+
+    /// Whether the target must be read before anything of it can be written.
+    pub fn has(&self, form: Form) -> bool {
+        self.statements().any(|(_, statement)| statement.form == form)
+    }
+
+    /// How many partitions the rows belong to.
+    pub fn partitions(&self) -> usize {
+        self.extent.partitions
+    }
+
+    /// Bytes of keys and values.
+    pub fn bytes(&self) -> usize {
+        self.extent.bytes
+    }
+}

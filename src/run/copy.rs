@@ -1,0 +1,263 @@
+//! The copy: both sides, the job and its checkpoint, the rows, and a last look at the tables.
+
+use super::Error;
+use crate::checkpoint::{self, Checkpoint, CheckpointError, Committer, Existing};
+use crate::cluster::{CqlSource, CqlTarget};
+use crate::copy::{self, Ended, Lane};
+use crate::event::{Event, Events};
+use crate::job::{Job, JobTable, RunOutcome, Work};
+use crate::plan;
+use crate::preflight::{self, Candidate, PreflightError, ReadyTable, Sides};
+use crate::rejects::Rejects;
+use crate::row::{BatchMode, Policy};
+use crate::schema::TableName;
+use crate::settings::{FutureTimestamps, Settings};
+use crate::shutdown::{Signal, Stop};
+use crate::table_options;
+use crate::ui::{Mode, Ui};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// Copies, shows how it goes, and gives the exit code.
+///
+/// # Errors
+/// What stood in the way.
+pub(super) async fn command(settings: &Settings) -> Result<u8, Error> {
+    let ui = Ui::start(Mode::choose(settings.json));
+    let result = Box::pin(copy(settings, ui.events())).await;
+    if let Err(error) = &result {
+        ui.events().emit(Event::Error { message: whole(error), hint: error.hint(), exit_code: error.exit_code() });
+    }
+    ui.finish(result.as_ref().ok().cloned());
+    let ended = result?;
+    Ok(match ended.outcome {
+        RunOutcome::Done if ended.rejects.is_some() => 3,
+        RunOutcome::Done => 0,
+        RunOutcome::Incomplete => 3,
+        RunOutcome::Stopped | RunOutcome::Error => ended.signal.map_or(1, Signal::exit_code),
+    })
+}
+
+/// An error with all of its causes, on one line.
+fn whole(error: &Error) -> String {
+    let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+/// A job that is about to be copied.
+struct Begun {
+    sides: Sides,
+    /// By their number.
+    tables: Vec<JobTable>,
+    /// Of the tables that are ready, by their number.
+    lanes: BTreeMap<usize, Lane<CqlSource, CqlTarget>>,
+    rejects: Rejects,
+    /// Whether an earlier run has rejected rows.
+    has_rejected: bool,
+    checkpoint: Checkpoint,
+    work: Vec<Work>,
+}
+
+async fn copy(settings: &Settings, events: &Events) -> Result<Ended, Error> {
+    let stop = Stop::default();
+    let emit = events.clone();
+    stop.on_signals(move |signal, draining| emit.emit(Event::Stopping { signal, draining }))
+        .map_err(|error| Error::Io { what: "listen to signals", error })?;
+    // Where nothing was begun, there is nothing to drain.
+    let Begun { sides, tables, lanes, rejects, has_rejected, checkpoint, work } = tokio::select! {
+        begun = begin(settings, events) => begun?,
+        () = stop.requested() => return Err(Error::Stopped(stop.signal().unwrap_or(Signal::Interrupt))),
+    };
+    let ready: BTreeSet<usize> = lanes.keys().copied().collect();
+    let all_ready = ready.len() == tables.len();
+    let targets: Vec<TableName> = tables.iter().map(|table| table.target.clone()).collect();
+    if work.is_empty() {
+        release(&sides, &targets, checkpoint, events).await?;
+        let outcome = if all_ready { RunOutcome::Done } else { RunOutcome::Incomplete };
+        let rejects = has_rejected.then(|| rejects.path().to_path_buf());
+        return Ok(Ended { outcome, failed: 0, unclaimed: 0, unfinished: BTreeSet::new(), rejects, signal: None });
+    }
+    let rejects_file = rejects.path().to_path_buf();
+    let committer = Committer::start(checkpoint, events.clone());
+    let mut ended = copy::run(lanes, work, settings.pace, committer.ledger(), rejects, events.clone(), stop).await;
+    if has_rejected {
+        ended.rejects = Some(rejects_file);
+    }
+    // Every row arrived in the tables that we knew. Are they still those?
+    let mut changed = match ended.outcome {
+        RunOutcome::Done | RunOutcome::Incomplete => {
+            let arrived = ready.difference(&ended.unfinished).map(|&number| (number, &tables[number]));
+            Box::pin(preflight::changed(&sides, arrived, settings.pace.patience, events)).await
+        }
+        RunOutcome::Stopped | RunOutcome::Error => Vec::new(),
+    };
+    let broken: Vec<_> = changed.iter().map(|(number, error)| (*number, error.to_string())).collect();
+    // Where no table is left that can be trusted, the job has come to nothing.
+    let refused = !changed.is_empty() && changed.len() == ready.len();
+    if ended.outcome == RunOutcome::Done && refused {
+        ended.outcome = RunOutcome::Error;
+    } else if ended.outcome == RunOutcome::Done && !(all_ready && changed.is_empty()) {
+        ended.outcome = RunOutcome::Incomplete;
+    }
+    let retries = events.counters().retries.load(Ordering::Relaxed);
+    let checkpoint = committer.finish(ended.outcome, retries, broken).await?;
+    release(&sides, &targets, checkpoint, events).await?;
+    if refused {
+        return Err(changed.swap_remove(0).1.into());
+    }
+    for (number, error) in &changed {
+        events.emit(broken_event(*number, &tables[*number], error));
+    }
+    Ok(ended)
+}
+
+/// Sets back the options of tables that are done, and closes the file.
+async fn release(
+    sides: &Sides,
+    targets: &[TableName],
+    mut checkpoint: Checkpoint,
+    events: &Events,
+) -> Result<(), Error> {
+    table_options::release(&sides.target, targets, &mut checkpoint, events).await?;
+    Ok(checkpoint.close()?)
+}
+
+fn broken_event(number: usize, table: &JobTable, error: &PreflightError) -> Event {
+    let (source, reason) = (table.source.clone(), error.to_string());
+    Event::TableBroken { table: number, source, reason, hint: error.hint() }
+}
+
+/// Everything before the first row: both sides, the job, its checkpoint, and what is left to do.
+async fn begin(settings: &Settings, events: &Events) -> Result<Begun, Error> {
+    // A file that can't be used is refused before anybody is asked for anything.
+    let (path, restart) = (settings.checkpoint.clone(), settings.restart);
+    let found = blocking(move || find(&path, restart)).await?;
+    let sides = Box::pin(preflight::connect(settings, events)).await?;
+    let identity = plan::identity(settings, &sides);
+    let known = match &found {
+        FoundFile::Job(checkpoint) => {
+            checkpoint.expect_job(&identity)?;
+            checkpoint.tables()?
+        }
+        FoundFile::Room(_) => Vec::new(),
+    };
+    // Requests of a process that was killed may still be on their way.
+    let killed = settings.restart || matches!(found, FoundFile::Job(_));
+    let looked = Box::pin(preflight::look(&sides, settings, known.clone(), killed, events)).await?;
+    for message in looked.notes {
+        events.emit(Event::Note { message });
+    }
+    let ranges = plan::admit(settings, &sides.source, &looked.tables, &known).await;
+    let tables: Vec<JobTable> = looked.tables.iter().map(|candidate| candidate.table.clone()).collect();
+    let checkpoint = match found {
+        FoundFile::Job(mut checkpoint) => {
+            for table in &tables[known.len()..] {
+                events.emit(Event::Note { message: format!("{} is new: the job takes it in", table.source) });
+            }
+            let tables = tables.clone();
+            blocking(move || checkpoint.settle(&tables, &ranges).map(|()| checkpoint)).await?
+        }
+        FoundFile::Room(reserved) => {
+            let existing = if settings.restart { Existing::SetAside } else { Existing::Keep };
+            let job = Job { identity, tables: tables.clone() };
+            let (path, cluster) = (settings.checkpoint.clone(), sides.target.info.name.clone());
+            let created = blocking(move || {
+                let owed = checkpoint::options::owed(&path, &cluster);
+                let (mut checkpoint, aside) = checkpoint::create(reserved, &job, &ranges, existing)?;
+                table_options::adopt(owed, &job.tables, &mut checkpoint)?;
+                Ok((checkpoint, aside))
+            });
+            let (checkpoint, aside) = created.await?;
+            if let Some(aside) = aside {
+                let message = format!("what there was of an earlier checkpoint is now {}", aside.display());
+                events.emit(Event::Warning { message });
+            }
+            checkpoint
+        }
+    };
+    let begun = blocking(move || {
+        let mut checkpoint = checkpoint;
+        let (found, work) = checkpoint.work()?;
+        if !work.is_empty() {
+            checkpoint.begin_run()?;
+        }
+        Ok((checkpoint, found, work))
+    });
+    let (mut checkpoint, found, work) = begun.await?;
+    let has_rejected = found.tally.rows_rejected > 0;
+    let created_at = checkpoint.created_at()?;
+    events.emit(Event::from(found));
+    let ready = looked.tables.iter().enumerate();
+    let ready = ready.filter_map(|(number, candidate)| Some((number, &candidate.verdict.as_ref().ok()?.source)));
+    let rejects = Rejects::beside(checkpoint.path(), ready);
+    let policy = policy(settings, &sides, created_at).await;
+    let mut lanes = BTreeMap::new();
+    for (number, Candidate { table, verdict }) in looked.tables.into_iter().enumerate() {
+        match verdict {
+            Ok(ready) => drop(lanes.insert(number, lane(settings, policy, *ready))),
+            Err(error) => events.emit(broken_event(number, &table, &error)),
+        }
+    }
+    if settings.manage_table_options {
+        let with_work: BTreeSet<usize> = work.iter().map(|work| work.key.table).collect();
+        let with_work = with_work.into_iter().map(|number| (number, tables[number].target.clone()));
+        table_options::engage(&sides.target, with_work, &mut checkpoint, events).await?;
+    }
+    Ok(Begun { sides, tables, lanes, rejects, has_rejected, checkpoint, work })
+}
+
+/// The rules for what can't be read or kept. A writetime that is capped is capped to the same one in every run of a job.
+async fn policy(settings: &Settings, sides: &Sides, created_at: Duration) -> Policy {
+    let limit = match settings.future_timestamps {
+        FutureTimestamps::Reject => None,
+        FutureTimestamps::Cap => sides.target.future_limit().await,
+    };
+    // Less a minute, for clocks that differ.
+    let latest = limit.map(|limit| (created_at + limit).saturating_sub(Duration::from_secs(60)));
+    Policy {
+        unknown_timestamp: settings.unknown_timestamp,
+        row_marker: settings.row_marker,
+        timestamp_max: latest.map_or(i64::MAX, |latest| i64::try_from(latest.as_micros()).unwrap_or(i64::MAX)),
+    }
+}
+
+fn lane(settings: &Settings, policy: Policy, table: ReadyTable) -> Lane<CqlSource, CqlTarget> {
+    // Counters are read and written row by row.
+    let mode = if table.layout.has_counters() { BatchMode::None } else { settings.batch };
+    Lane {
+        layout: table.layout,
+        limits: table.writer.limits(),
+        mode,
+        policy,
+        source: table.reader,
+        target: table.writer,
+    }
+}
+
+/// Work with the checkpoint that may take seconds, out of the way of signals.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, CheckpointError> + Send + 'static,
+) -> Result<T, CheckpointError> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+}
+
+/// What there is under the checkpoint's name. Either way, it is ours from now on.
+enum FoundFile {
+    /// A job that was begun.
+    Job(Checkpoint),
+    /// Room for a new one.
+    Room(checkpoint::Reserved),
+}
+
+fn find(path: &Path, restart: bool) -> Result<FoundFile, CheckpointError> {
+    if restart {
+        return checkpoint::reserve(path).map(FoundFile::Room);
+    }
+    match checkpoint::open(path) {
+        Ok(checkpoint) => Ok(FoundFile::Job(checkpoint)),
+        Err(CheckpointError::Missing { .. }) => checkpoint::reserve(path).map(FoundFile::Room),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,192 @@
+//! The commands, from settings to exit code.
+
+mod copy;
+
+use crate::checkpoint::{self, CheckpointError, status};
+use crate::cli::{Cli, Command, JobArgs, StatusArgs};
+use crate::create_schema::{SchemaError, create_schema};
+use crate::event::{Event, Events};
+use crate::plan;
+use crate::preflight::{self, PreflightError};
+use crate::settings::schema::SchemaSettings;
+use crate::settings::{Settings, SettingsError};
+use crate::shutdown::Signal;
+use crate::table_options::OptionsError;
+use crate::ui::tables;
+use crate::ui::text::{Style, to_stderr, to_stdout};
+
+/// Why a command came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The settings.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// A flag that this command doesn't take.
+    #[error("`--{flag}` {}", if *known { format!("belongs behind `{command}`: migrate {command} --{flag} …") } else { format!("means nothing to `{command}`: leave it out") })]
+    MisplacedFlag {
+        /// The flag.
+        flag: String,
+        /// The command.
+        command: String,
+        /// Whether the command has such a flag.
+        known: bool,
+    },
+    /// The clusters or the tables.
+    #[error(transparent)]
+    Preflight(#[from] PreflightError),
+    /// The checkpoint.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// Options of the target's tables.
+    #[error(transparent)]
+    Options(#[from] OptionsError),
+    /// `migrate schema`.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    /// The operating system.
+    #[error("failed to {what}")]
+    Io {
+        /// What was attempted.
+        what: &'static str,
+        /// Why it failed.
+        #[source]
+        error: std::io::Error,
+    },
+    /// A signal came before there was anything to drain.
+    #[error("stopped before the copy began; nothing was written")]
+    Stopped(Signal),
+}
+
+impl Error {
+    /// The next thing to type.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Error::Settings(error) => error.hint(),
+            Error::Preflight(error) => error.hint(),
+            Error::Checkpoint(error) => error.hint(),
+            Error::Options(error) => error.hint(),
+            Error::Schema(error) => error.hint(),
+            Error::MisplacedFlag { .. } | Error::Io { .. } | Error::Stopped(_) => None,
+        }
+    }
+
+    /// The process's exit code.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Error::Settings(_) | Error::MisplacedFlag { .. } => 2,
+            Error::Preflight(error) => error.exit_code(),
+            Error::Schema(error) => error.exit_code(),
+            Error::Options(error) => error.exit_code(),
+            Error::Checkpoint(error) if error.is_refusal() => 5,
+            Error::Checkpoint(_) | Error::Io { .. } => 1,
+            Error::Stopped(signal) => signal.exit_code(),
+        }
+    }
+}
+
+/// Does what the command line says, and gives the exit code.
+///
+/// # Errors
+/// What stood in the way.
+pub async fn run(cli: Cli) -> Result<u8, Error> {
+    match cli.command {
+        None => Box::pin(copy_or_plan(cli.job, false)).await,
+        Some(Command::Plan(args)) => Box::pin(copy_or_plan(args, true)).await,
+        Some(Command::Schema(args)) => {
+            let settings = SchemaSettings::resolve(args).map_err(SchemaError::from)?;
+            Ok(Box::pin(create_schema(settings)).await?)
+        }
+        Some(Command::Status(args)) => show_status(&args),
+        Some(Command::Completions { shell }) => {
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut <Cli as clap::CommandFactory>::command(), "migrate", &mut text);
+            print(&String::from_utf8_lossy(&text))
+        }
+    }
+}
+
+fn print(text: &str) -> Result<u8, Error> {
+    match to_stdout(text) {
+        Ok(()) => Ok(0),
+        // Whoever read this has read enough.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(0),
+        Err(error) => Err(Error::Io { what: "print", error }),
+    }
+}
+
+fn print_json(value: &impl serde::Serialize) -> Result<u8, Error> {
+    let text = serde_json::to_string_pretty(value).map_err(|error| Error::Io { what: "print", error: error.into() })?;
+    print(&format!("{text}\n"))
+}
+
+fn show_status(args: &StatusArgs) -> Result<u8, Error> {
+    let status = status::read(&args.checkpoint)?;
+    if args.json { print_json(&status) } else { print(&tables::status(&status, Style::stdout())) }
+}
+
+async fn copy_or_plan(args: JobArgs, plan_only: bool) -> Result<u8, Error> {
+    let settings = Settings::resolve(args)?;
+    if plan_only || settings.dry_run { show_plan(&settings).await } else { copy::command(&settings).await }
+}
+
+async fn show_plan(settings: &Settings) -> Result<u8, Error> {
+    let events = Events::to(|event| {
+        if let Event::Warning { message } = event {
+            to_stderr(&format!("warning: {message}\n"));
+        }
+    });
+    let sides = Box::pin(preflight::connect(settings, &events)).await?;
+    let mut other_job = None;
+    let known = match checkpoint::look(&settings.checkpoint, &plan::identity(settings, &sides)) {
+        Ok(known) if !settings.restart => known,
+        Err(error @ CheckpointError::OtherJob { .. }) if !settings.restart => {
+            other_job = Some(error.to_string());
+            Vec::new()
+        }
+        _ => Vec::new(),
+    };
+    let mut looked = Box::pin(preflight::look(&sides, settings, known, false, &events)).await?;
+    looked.notes.extend(other_job);
+    let plan = plan::plan(settings, &sides, looked).await;
+    let code = if plan.is_incomplete() { 3 } else { 0 };
+    let printed = if settings.json { print_json(&plan) } else { print(&tables::plan(&plan, Style::stdout())) };
+    printed.map(|_| code)
+}
+
+/// Refuses flags of a copy in front of a command: they would be ignored silently.
+///
+/// # Errors
+/// [`Error::MisplacedFlag`] with the first of them.
+pub fn check_flags(matches: &clap::ArgMatches) -> Result<(), Error> {
+    let Some((command, _)) = matches.subcommand() else { return Ok(()) };
+    let typed = |id: &&str| matches.value_source(id) == Some(clap::parser::ValueSource::CommandLine);
+    match matches.ids().map(clap::Id::as_str).filter(|id| *id != "verbose").find(typed) {
+        Some(id) => {
+            let cli = <Cli as clap::CommandFactory>::command();
+            let known =
+                cli.find_subcommand(command).is_some_and(|c| c.get_arguments().any(|argument| argument.get_id() == id));
+            Err(Error::MisplacedFlag { flag: id.replace('_', "-"), command: command.to_owned(), known })
+        }
+        None => Ok(()),
+    }
+}
+
+/// The runtime that a command needs.
+///
+/// # Errors
+/// Where the operating system has no threads left, or the settings can't be read.
+pub fn runtime(cli: &Cli) -> Result<tokio::runtime::Runtime, Error> {
+    // Only a copy has work for more than one thread, and only it may stumble over the `--config` file.
+    let threads = match cli.command {
+        None => crate::settings::with_file(cli.job.clone())?.threads.map_or(1, |threads| threads.get().min(1024)),
+        Some(_) => 1,
+    };
+    // One thread carries a copy of this size without a single wake-up between threads; more are for fast clusters.
+    let mut builder = if threads == 1 {
+        tokio::runtime::Builder::new_current_thread()
+    } else {
+        tokio::runtime::Builder::new_multi_thread()
+    };
+    let runtime = builder.worker_threads(threads).enable_all().build();
+    runtime.map_err(|error| Error::Io { what: "start the runtime", error })
+}
