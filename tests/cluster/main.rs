@@ -20,6 +20,7 @@ mod job;
 mod kills;
 mod lab;
 mod metadata;
+mod options;
 #[path = "../support/oracle.rs"]
 mod oracle;
 mod proxy;
