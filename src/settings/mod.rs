@@ -52,6 +52,7 @@ impl Access {
 
 /// Everything about a copy, settled.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct Settings {
     /// The cluster to read.
     pub source: Access,

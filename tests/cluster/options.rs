@@ -126,13 +126,11 @@ fn a_value_that_somebody_else_set_meanwhile_is_left_alone() {
     let finished = end(slow.job.clone().arg("--manage-table-options").start());
     assert_eq!(
         told(&finished.events),
-        [
-            format!(
-                "gc_grace_seconds of {} at the target was changed by somebody else: it is 99, the copy had set {MANAGED}, \
+        [format!(
+            "gc_grace_seconds of {} at the target was changed by somebody else: it is 99, the copy had set {MANAGED}, \
                  before it was {OLD}. It is left as it is",
-                slow.lab.name("t")
-            ),
-        ]
+            slow.lab.name("t")
+        ),]
     );
     assert_eq!(slow.grace(), 99);
 }

@@ -82,7 +82,10 @@ fn a_role_that_may_not_alter_is_told_the_grant_before_the_first_row() {
     let environment = [("MIGRATE_TARGET_PASSWORD", PASSWORD)];
     let answer = eventually(|| tool.run_with(&environment, &call), |answer| answer.err.contains("gc_grace_seconds"));
     let said: Vec<&str> = answer.expect(6).err.lines().rev().take(2).collect();
-    insta::assert_snapshot!(said.join("\n"), @"");
+    insta::assert_snapshot!(said.join("\n"), @r#"
+    hint: let an administrator run: GRANT ALTER ON TABLE "KS"."t" TO "ROLE";
+    error: failed to set gc_grace_seconds = 315360000 of KS.t at the target: not permitted: User ROLE has no ALTER permission on <table KS.t> or any of its parents
+    "#);
     assert_eq!(lab.secure.count(&table), 0);
     let grant = answer.err.split("run: ").nth(1).unwrap().trim().replace("KS", &lab.keyspace).replace("ROLE", &role);
     lab.secure.cql(grant.trim_end_matches(';'));
