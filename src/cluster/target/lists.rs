@@ -264,7 +264,8 @@ mod tests {
             let part = &whole[a.min(b)..a.max(b)];
             let (result, _) = apply(&whole, part);
             let (mut sorted, mut expected) = (result.clone(), whole.clone());
-            (sorted.sort_unstable(), expected.sort_unstable());
+            sorted.sort_unstable();
+            expected.sort_unstable();
             prop_assert_eq!(sorted, expected);
             prop_assert_eq!(apply(&whole, &result).0, result);
         }

@@ -229,7 +229,7 @@ impl Target for CqlTarget {
     }
 
     async fn is_unchanged(&self) -> Result<bool, CallError> {
-        let found = match read_table(&self.cluster, &self.table.name).await {
+        let found = match Box::pin(read_table(&self.cluster, &self.table.name)).await {
             Ok(found) => found,
             Err(crate::schema::read::ReadError::Call(error)) => return Err(error),
             Err(crate::schema::read::ReadError::Type(_)) => None,
