@@ -203,7 +203,11 @@ async fn begin(settings: &Settings, events: &Events) -> Result<Begun, Error> {
     if settings.manage_table_options {
         let with_work: BTreeSet<usize> = work.iter().map(|work| work.key.table).collect();
         let with_work = with_work.into_iter().map(|number| (number, tables[number].target.clone()));
-        table_options::engage(&sides.target, with_work, &mut checkpoint, events).await?;
+        let engaged = Box::pin(table_options::engage(&sides.target, with_work, &mut checkpoint, events)).await;
+        if engaged.is_err() {
+            checkpoint.end_run(RunOutcome::Error, 0, &[])?;
+        }
+        engaged?;
     }
     Ok(Begun { sides, tables, lanes, rejects, has_rejected, checkpoint, work })
 }

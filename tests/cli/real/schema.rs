@@ -133,6 +133,7 @@ fn a_schema_with_everything_is_created_again_exactly() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "they are of the answer")]
 fn for_scylladb_what_it_lacks_is_translated_or_left_out_and_said() {
     let Some(lab) = Lab::new("schema_scylla") else { return };
     fill(&lab.source, &lab.keyspace);
@@ -415,6 +416,26 @@ fn a_table_under_another_name_brings_its_types_and_indexes() {
     -- stdout
     created   index "KS"."t_v"
     "#);
+}
+
+#[test]
+fn patterns_stand_for_tables_as_they_do_for_a_copy() {
+    let Some(lab) = Lab::new("schema_patterns") else { return };
+    for table in ["a", "b", "tmp_1", "tmp_2"] {
+        lab.create(&[&lab.source], table, "id int PRIMARY KEY");
+    }
+    let (all, temporary) = (format!("{}.*", lab.keyspace), format!("{}.tmp_*", lab.keyspace));
+    let (renamed, none) = (format!("{}=other.z", lab.table("b")), format!("{}.x*", lab.keyspace));
+    let tool = lab.tool();
+    let answer = schema(&tool, &["--table", &all, "--exclude", &temporary, "--table", &renamed]);
+    let created = answer.expect(0).out.lines().filter(|line| line.starts_with("CREATE"));
+    insta::assert_snapshot!(created.collect::<Vec<_>>().join("\n"), @r#"
+    CREATE KEYSPACE "KS" WITH durable_writes = true
+    CREATE TABLE "KS"."a" (
+    CREATE KEYSPACE "other" WITH durable_writes = true
+    CREATE TABLE "other"."z" (
+    "#);
+    insta::assert_snapshot!(schema(&tool, &["--table", &none]).line(), @"5 error: `--table KS.x*` stands for no table of the source hint: check `--table KEYSPACE.TABLE`: names are taken as they are, upper and lower case apart");
 }
 
 #[test]
