@@ -4,8 +4,8 @@ use super::tables::{TableGlob, TablePattern};
 use crate::schema::TableName;
 use std::fmt;
 
-/// Keyspaces of the databases themselves, of Cassandra and of `ScyllaDB`. What is in them belongs to one cluster.
-const SYSTEM_KEYSPACES: [&str; 12] = [
+/// Keyspaces of the databases themselves, of Cassandra, of `ScyllaDB` and of `DataStax` Enterprise. What is in them belongs to one cluster.
+pub(crate) const SYSTEM_KEYSPACES: [&str; 23] = [
     "system",
     "system_schema",
     "system_auth",
@@ -18,6 +18,17 @@ const SYSTEM_KEYSPACES: [&str; 12] = [
     "system_replicated_keys",
     "system_audit",
     "audit",
+    "system_metrics",
+    "system_accord",
+    "dse_analytics",
+    "dse_insights",
+    "dse_insights_local",
+    "dse_leases",
+    "dse_perf",
+    "dse_security",
+    "dse_system",
+    "dse_system_local",
+    "solr_admin",
 ];
 
 /// The tables that a command is about.

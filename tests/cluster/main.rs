@@ -24,6 +24,7 @@ mod kills;
 mod lab;
 mod matrix;
 mod metadata;
+mod options;
 #[path = "../support/oracle.rs"]
 mod oracle;
 mod proxy;

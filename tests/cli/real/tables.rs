@@ -24,7 +24,7 @@ fn a_table_that_is_not_there_is_told_with_its_side() {
     exit code 5
     -- stderr
     error: there is no table KS.t at the target
-    hint: create it at the target first, with the source's columns and key (`cqlsh -e 'DESCRIBE TABLE …'` at the source shows them)
+    hint: create it at the target first: `migrate schema --source … --target … --table KEYSPACE.TABLE --apply`
     "#);
     insta::assert_snapshot!(lab.plan(TARGET, SOURCE), @r#"
     exit code 5
