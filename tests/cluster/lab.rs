@@ -90,13 +90,19 @@ impl Lab {
 
     /// Compares the dumps of both sides. Tombstones that the target lacks are none of its business.
     pub(crate) fn differences(&self, from: &str, to: &str) -> Report {
+        self.differences_with(from, to, |_| {})
+    }
+
+    /// The same, with other options.
+    pub(crate) fn differences_with(&self, from: &str, to: &str, set: impl Fn(&mut Options)) -> Report {
         let dumps = std::thread::scope(|scope| {
             let source = scope.spawn(|| self.dump(&self.source, from));
             let target = self.dump(&self.target, to);
             (source.join().unwrap(), target)
         });
         let open = |path: &Path| BufReader::new(File::open(path).unwrap());
-        let options = Options { ignore_source_tombstones: true, samples: 1000, ..Options::default() };
+        let mut options = Options { ignore_source_tombstones: true, samples: 1000, ..Options::default() };
+        set(&mut options);
         oracle::compare(open(&dumps.0), open(&dumps.1), &options).unwrap()
     }
 

@@ -29,3 +29,4 @@ mod shapes;
 mod signals;
 mod tables;
 mod types;
+mod unrepeatable;
