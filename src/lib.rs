@@ -43,7 +43,8 @@
 //!
 //! # Words
 //!
-//! *source*, *target*: the cluster that is read, the one that is written. *Range*: tokens from `first` to `last`, both
+//! *source*, *target*: the cluster that is read, the one that is written. *Selection*: the patterns of tables that a job is
+//! known by. *Broken*: said of a table that can't be copied, or whose copy can't be trusted, while others can. *Range*: tokens from `first` to `last`, both
 //! included. *Cursor*: the token up to which a range is acknowledged. *Lane*: one table's way from source to target.
 //! *Page*: what the source answers at once. *Batch*: mutations that travel together. *Run*: one life of the process. *Job*:
 //! what a checkpoint is for.

@@ -180,9 +180,9 @@ fn what_breaks_at_the_end_of_a_run_is_kept() {
     checkpoint.close().expect("closed");
     let status = status::read(&path).expect("readable");
     assert_eq!(status.state, status::State::Incomplete);
-    let states: Vec<_> = status.tables.iter().map(|table| (table.state, table.reason.as_deref())).collect();
+    let found: Vec<_> = status.tables.iter().map(|table| (table.state, table.reason.as_deref())).collect();
     let expected = [(status::TableState::Unfinished, None), (status::TableState::Broken, Some("created again"))];
-    assert_eq!(states, expected);
+    assert_eq!(found, expected);
 }
 
 #[test]

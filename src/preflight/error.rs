@@ -7,7 +7,8 @@ use crate::schema::TableName;
 use crate::schema::compare::Difference;
 use crate::schema::fidelity::{Fidelity, Kept};
 use crate::schema::read::ReadError;
-use crate::settings::tables::{SelectionError, TablePattern};
+use crate::settings::selection::SelectionError;
+use crate::settings::tables::TablePattern;
 use crate::side::Side;
 
 /// Why the copy can't begin, or a table can't be part of it.

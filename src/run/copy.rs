@@ -96,7 +96,7 @@ async fn copy(settings: &Settings, events: &Events) -> Result<Ended, Error> {
     let broken: Vec<_> = changed.iter().map(|(number, error)| (*number, error.to_string())).collect();
     // Where no table is left that can be trusted, the job has come to nothing.
     let refused = !changed.is_empty() && changed.len() == ready.len();
-    if ended.outcome == RunOutcome::Done && refused {
+    if refused {
         ended.outcome = RunOutcome::Error;
     } else if ended.outcome == RunOutcome::Done && !(all_ready && changed.is_empty()) {
         ended.outcome = RunOutcome::Incomplete;
@@ -153,8 +153,11 @@ async fn begin(settings: &Settings, events: &Events) -> Result<Begun, Error> {
     let tables: Vec<JobTable> = looked.tables.iter().map(|candidate| candidate.table.clone()).collect();
     let checkpoint = match found {
         FoundFile::Job(mut checkpoint) => {
-            for table in &tables[known.len()..] {
-                events.emit(Event::Note { message: format!("{} is new: the job takes it in", table.source) });
+            let had = |number: usize| known.get(number).is_some_and(|table| table.admitted.is_some());
+            for (_, table) in
+                tables.iter().enumerate().filter(|(number, table)| table.admitted.is_some() && !had(*number))
+            {
+                events.emit(Event::Note { message: format!("the job takes in {}", table.source) });
             }
             let tables = tables.clone();
             blocking(move || checkpoint.settle(&tables, &ranges).map(|()| checkpoint)).await?

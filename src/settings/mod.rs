@@ -4,6 +4,7 @@ pub mod endpoint;
 mod pace;
 pub mod schema;
 pub mod secret;
+pub mod selection;
 pub mod tables;
 pub mod units;
 
@@ -16,10 +17,10 @@ pub use pace::{Pace, Patience};
 use clap::ValueEnum;
 use endpoint::{Endpoint, TlsMode};
 use secrecy::SecretString;
+use selection::{Selection, SelectionError};
 use serde::Deserialize;
 use std::path::PathBuf;
 use std::time::Duration;
-use tables::{Selection, SelectionError};
 
 /// How to reach one cluster.
 #[derive(Clone, Debug)]

@@ -1,7 +1,7 @@
 //! What the operator means by `migrate schema`.
 
 use super::secret::PasswordSource;
-use super::tables::Selection;
+use super::selection::Selection;
 use super::{Access, SettingsError, with_file};
 use crate::cli::{ConsistencyLevel, JobArgs, SchemaArgs};
 use crate::schema::ddl::{Dialect, Replication, Section, Wanted};

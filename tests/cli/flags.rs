@@ -134,6 +134,26 @@ fn a_table_named_twice_is_refused() {
 }
 
 #[test]
+fn a_selection_that_can_not_be_meant_is_refused() {
+    let calls = [
+        ["--table", "a.*", "--table", "a.*=c.*"],
+        ["--table", "a.c", "--exclude", "a.c"],
+        ["--table", "a.c", "--exclude", "tmp_*"],
+        ["--table", "a.c", "--table", "system_auth.roles"],
+        ["--table", "a.c", "--table", "b.*=system.*"],
+    ];
+    let tool = Tool::new();
+    let answers = calls.map(|call| tool.run(&[&COMPLETE[..], &call].concat()).line());
+    insta::assert_snapshot!(answers.join("\n"), @"
+    2 error: `--table a.*` is named twice
+    2 error: a.c is named by `--table` and by `--exclude`
+    2 error: invalid value 'tmp_*' for '--exclude <KEYSPACE.TABLE>': `tmp_*` isn't a table: KEYSPACE.TABLE and KEYSPACE.TMP_* are
+    2 error: `system_auth` is a keyspace of the database itself: its tables belong to one cluster and aren't copied
+    2 error: `system` is a keyspace of the database itself: its tables belong to one cluster and aren't copied
+    ");
+}
+
+#[test]
 fn what_is_missing_is_asked_for_one_after_the_other() {
     let tool = Tool::new();
     insta::assert_snapshot!(tool.run(&[]), @r#"
