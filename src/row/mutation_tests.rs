@@ -86,7 +86,12 @@ fn columns(shape: Shape, value: &Value) -> [Option<Vec<u8>>; 3] {
     let elements = value.iter().map(|atom| element(shape, atom.as_ref())).collect::<Vec<_>>();
     [
         if matches!(shape, Shape::Udt(_)) { Some(elements.concat()) } else { list(elements) },
-        list(value.iter().map(|atom| bytes(atom.as_ref().map(|atom| atom.1.to_be_bytes()).as_ref().map(|b| &b[..]))).collect()),
+        list(
+            value
+                .iter()
+                .map(|atom| bytes(atom.as_ref().map(|atom| atom.1.to_be_bytes()).as_ref().map(|b| &b[..])))
+                .collect(),
+        ),
         list(value.iter().map(|atom| bytes(atom.as_ref().and_then(ttl).as_ref().map(|b| &b[..]))).collect()),
     ]
 }
@@ -97,9 +102,12 @@ fn rows_of(table: &[Partition]) -> Vec<Vec<Option<Vec<u8>>>> {
         let nothing = vec![Value::new(); 5];
         let clustering = |i: usize| (!rows.is_empty()).then(|| i.to_be_bytes().to_vec());
         for (i, row) in if rows.is_empty() { std::slice::from_ref(&nothing) } else { rows }.iter().enumerate() {
-            let cells: Vec<_> = row.iter().chain(statics).zip(SHAPES).map(|(v, (_, shape))| columns(shape, v)).collect();
+            let cells: Vec<_> =
+                row.iter().chain(statics).zip(SHAPES).map(|(v, (_, shape))| columns(shape, v)).collect();
             let keys = [Some(key.clone()), clustering(i)];
-            all.push(keys.into_iter().chain((0..3).flat_map(|which| cells.iter().map(move |c| c[which].clone()))).collect());
+            all.push(
+                keys.into_iter().chain((0..3).flat_map(|which| cells.iter().map(move |c| c[which].clone()))).collect(),
+            );
         }
     }
     all
@@ -154,7 +162,9 @@ impl Written {
             for (column, &(of, shape)) in SHAPES.iter().enumerate().filter(|(_, (of, _))| *of == part) {
                 match shape {
                     Shape::Cell => found.extend(next().map(|cell| (column, cell))),
-                    Shape::Udt(fields) => (0..fields).for_each(|_| found.extend(next().map(|f| (column, bytes(Some(&f)))))),
+                    Shape::Udt(fields) => {
+                        (0..fields).for_each(|_| found.extend(next().map(|f| (column, bytes(Some(&f))))))
+                    }
                     Shape::List | Shape::Counter => {}
                     Shape::Set | Shape::Map => {
                         if let Some(cell) = next() {
@@ -186,7 +196,11 @@ impl Written {
             let bound = batch.bind(0);
             (0..bound.len()).for_each(|index| written.add(&bound, index));
         }
-        written.values.iter_mut().filter(|((.., column), _)| SHAPES[*column].1 != Shape::List).for_each(|(_, v)| v.sort());
+        written
+            .values
+            .iter_mut()
+            .filter(|((.., column), _)| SHAPES[*column].1 != Shape::List)
+            .for_each(|(_, v)| v.sort());
         written
     }
 
@@ -289,23 +303,14 @@ fn a_row_too_large_for_one_request_has_a_statement_for_each_cell() {
     let layout = Arc::new(Layout::plain(1, 0, 3));
     let limits = BatchLimits { rows_max: 4, bytes_max: 200, partition_bytes_max: 200 };
     let at = |writetime: i64| Some(writetime.to_be_bytes().to_vec());
-    let row = vec![
-        Some(vec![1]),
-        Some(vec![7; LARGE_ROW]),
-        Some(vec![8; 10]),
-        None,
-        at(5),
-        at(5),
-        None,
-        None,
-        None,
-        None,
-    ];
+    let row =
+        vec![Some(vec![1]), Some(vec![7; LARGE_ROW]), Some(vec![8; 10]), None, at(5), at(5), None, None, None, None];
     let page = Page::parse(encode(&[row]), 1, layout.columns()).expect("well formed");
     let mut grouper = Grouper::new(layout, limits, BatchMode::Partition, POLICY, TokenRange::RING);
     let batches = grouper.group(page, 0, |_| 0).expect("in order");
     let bound = batches[0].bind(0);
-    let forms: Vec<_> = (0..bound.len()).map(|index| (bound.statement(index).form, bound.statement(index).cells)).collect();
+    let forms: Vec<_> =
+        (0..bound.len()).map(|index| (bound.statement(index).form, bound.statement(index).cells)).collect();
     assert_eq!(forms, [(Form::Insert, Cells::None), (Form::Update, Cells::One(0)), (Form::Update, Cells::One(1))]);
     assert!(bound.size(1) > LARGE_ROW && bound.size(2) < 100);
 }
@@ -314,7 +319,8 @@ fn a_row_too_large_for_one_request_has_a_statement_for_each_cell() {
 fn writetimes_of_the_far_future_are_lowered_and_counted() {
     let layout = Arc::new(Layout::plain(1, 0, 1));
     let limits = BatchLimits { rows_max: 4, bytes_max: 200, partition_bytes_max: 200 };
-    let row = |key: u8, writetime: i64| vec![Some(vec![key]), Some(vec![1]), Some(writetime.to_be_bytes().to_vec()), None];
+    let row =
+        |key: u8, writetime: i64| vec![Some(vec![key]), Some(vec![1]), Some(writetime.to_be_bytes().to_vec()), None];
     let mut rows = vec![row(1, 5), row(2, 5000)];
     rows.sort_by_key(|row| token_of([row[0].as_deref().expect("a key")].into_iter()));
     let page = Page::parse(encode(&rows), 2, layout.columns()).expect("well formed");
