@@ -24,6 +24,7 @@ mod kills;
 mod lab;
 mod matrix;
 mod metadata;
+mod options;
 #[path = "../support/oracle.rs"]
 mod oracle;
 mod proxy;
@@ -31,6 +32,8 @@ mod random;
 mod resume;
 mod shapes;
 mod signals;
+mod tables;
 mod tombstones;
 mod traps;
 mod types;
+mod unrepeatable;

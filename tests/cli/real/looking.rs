@@ -115,6 +115,7 @@ fn a_plan_as_json_has_everything() {
       "checkpoint": "migrate.db",
       "checkpoint_fraction": null,
       "memory": 268435456,
+      "notes": [],
       "readers": 8,
       "source": {
         "datacenter": "datacenter1",
@@ -125,6 +126,7 @@ fn a_plan_as_json_has_everything() {
       "source_consistency": "LOCAL_QUORUM",
       "tables": [
         {
+          "broken": null,
           "bytes_estimate": null,
           "columns": [
             {
