@@ -126,11 +126,14 @@ fn group(table: &[Partition], page_rows: usize, policy: Policy) -> Vec<Batch> {
     batches.collect()
 }
 
-/// Everything that was written, by partition key, clustering key (none: statics) and column, in the order of the requests.
+/// By partition key, clustering key (none: statics) and column.
+type Values = BTreeMap<(Vec<u8>, Option<Vec<u8>>, usize), Vec<Atom>>;
+
+/// Everything that was written, in the order of the requests.
 #[derive(Debug, Default, PartialEq)]
 struct Written {
-    values: BTreeMap<(Vec<u8>, Option<Vec<u8>>, usize), Vec<Atom>>,
-    markers: BTreeMap<(Vec<u8>, Vec<u8>), Vec<(i64, i32)>>,
+    values: Values,
+    markers: BTreeMap<(Vec<u8>, Vec<u8>), Vec<Group>>,
 }
 
 impl Written {
@@ -163,7 +166,7 @@ impl Written {
                 match shape {
                     Shape::Cell => found.extend(next().map(|cell| (column, cell))),
                     Shape::Udt(fields) => {
-                        (0..fields).for_each(|_| found.extend(next().map(|f| (column, bytes(Some(&f))))))
+                        (0..fields).for_each(|_| found.extend(next().map(|f| (column, bytes(Some(&f))))));
                     }
                     Shape::List | Shape::Counter => {}
                     Shape::Set | Shape::Map => {
@@ -205,7 +208,7 @@ impl Written {
     }
 
     /// What a table holds, to be compared with what was written of it.
-    fn of(table: &[Partition]) -> BTreeMap<(Vec<u8>, Option<Vec<u8>>, usize), Vec<Atom>> {
+    fn of(table: &[Partition]) -> Values {
         let mut all = BTreeMap::new();
         for (key, statics, rows) in table {
             let numbered = rows.iter().enumerate().map(|(i, row)| (Some(i.to_be_bytes().to_vec()), row, 0));
@@ -261,7 +264,7 @@ proptest! {
                 }
             }
             prop_assert_eq!(markers.len(), count, "no marker but of rows");
-            let noted = batches.iter().map(|batch| batch.noted()).fold((0, 0), |sum, n| {
+            let noted = batches.iter().map(Batch::noted).fold((0, 0), |sum, n| {
                 (sum.0 + n.head.key_only + n.tail.key_only, sum.1 + n.head.marker_expires + n.tail.marker_expires)
             });
             let all = table.iter().flat_map(|(_, _, rows)| rows);

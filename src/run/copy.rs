@@ -81,16 +81,22 @@ async fn copy(settings: &Settings, events: &Events) -> Result<Ended, Error> {
     }
     let rejects_file = rejects.path().to_path_buf();
     let committer = Committer::start(checkpoint, events.clone());
-    let mut ended = copy::run(lanes, work, settings.pace, committer.ledger(), rejects, events.clone(), stop).await;
+    let mut ended =
+        copy::run(lanes, work, settings.pace, committer.ledger(), rejects, events.clone(), stop.clone()).await;
     if has_rejected {
         ended.rejects = Some(rejects_file);
     }
     // Every row arrived in the tables that we knew. Are they still those?
+    let arrived = ready.difference(&ended.unfinished).map(|&number| (number, &tables[number]));
     let mut changed = match ended.outcome {
-        RunOutcome::Done | RunOutcome::Incomplete => {
-            let arrived = ready.difference(&ended.unfinished).map(|&number| (number, &tables[number]));
-            Box::pin(preflight::changed(&sides, arrived, settings.pace.patience, events)).await
-        }
+        RunOutcome::Done | RunOutcome::Incomplete => tokio::select! {
+            changed = Box::pin(preflight::changed(&sides, arrived, settings.pace.patience, events)) => changed,
+            // The next run looks at them before it does anything else.
+            () = stop.immediate() => {
+                (ended.outcome, ended.signal) = (RunOutcome::Stopped, stop.signal());
+                Vec::new()
+            }
+        },
         RunOutcome::Stopped | RunOutcome::Error => Vec::new(),
     };
     let broken: Vec<_> = changed.iter().map(|(number, error)| (*number, error.to_string())).collect();

@@ -1,6 +1,6 @@
 //! Jobs of several tables: patterns, broken tables beside others, tables that come and go.
 
-use crate::job::{Finished, Job};
+use crate::job::{Finished, Job, Running};
 use crate::lab::{Lab, Node, THEN};
 use crate::proxy::Proxy;
 use scylla_proxy::{Condition, Reaction, RequestOpcode, RequestReaction, RequestRule};
@@ -209,7 +209,7 @@ fn a_job_of_several_tables_that_is_killed_ends_exact() {
 
 /// A copy through a proxy that holds the last look at the target's tables back for a while: `meanwhile` runs when every row has
 /// arrived, and before anybody asks whether the tables are still those.
-fn before_the_last_look(lab: &Lab, job: Job, meanwhile: impl FnOnce()) -> Finished {
+fn before_the_last_look(lab: &Lab, job: Job, meanwhile: impl FnOnce(&mut Running)) -> Finished {
     let mut proxy = Proxy::before(&lab.target, lab.runtime());
     let mut run = job.target(&proxy.address).start();
     let ranges = run.await_type("planned")["ranges"].as_u64().unwrap();
@@ -220,7 +220,7 @@ fn before_the_last_look(lab: &Lab, job: Job, meanwhile: impl FnOnce()) -> Finish
         run.await_type("range_done");
     }
     let started = Instant::now();
-    meanwhile();
+    meanwhile(&mut run);
     assert!(started.elapsed() < Duration::from_secs(7), "too late: the look was not held back for so long");
     run.finish()
 }
@@ -241,7 +241,7 @@ fn a_table_that_becomes_another_while_it_is_copied_is_noticed_at_the_end() {
 
     // One of two: the other is done.
     let of_both = job(&lab, &["a", "b"]);
-    let finished = before_the_last_look(&lab, of_both.clone(), || again("a"));
+    let finished = before_the_last_look(&lab, of_both.clone(), |_| again("a"));
     finished.assert_code(3);
     assert_eq!(told(&finished, "table_broken", "reason"), [reason("a")]);
     let states_then = [state("a", "broken", true), state("b", "done", true)];
@@ -253,11 +253,29 @@ fn a_table_that_becomes_another_while_it_is_copied_is_noticed_at_the_end() {
 
     // Alone: refused.
     let alone = lab.job("b");
-    let finished = before_the_last_look(&lab, alone.clone(), || again("b"));
+    let finished = before_the_last_look(&lab, alone.clone(), |_| again("b"));
     finished.assert_code(5);
     finished.assert_says(&[&reason("b"), "--restart"]);
     assert_eq!(alone.status()["last_run"]["outcome"], "error");
     alone.run().assert_code(5);
     alone.clone().arg("--restart").succeed();
     assert_eq!(lab.target.rows::<(i64,)>("SELECT count(*) FROM b")[0].0, i64::try_from(ROWS).unwrap());
+}
+
+/// Goal: a second signal ends the last look too, which may wait for a node for long; the next run looks again.
+#[test]
+fn a_second_signal_ends_the_last_look() {
+    let Some(lab) = Lab::open("tables_look") else { return };
+    both(&lab, "a");
+    let job = lab.job("a");
+    let finished = before_the_last_look(&lab, job.clone(), |run| {
+        run.signal("TERM");
+        run.await_type("stopping");
+        run.signal("TERM");
+        run.await_event("the end", |event| event["type"] == "finished");
+    });
+    finished.assert_code(143);
+    assert_eq!(finished.end()["outcome"], "stopped");
+    assert_eq!(job.succeed().count("range_done"), 0);
+    lab.assert_equal("a", ROWS);
 }

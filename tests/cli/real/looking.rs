@@ -133,25 +133,36 @@ fn a_plan_as_json_has_everything() {
               "column": "id",
               "kept": "bytes",
               "part": "partition key 0",
-              "type": "int"
+              "type": "int",
+              "words": "value"
             },
             {
               "column": "at",
               "kept": "bytes",
               "part": "clustering key 0",
-              "type": "timestamp"
+              "type": "timestamp",
+              "words": "value"
             },
             {
               "column": "f",
               "kept": "bytes_writetime_ttl",
               "part": "regular",
-              "type": "frozen<set<int>>"
+              "type": "frozen<set<int>>",
+              "words": "value, writetime, TTL"
             },
             {
               "column": "v",
               "kept": "bytes_writetime_ttl",
               "part": "regular",
-              "type": "text"
+              "type": "text",
+              "words": "value, writetime, TTL"
+            },
+            {
+              "column": "(row)",
+              "kept": "marker_inferred",
+              "part": "row marker",
+              "type": "",
+              "words": "inferred from the cells: no query shows it (--row-marker)"
             }
           ],
           "partitions_estimate": null,
