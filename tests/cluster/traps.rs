@@ -2,7 +2,6 @@
 
 use crate::lab::Lab;
 use std::collections::BTreeMap;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 type Map = BTreeMap<i32, i32>;
 
@@ -104,30 +103,6 @@ fn ties_end_as_if_both_writes_had_met_on_one_node() {
         assert_eq!(found("t").len(), 5);
         assert_eq!(expiring("t"), expiring("met"));
     }
-}
-
-/// Goal: trap: writetimes in another unit lie in the future, where `ScyllaDB` takes none: the row is named, and the others
-/// arrive.
-#[test]
-fn a_writetime_in_the_far_future_is_refused_and_named() {
-    let Some(lab) = Lab::open("trap_future") else { return };
-    lab.both("CREATE TABLE t (id int PRIMARY KEY, v int, m map<int, int>)");
-    lab.source.load("INSERT INTO t (id, v) VALUES (?, ?) USING TIMESTAMP 10", (0..300).map(|id| (id, id)));
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let future = i64::try_from(now.as_nanos()).unwrap();
-    let cql = format!("UPDATE t USING TIMESTAMP {future} SET m = m + {{1: 1}} WHERE id = 291"); // 0x123
-    lab.source.run(&cql);
-    let taken = lab.runtime().block_on(lab.target.session.query_unpaged(cql, ()));
-    assert!(taken.is_err(), "the target has no maximum_timestamp_fail_threshold: delete it and start it afresh");
-
-    let job = lab.job("t").args(&["--ranges", "30"]);
-    job.run().assert_code(3);
-    let status = job.status();
-    assert_eq!(status["ranges_failed"], 1, "{status:#}");
-    let error = status["failures"][0]["error"].as_str().unwrap();
-    assert!(error.contains("rejected") && error.contains("0x00000123"), "{error}");
-    let copied = lab.target.rows::<(i64,)>("SELECT COUNT(*) FROM t")[0].0;
-    assert!((200..300).contains(&copied), "{copied} rows");
 }
 
 /// Goal: trap: columns that are named like what holds another column's TTL or writetime in a tool that goes by names.

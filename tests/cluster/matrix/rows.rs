@@ -303,43 +303,47 @@ fn wide_and_large_rows_arrive() {
     lab.assert_equal("wide", 20);
 }
 
-/// Goal: what the markers of rows are inferred to be, where that can't be exact, as documented.
+/// Goal: what row markers are written, by each rule, where they can't be exact: as documented.
 #[test]
-fn markers_of_rows_with_elements_are_inferred_as_documented() {
+fn markers_of_rows_with_elements_follow_the_rule_that_was_chosen() {
     let Some(lab) = Lab::open("m_markers") else { return };
     lab.both("CREATE TABLE t (id int PRIMARY KEY, v text, m map<int, int>, l list<int>)");
     run_all(
         &lab,
         &[
-            // The marker's writetime is that of the oldest element that stays.
             "INSERT INTO t (id) VALUES (1) USING TIMESTAMP 10",
             "UPDATE t USING TIMESTAMP 20 SET m = m + {1: 1} WHERE id = 1",
             "UPDATE t USING TIMESTAMP 30 SET v = 'v' WHERE id = 1",
-            // There was none.
             "UPDATE t USING TIMESTAMP 40 SET l = l + [1] WHERE id = 2",
-            // There was none, and the one that is written expires with the oldest element.
             "UPDATE t USING TIMESTAMP 50 AND TTL 5000 SET m = m + {1: 1} WHERE id = 3",
             "UPDATE t USING TIMESTAMP 60 AND TTL 9000 SET v = 'v' WHERE id = 3",
+            "INSERT INTO t (id) VALUES (4) USING TIMESTAMP 70",
         ],
     );
-    lab.job("t").succeed();
-    let found = |lab: &Lab| -> Vec<(String, Kind, String, String)> {
+    let of = |id: i32, kind, source: &str, target: &str| (format!(r#"["{id}"]"#), kind, source.into(), target.into());
+    let key_only = || of(4, Kind::MarkerTimestamp, "70", "1");
+    // Elements are cells: the marker is as old as the oldest of all.
+    let written = [
+        of(1, Kind::MarkerTimestamp, "10", "20"),
+        of(2, Kind::Marker, "none", "of 40"),
+        of(3, Kind::Marker, "none", "of 50"),
+        key_only(),
+    ];
+    for (rule, expected, marker_of_3) in [
+        ("infer", &written[..], r#""liveness_info":{"tstamp":"50","ttl":"#),
+        ("always", &written[..], r#""liveness_info":{"tstamp":"50"}"#),
+        ("never", &[of(1, Kind::Marker, "of 10", "none"), key_only()], r#""tstamp":"50","ttl":"#),
+    ] {
+        lab.target.run("TRUNCATE t");
+        lab.job("t").args(&["--restart", "--row-marker", rule]).succeed();
         let report = lab.differences("t", "t");
-        let mut found: Vec<_> = report.samples.into_iter().map(|d| (d.partition, d.kind, d.source, d.target)).collect();
+        let found = report.samples.into_iter().map(|d| (d.partition, d.kind, d.source, d.target));
+        let mut found: Vec<(String, Kind, String, String)> = found.collect();
         found.sort_unstable();
-        found
-    };
-    let of = |id: &str, kind, source: &str, target: &str| (format!(r#"["{id}"]"#), kind, source.into(), target.into());
-    let inferred = found(&lab);
-    assert_eq!(inferred.len(), 3, "{inferred:?}");
-    assert_eq!(inferred[0], of("1", Kind::MarkerTimestamp, "10", "20"));
-    assert_eq!(inferred[1], of("2", Kind::Marker, "none", "of 40"));
-    assert!(inferred[2].1 == Kind::Marker && inferred[2].3.starts_with("of 50"), "{inferred:?}");
-
-    lab.target.run("TRUNCATE t");
-    lab.job("t").args(&["--restart", "--row-marker", "never"]).succeed();
-    let found = found(&lab);
-    assert_eq!(found, [of("1", Kind::Marker, "of 10", "none")]);
+        assert_eq!(found, expected, "{rule}");
+        let dump = std::fs::read_to_string(lab.folder.path().join(format!("{}-t.json", lab.target.host()))).unwrap();
+        assert!(dump.contains(marker_of_3), "{rule}: {dump}");
+    }
 }
 
 /// Goal: what expires at the source expires at the target, elements and statics too, and a row with its last cell.
