@@ -1,6 +1,9 @@
 //! Traps that other tools fell into, each with a table that springs it. `tests/traps.md` lists all of them.
 
 use crate::lab::Lab;
+use std::collections::BTreeMap;
+
+type Map = BTreeMap<i32, i32>;
 
 /// Goal: trap: a whole set or map that is assigned, or a row that is replaced, erases what a dual write put beside it.
 ///
@@ -20,9 +23,9 @@ fn elements_that_the_target_has_already_stay() {
         ));
     }
     lab.job("t").succeed();
-    let found =
-        lab.target.rows::<(Vec<(i32, i32)>, Vec<i32>, Vec<i32>, Vec<i64>)>("SELECT m, s, z, WRITETIME(m) FROM t");
-    assert_eq!(found, [(vec![(1, 1), (2, 2), (3, 3)], vec![1, 2, 3], vec![1, 2, 3], vec![5, 10, 15])]);
+    let found = lab.target.rows::<(Map, Vec<i32>, Vec<i32>, Vec<i64>)>("SELECT m, s, z, WRITETIME(m) FROM t");
+    let m = Map::from([(1, 1), (2, 2), (3, 3)]);
+    assert_eq!(found, [(m, vec![1, 2, 3], vec![1, 2, 3], vec![5, 10, 15])]);
     assert_eq!(lab.target.rows::<(i32, String)>("SELECT u.a, u.b FROM t"), [(2, "b".to_owned())]);
 }
 
@@ -47,13 +50,12 @@ fn what_the_target_deleted_or_replaced_later_stays_so() {
     let job = lab.job("t");
     for _ in 0..2 {
         job.clone().arg("--restart").succeed();
-        let found =
-            lab.target.rows::<(i32, Option<Vec<(i32, i32)>>, Vec<i32>, Option<i32>)>("SELECT c, m, s, v FROM t");
+        let found = lab.target.rows::<(i32, Option<Map>, Vec<i32>, Option<i32>)>("SELECT c, m, s, v FROM t");
         let two = vec![2];
         let expected = [
-            (0, Some(vec![(2, 2)]), two.clone(), Some(1)),
+            (0, Some(Map::from([(2, 2)])), two.clone(), Some(1)),
             (1, None, two.clone(), None),
-            (3, Some(vec![(3, 3)]), two, Some(3)),
+            (3, Some(Map::from([(3, 3)])), two, Some(3)),
         ];
         assert_eq!(found, expected);
     }
