@@ -165,7 +165,9 @@ async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         ShapeName::Lists => Box::new(shapes::lists(arguments)),
         ShapeName::Blobs => Box::new(shapes::blobs(arguments)),
     };
-    let session = SessionBuilder::new().known_node(&arguments.host).build().await?;
+    // Of its own keyspace only: the driver can't read every type that somebody else's table may have.
+    let session =
+        SessionBuilder::new().known_node(&arguments.host).keyspaces_to_fetch([&table.keyspace]).build().await?;
     create(&session, arguments, shape.schema(table)).await?;
     if arguments.create_only {
         println!("created {}.{}", table.keyspace, table.name);

@@ -38,12 +38,7 @@ impl Key {
     }
 }
 
-fn rows(
-    arguments: &Arguments,
-    size: u64,
-    table: TableText,
-    fill: fn(&mut Random, Key, &mut Vec<Write>),
-) -> Partitions {
+fn rows(arguments: &Arguments, size: u64, table: TableText, fill: fn(&mut Random, Key, &mut Vec<Write>)) -> Partitions {
     Partitions { random: Random::new(arguments.seed), rows: arguments.rows, next: 0, size, table, fill }
 }
 
