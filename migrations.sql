@@ -84,6 +84,17 @@ BEGIN
     SELECT RAISE (ABORT, 'the cursor of a range was moved back');
 END;
 
+-- Options of target tables that the job has set for its duration (`--manage-table-options`). A row is committed before the
+-- option is changed; it is `managed` until every range of the table is done and the old value is back.
+CREATE TABLE managed_option (
+    table_id  INTEGER NOT NULL REFERENCES copied_table (id),
+    name      TEXT NOT NULL,  -- `tombstone_gc` or `gc_grace_seconds`
+    old_value TEXT NOT NULL,  -- as a CQL literal: what it goes back to
+    new_value TEXT NOT NULL,  -- as a CQL literal: what it is for the copy
+    state     TEXT NOT NULL CHECK (state IN ('managed', 'restored', 'left')),  -- `left`: somebody else changed it meanwhile
+    PRIMARY KEY (table_id, name)
+) STRICT, WITHOUT ROWID;
+
 -- The program's runs over this job.
 CREATE TABLE run (
     id           INTEGER PRIMARY KEY,

@@ -1,6 +1,7 @@
 //! The command line: types and help texts. No behaviour.
 
 use crate::row::{BatchMode, RowMarker};
+use crate::schema::ddl::{Dialect, Replication, Section};
 use crate::schema::fidelity::Counters;
 use crate::settings::FutureTimestamps;
 use crate::settings::endpoint::Endpoint;
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 const EXAMPLES: &str = "\
 Examples:
   migrate --source cass1,cass2 --target scylla1,scylla2 --table chat.messages
+  migrate schema --source cass1 --target scylla1 --table chat.messages --apply
   migrate --source cass1 --target scylla1 --table 'shop.*' --exclude 'shop.tmp_*'
   migrate plan --source cass1 --target scylla1 --table chat.messages
   migrate status --checkpoint migrate.db
@@ -47,10 +49,11 @@ pub struct Cli {
 
 /// What to do instead of copying.
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "there is one of it in a process")]
 pub enum Command {
     /// Show what a copy would do; writes nothing
     Plan(JobArgs),
+    /// Show the statements that create the source's schema at the target, or create it
+    Schema(SchemaArgs),
     /// Show the progress of a job from its checkpoint alone, running or not
     Status(StatusArgs),
     /// Print a shell's completions
@@ -64,6 +67,7 @@ pub enum Command {
 /// `MIGRATE_` before it, as an environment variable.
 #[derive(Args, Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct JobArgs {
     /// The cluster to read.
     #[arg(help = SOURCE_HELP, long, value_name = "HOSTS", env = "MIGRATE_SOURCE", help_heading = "What")]
@@ -138,6 +142,11 @@ pub struct JobArgs {
     #[arg(long, value_name = "RULE", env = "MIGRATE_FUTURE_TIMESTAMPS", help_heading = "How exact")]
     pub future_timestamps: Option<FutureTimestamps>,
 
+    /// Keep the target tables' tombstones for as long as the copy takes: `tombstone_gc` on ScyllaDB, `gc_grace_seconds` on
+    /// Cassandra, set back when a table is done
+    #[arg(long, env = "MIGRATE_MANAGE_TABLE_OPTIONS", help_heading = "How exact")]
+    pub manage_table_options: bool,
+
     /// Ranges that are scanned at the same time [default: 8]
     #[arg(long, value_name = "N", env = "MIGRATE_READERS", help_heading = "How fast")]
     pub readers: Option<NonZeroUsize>,
@@ -164,6 +173,53 @@ pub struct JobArgs {
     #[arg(long, help_heading = "Output")]
     #[serde(skip)]
     pub json: bool,
+}
+
+/// Options of `migrate schema`.
+#[derive(Args, Clone, Debug)]
+pub struct SchemaArgs {
+    /// The cluster to read.
+    #[arg(help = SOURCE_HELP, long, value_name = "HOSTS", env = "MIGRATE_SOURCE", help_heading = "What")]
+    pub source: Option<Endpoint>,
+    /// The cluster to compare with, and to create it at; in the same form
+    #[arg(long, value_name = "HOSTS", env = "MIGRATE_TARGET", help_heading = "What")]
+    pub target: Option<Endpoint>,
+    /// A table, with its types, indexes and views; repeatable. `KEYSPACE.*` for all of a keyspace,
+    /// KEYSPACE.TABLE=KEYSPACE.TABLE where its name is to differ at the target [default: everything but the database's own]
+    #[arg(long, value_name = "KEYSPACE.TABLE", env = "MIGRATE_TABLE", value_delimiter = ' ', help_heading = "What")]
+    pub table: Vec<TablePattern>,
+    /// A table, or several with an asterisk, to leave out of a pattern of `--table`; repeatable
+    #[arg(long, value_name = "KEYSPACE.TABLE", env = "MIGRATE_EXCLUDE", value_delimiter = ' ', help_heading = "What")]
+    pub exclude: Vec<TableGlob>,
+    /// Only this part [default: both; with `--apply`: before]
+    #[arg(long, help_heading = "What")]
+    pub section: Option<Section>,
+    /// Settings from a TOML file; flags and environment come first
+    #[arg(long, value_name = "FILE", env = "MIGRATE_CONFIG", help_heading = "What")]
+    pub config: Option<PathBuf>,
+
+    /// Replicas in the target's datacenters, as in `east:3,west:2` [default: as at the source]
+    #[arg(long, value_name = "DC:N,…", help_heading = "How")]
+    pub replication: Option<Replication>,
+    /// The database that the statements are for [default: the target's, or scylla]
+    #[arg(long = "for", value_name = "DATABASE", help_heading = "How")]
+    pub dialect: Option<Dialect>,
+    /// Create what the target lacks of one section; what it has is compared, not touched. Exit code 5 where it differs
+    #[arg(long, help_heading = "How")]
+    pub apply: bool,
+
+    /// A file whose first line is the source user's password
+    #[arg(long, value_name = "FILE", env = "MIGRATE_SOURCE_PASSWORD_FILE", help_heading = "Login")]
+    pub source_password_file: Option<PathBuf>,
+    /// A command that prints the source user's password; `MIGRATE_SOURCE_PASSWORD` and a prompt are the other ways
+    #[arg(long, value_name = "COMMAND", env = "MIGRATE_SOURCE_PASSWORD_COMMAND", help_heading = "Login")]
+    pub source_password_command: Option<String>,
+    /// A file whose first line is the target user's password
+    #[arg(long, value_name = "FILE", env = "MIGRATE_TARGET_PASSWORD_FILE", help_heading = "Login")]
+    pub target_password_file: Option<PathBuf>,
+    /// A command that prints the target user's password; `MIGRATE_TARGET_PASSWORD` and a prompt are the other ways
+    #[arg(long, value_name = "COMMAND", env = "MIGRATE_TARGET_PASSWORD_COMMAND", help_heading = "Login")]
+    pub target_password_command: Option<String>,
 }
 
 /// Options of `migrate status`.
@@ -233,6 +289,7 @@ impl JobArgs {
                 restart: self.restart || other.restart,
                 dry_run: self.dry_run || other.dry_run,
                 json: self.json || other.json,
+                manage_table_options: self.manage_table_options || other.manage_table_options,
                 source_password_file,
                 source_password_command,
                 target_password_file,

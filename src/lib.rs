@@ -15,10 +15,12 @@
 //! | [`cli`], [`settings`] | what was typed; what is meant |
 //! | [`cluster`] | the only code that knows the driver: sessions, TLS, pages in, batches out |
 //! | [`schema`] | tables, their differences, the CQL that reads and writes them, what is kept of each column |
+//! | [`create_schema`], [`schema::ddl`] | `migrate schema`: the statements that create a schema, translated for the target |
 //! | [`ring`] | tokens and ranges: pure |
 //! | [`job`], [`side`], [`call`], [`clock`], [`escape`] | small nouns that everybody uses |
 //! | [`row`] | raw cells, grouping into mutations and batches, binding |
 //! | [`preflight`], [`plan`] | all that can be known before the first row; what will happen, as data |
+//! | [`table_options`] | what of a target table endangers a copy, and setting it right meanwhile |
 //! | [`checkpoint`] | the only code that knows SQLite; `migrations.sql` is its DDL |
 //! | [`copy`] | readers, writes, retries, the low-water mark |
 //! | [`event`], [`ui`] | the vocabulary of everything that happens; the only code that prints |
@@ -41,7 +43,8 @@
 //!
 //! # Words
 //!
-//! *source*, *target*: the cluster that is read, the one that is written. *Range*: tokens from `first` to `last`, both
+//! *source*, *target*: the cluster that is read, the one that is written. *Selection*: the patterns of tables that a job is
+//! known by. *Broken*: said of a table that can't be copied, or whose copy can't be trusted, while others can. *Range*: tokens from `first` to `last`, both
 //! included. *Cursor*: the token up to which a range is acknowledged. *Lane*: one table's way from source to target.
 //! *Page*: what the source answers at once. *Batch*: mutations that travel together. *Run*: one life of the process. *Job*:
 //! what a checkpoint is for.
@@ -52,6 +55,7 @@ pub mod cli;
 pub mod clock;
 pub mod cluster;
 pub mod copy;
+pub mod create_schema;
 pub mod escape;
 pub mod event;
 pub mod job;
@@ -65,4 +69,5 @@ pub mod schema;
 pub mod settings;
 pub mod shutdown;
 pub mod side;
+pub mod table_options;
 pub mod ui;

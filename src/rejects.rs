@@ -21,10 +21,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub struct Rejects {
     path: Arc<Path>,
     /// By the table's number in the job: its name, and the names and types of its key.
-    tables: Arc<BTreeMap<usize, (String, Vec<(String, CqlType)>)>>,
+    tables: Arc<BTreeMap<usize, (String, KeyColumns)>>,
     /// Opened when there is something to write.
     file: Arc<Mutex<Option<File>>>,
 }
+
+/// Names and types of a primary key's columns.
+type KeyColumns = Vec<(String, CqlType)>;
 
 /// A row that the target refused.
 #[derive(Debug)]

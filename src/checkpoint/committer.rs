@@ -103,8 +103,8 @@ impl Committer {
         self.ledger.clone()
     }
 
-    /// Commits what was reported, notes how the run ended, and which tables, by their number, turned out to be broken, and
-    /// closes the file.
+    /// Commits what was reported, notes how the run ended, and which tables, by their number, turned out to be broken; gives
+    /// the file back.
     ///
     /// # Errors
     /// The error of any commit, this last one or an earlier one.
@@ -113,13 +113,12 @@ impl Committer {
         outcome: RunOutcome,
         retries: u64,
         broken: Vec<(usize, String)>,
-    ) -> Result<(), CheckpointError> {
+    ) -> Result<Checkpoint, CheckpointError> {
         let _ = self.finish.send(());
         let (mut checkpoint, committed) = self.task.await.map_err(|_| CheckpointError::CommitterGone)?;
         let outcome = if committed.is_err() { RunOutcome::Error } else { outcome };
-        let ended = tokio::task::spawn_blocking(move || {
-            checkpoint.end_run(outcome, retries, &broken).and_then(|()| checkpoint.close())
-        });
+        let ended =
+            tokio::task::spawn_blocking(move || checkpoint.end_run(outcome, retries, &broken).map(|()| checkpoint));
         let ended = ended.await.map_err(|_| CheckpointError::CommitterGone)?;
         committed.and(ended)
     }

@@ -9,6 +9,7 @@ mod error;
 mod files;
 mod lock;
 mod open;
+pub mod options;
 pub mod status;
 mod tables;
 

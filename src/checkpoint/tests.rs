@@ -180,9 +180,9 @@ fn what_breaks_at_the_end_of_a_run_is_kept() {
     checkpoint.close().expect("closed");
     let status = status::read(&path).expect("readable");
     assert_eq!(status.state, status::State::Incomplete);
-    let states: Vec<_> = status.tables.iter().map(|table| (table.state, table.reason.as_deref())).collect();
+    let found: Vec<_> = status.tables.iter().map(|table| (table.state, table.reason.as_deref())).collect();
     let expected = [(status::TableState::Unfinished, None), (status::TableState::Broken, Some("created again"))];
-    assert_eq!(states, expected);
+    assert_eq!(found, expected);
 }
 
 #[test]
@@ -399,7 +399,7 @@ proptest! {
                 }
                 ledger.report(change).await.expect("taken");
             }
-            if crash { drop(committer) } else { committer.finish(RunOutcome::Stopped, 0, vec![]).await.expect("closed") }
+            if crash { drop(committer) } else { drop(committer.finish(RunOutcome::Stopped, 0, vec![]).await.expect("ended")) }
         });
         drop(runtime);
         let (found, left) = open(&path).expect("opens").work().expect("tiles");
@@ -414,4 +414,41 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_managed_option_is_remembered_until_it_is_settled() {
+    use options::{ManagedOption, OptionEnd, owed};
+    let (_folder, path) = created();
+    let option = |table, old: &str| ManagedOption {
+        table,
+        name: "gc_grace_seconds".to_owned(),
+        old: old.to_owned(),
+        new: "315360000".to_owned(),
+    };
+    let mut checkpoint = open(&path).expect("opens");
+    checkpoint.manage_option(&option(0, "10")).expect("stored");
+    checkpoint.manage_option(&option(1, "20")).expect("stored");
+    checkpoint.manage_option(&option(0, "11")).expect_err("the old value is committed once");
+    checkpoint.close().expect("closed");
+    sql(&path, "UPDATE token_range SET state = 'done', cursor = last_token WHERE table_id = 1").expect("done");
+
+    let mut checkpoint = open(&path).expect("opens");
+    let managed = checkpoint.managed_options().expect("readable");
+    assert_eq!(managed, [(option(0, "10"), false), (option(1, "20"), true)], "only the second table is done");
+    checkpoint.settle_option(&option(1, "20"), OptionEnd::Restored).expect("settled");
+    assert!(checkpoint.is_option_settled(1, "gc_grace_seconds").expect("readable"));
+    assert!(!checkpoint.is_option_settled(0, "gc_grace_seconds").expect("readable"));
+    checkpoint.close().expect("closed");
+    let left = owed(&path, "new");
+    assert_eq!(
+        left.iter().map(|(table, option)| (table.to_string(), option.old.as_str())).collect::<Vec<_>>(),
+        [("ks.a".to_owned(), "10")]
+    );
+    assert_eq!(owed(&path, "another cluster"), []);
+    assert_eq!(owed(Path::new("/nowhere"), "new"), []);
+
+    let mut checkpoint = open(&path).expect("opens");
+    checkpoint.forget_option(&option(0, "10")).expect("forgotten");
+    assert_eq!(checkpoint.managed_options().expect("readable"), []);
 }

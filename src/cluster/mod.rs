@@ -3,6 +3,7 @@
 pub mod call;
 mod connect;
 pub mod placement;
+pub mod record;
 pub mod ring;
 pub mod source;
 pub mod target;

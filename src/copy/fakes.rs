@@ -2,6 +2,7 @@
 
 use super::seam::{Fetched, Placement, Position, Read, Source, Target};
 use crate::call::{CallError, Class};
+use crate::clock::Clock;
 use crate::ring::Token;
 use crate::row::page::encode;
 use crate::row::{Batch, Form, Layout, Page, Settled, Split, token_of};
@@ -153,9 +154,10 @@ fn encode_row(
 }
 
 impl Target for MemoryTarget {
-    async fn write(&self, batch: &Batch, now: i64, _: u32) -> Result<Split<Settled>, CallError> {
+    async fn write(&self, batch: &Batch, clock: Clock, _: u32) -> Result<Split<Settled>, CallError> {
         let number = self.writes.fetch_add(1, Ordering::Relaxed);
         let failure = self.failures.lock().expect("not poisoned").pop_front();
+        let now = clock.seconds();
         let bound = batch.bind(now);
         // What the request carries is settled when it is sent; it takes effect when it arrives.
         let sent: Vec<_> = (0..bound.len()).map(|i| decode(&bound.wire(i), bound.statement(i).form)).collect();

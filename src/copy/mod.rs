@@ -15,6 +15,8 @@ mod watermark;
 #[cfg(test)]
 mod fakes;
 #[cfg(test)]
+mod several_tests;
+#[cfg(test)]
 mod tests;
 
 use crate::checkpoint::{CheckpointError, Ledger};
@@ -115,8 +117,12 @@ pub async fn run<S: Source, T: Target>(
     stop: Stop,
 ) -> Ended {
     let readers = pace.readers.min(work.len());
+    let mut left: BTreeMap<usize, usize> = BTreeMap::new();
+    for work in &work {
+        *left.entry(work.key.table).or_default() += 1;
+    }
     let learned = |(table, lane)| {
-        let left = work.iter().filter(|work| work.key.table == table).count().into();
+        let left = left.get(&table).copied().unwrap_or_default().into();
         (table, Learned { lane, page_size: PageSize::default(), failures_in_a_row: 0.into(), left })
     };
     let shared = Arc::new(Shared {

@@ -310,7 +310,7 @@ async fn write_or_split<S: Source, T: Target>(
     let mut rejected = Vec::new();
     let mut parts = vec![batch];
     while let Some(part) = parts.pop() {
-        let write = |tries| lane.target.write(&part, shared.clock.seconds(), tries);
+        let write = |tries| lane.target.write(&part, shared.clock, tries);
         match with_retries(Side::Target, shared.patience, &shared.events, &shared.stop, write).await {
             Ok(more) => settled += more,
             Err(GaveUp::Failed(error, tries)) if error.class == Class::Rejected => {

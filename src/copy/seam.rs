@@ -2,6 +2,7 @@
 //! [`crate::cluster`], memory in the tests.
 
 use crate::call::CallError;
+use crate::clock::Clock;
 use crate::ring::{Token, TokenRange};
 use crate::row::{Batch, Page, Settled, Split};
 use std::sync::Arc;
@@ -14,13 +15,13 @@ pub trait Source: Send + Sync + 'static {
 
 /// A place for mutations: one table at the target.
 pub trait Target: Send + Sync + 'static {
-    /// Writes what of `batch` is alive at `now` (seconds since the Unix epoch). Returning `Ok` means that the target
-    /// acknowledged every statement at the consistency level asked for; the answer counts what was not simply written.
-    /// Writing twice must change nothing: `tries` says how often it was tried before, with an outcome that may be unknown.
+    /// Writes what of `batch` is alive at the time of sending. Returning `Ok` means that the target acknowledged every
+    /// statement at the consistency level asked for; the answer counts what was not simply written. Writing twice must change
+    /// nothing: `tries` says how often it was tried before, with an outcome that may be unknown.
     fn write(
         &self,
         batch: &Batch,
-        now: i64,
+        clock: Clock,
         tries: u32,
     ) -> impl Future<Output = Result<Split<Settled>, CallError>> + Send;
 

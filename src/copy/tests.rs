@@ -27,15 +27,15 @@ fn limits() -> BatchLimits {
     BatchLimits { rows_max: 10, bytes_max: 400, partition_bytes_max: 600 }
 }
 
-fn pace() -> Pace {
+pub(super) fn pace() -> Pace {
     Pace { readers: 3, writers: 4, memory: 4 << 20, patience: Patience { give_up_after: Duration::from_secs(60) } }
 }
 
-fn lane(source: MemorySource, target: MemoryTarget) -> Lane<MemorySource, MemoryTarget> {
+pub(super) fn lane(source: MemorySource, target: MemoryTarget) -> Lane<MemorySource, MemoryTarget> {
     Lane { source, target, layout: layout(), limits: limits(), mode: BatchMode::Auto, policy: Policy::default() }
 }
 
-fn job() -> Job {
+pub(super) fn job() -> Job {
     let name = TableName { keyspace: "ks".to_owned(), table: "t".to_owned() };
     let table = JobTable {
         source: name.clone(),
@@ -50,14 +50,14 @@ fn job() -> Job {
     Job { identity: vec![], tables: vec![table] }
 }
 
-struct Scene {
-    folder: TempDir,
+pub(super) struct Scene {
+    pub(super) folder: TempDir,
     store: Store,
     rows: Rows,
 }
 
 impl Scene {
-    fn new(rows: usize, ranges: usize) -> Scene {
+    pub(super) fn new(rows: usize, ranges: usize) -> Scene {
         let scene =
             Scene { folder: tempfile::tempdir().expect("a folder"), store: Store::default(), rows: sample_rows(rows) };
         // One of the ranges holds a single token, that of some row: both of its borders are borders of a partition.
@@ -76,11 +76,11 @@ impl Scene {
         self.folder.path().join("migrate.db")
     }
 
-    fn source(&self) -> MemorySource {
+    pub(super) fn source(&self) -> MemorySource {
         MemorySource { page_rows: 13, ..MemorySource::new(self.rows.clone()) }
     }
 
-    fn target(&self) -> MemoryTarget {
+    pub(super) fn target(&self) -> MemoryTarget {
         MemoryTarget::new(&self.store)
     }
 
@@ -95,7 +95,7 @@ impl Scene {
     }
 
     /// What a copy must come to: last write wins, so a marker or a cell is what the row's own statements say.
-    fn assert_equal(&self) {
+    pub(super) fn assert_equal(&self) {
         let found = self.store.0.lock().expect("not poisoned");
         assert_eq!(found.len(), self.rows.len(), "rows");
         for ((_, partition, clustering), cells) in &self.rows {
@@ -143,12 +143,16 @@ async fn copy(
 ) -> Result<Ended, CheckpointError> {
     let (_, work) = checkpoint.work()?;
     checkpoint.begin_run()?;
-    let table = crate::schema::tests::table(&[("k", "pk0 bigint"), ("c", "ck0 bigint")]);
-    let rejects = Rejects::beside(checkpoint.path(), [(0, &table)].into_iter());
+    let rejects = rejects(&checkpoint);
     let committer = Committer::start(checkpoint, events.clone());
     let ended = run(BTreeMap::from([(0, lane)]), work, pace, committer.ledger(), rejects, events.clone(), stop).await;
     committer.finish(ended.outcome, events.counters().retries.load(Ordering::Relaxed), vec![]).await?;
     Ok(ended)
+}
+
+pub(super) fn rejects(checkpoint: &Checkpoint) -> Rejects {
+    let table = crate::schema::tests::table(&[("k", "pk0 bigint"), ("c", "ck0 bigint")]);
+    Rejects::beside(checkpoint.path(), (0..2).map(|number| (number, &table)))
 }
 
 fn assert_accounts_close(status: &status::Status, rows: u64) {
@@ -157,7 +161,7 @@ fn assert_accounts_close(status: &status::Status, rows: u64) {
     assert_eq!(tally.rows_read, rows, "each row is counted once, however often it was copied");
 }
 
-fn runtime() -> tokio::runtime::Runtime {
+pub(super) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime")
 }
 

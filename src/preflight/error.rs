@@ -7,7 +7,8 @@ use crate::schema::TableName;
 use crate::schema::compare::Difference;
 use crate::schema::fidelity::{Fidelity, Kept};
 use crate::schema::read::ReadError;
-use crate::settings::tables::{SelectionError, TablePattern};
+use crate::settings::selection::SelectionError;
+use crate::settings::tables::TablePattern;
 use crate::side::Side;
 
 /// Why the copy can't begin, or a table can't be part of it.
@@ -166,7 +167,7 @@ impl PreflightError {
             PreflightError::Connect(error) => error.hint(),
             PreflightError::SameCluster { .. } => Some("check `--source` and `--target`".to_owned()),
             PreflightError::NoTable { side: Side::Target, .. } => {
-                Some("create it at the target first, with the source's columns and key (`cqlsh -e 'DESCRIBE TABLE …'` at the source shows them)".to_owned())
+                Some("create it at the target first: `migrate schema --source … --target … --table KEYSPACE.TABLE --apply`".to_owned())
             }
             PreflightError::NoTable { side: Side::Source, .. } => {
                 Some("check `--table KEYSPACE.TABLE`: names are taken as they are, upper and lower case apart".to_owned())

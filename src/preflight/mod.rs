@@ -15,6 +15,7 @@ use crate::schema::Table;
 use crate::schema::fidelity::Fidelity;
 use crate::settings::{Patience, Settings};
 use crate::side::Side;
+use crate::table_options;
 use futures::StreamExt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -122,6 +123,8 @@ pub async fn look(
     {
         return Err(error);
     }
+    let targets = tables.iter().filter(|candidate| candidate.verdict.is_ok()).map(|candidate| &candidate.table.target);
+    table_options::warn(&sides.target, targets, settings.manage_table_options, events).await;
     Ok(Looked { tables, notes })
 }
 

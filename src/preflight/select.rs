@@ -6,7 +6,8 @@ use crate::event::Events;
 use crate::job::JobTable;
 use crate::schema::TableName;
 use crate::schema::read::read_names;
-use crate::settings::tables::{Selection, SelectionError, TableGlob, TablePattern};
+use crate::settings::selection::{Selection, SelectionError};
+use crate::settings::tables::TablePattern;
 use crate::side::Side;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -95,7 +96,7 @@ pub(super) fn select(
     expect_one_source_each(&tables)?;
     match views.first() {
         Some(view) if tables.is_empty() => Err(PreflightError::View { side: Side::Source, table: (*view).clone() }),
-        _ => Ok(Selected { notes: notes(&views, &excluded, &selection.excludes, catalogue), tables }),
+        _ => Ok(Selected { notes: notes(selection, catalogue, &views, &excluded), tables }),
     }
 }
 
@@ -123,10 +124,10 @@ fn expect_one_source_each(tables: &[JobTable]) -> Result<(), SelectionError> {
 }
 
 fn notes(
+    selection: &Selection,
+    catalogue: &Catalogue,
     views: &BTreeSet<&TableName>,
     excluded: &BTreeSet<&TableName>,
-    excludes: &[TableGlob],
-    catalogue: &Catalogue,
 ) -> Vec<String> {
     let mut notes = Vec::new();
     if !views.is_empty() {
@@ -135,7 +136,7 @@ fn notes(
     if !excluded.is_empty() {
         notes.push(format!("left out by `--exclude`: {}", names(excluded)));
     }
-    for exclude in excludes {
+    for exclude in &selection.excludes {
         if !catalogue.tables.iter().chain(&catalogue.views).any(|name| exclude.matches(name)) {
             notes.push(format!("`--exclude {exclude}` stands for no table of the source"));
         }

@@ -116,11 +116,12 @@ async fn both(
 
 /// How the columns of a table differ from those that the job knows: its descriptions then and now.
 fn other_columns(then: &str, now: &str) -> String {
-    let only = |text: &str, other: &str| {
-        let lines: Vec<&str> = text.lines().filter(|line| !other.lines().any(|o| o == *line)).collect();
-        if lines.is_empty() { "nothing".to_owned() } else { lines.join(", ") }
+    let only = |text: &str, other: &str, word: &str| -> Vec<String> {
+        let lines = text.lines().filter(|line| !other.lines().any(|o| o == *line));
+        lines.map(|line| format!("{line} is {word}")).collect()
     };
-    format!("its columns are others: {} went, {} came", only(then, now), only(now, then))
+    let changes = [only(then, now, "gone"), only(now, then, "new")].concat();
+    format!("its columns are others: {}", changes.join(", "))
 }
 
 async fn describe(

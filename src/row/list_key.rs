@@ -37,12 +37,11 @@ impl Place {
     /// Both databases compare time first, then the other half as signed bytes, so the tie stands in bytes below 0x80.
     pub fn key(self) -> [u8; 16] {
         // Writetimes that no clock has shown can't be told apart by time; the tie is then all that orders them.
-        #[expect(clippy::cast_sign_loss, clippy::cast_possible_truncation, reason = "clamped to 60 bits")]
-        let time = (i128::from(self.latest) * 10 + GREGORIAN).clamp(0, TIME_MAX) as u64;
+        let time = (i128::from(self.latest) * 10 + GREGORIAN).clamp(0, TIME_MAX);
+        let time = u64::try_from(time).unwrap_or_default();
         let mut key = [0; 16];
         key[..4].copy_from_slice(&time.to_be_bytes()[4..]);
         key[4..6].copy_from_slice(&time.to_be_bytes()[2..4]);
-        #[expect(clippy::cast_possible_truncation, reason = "the upper 12 bits of 60")]
         key[6..8].copy_from_slice(&((time >> 48) as u16 | 0x1000).to_be_bytes());
         key[8] = 0x80; // The variant.
         let mut rest = self.tie;

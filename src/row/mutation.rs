@@ -130,7 +130,10 @@ fn marker(rows: &Rows, groups: &[Group]) -> (Option<Group>, Notes) {
 /// Gathers what one part of a row has: groups sorted, elements sorted by group and column.
 fn collect(rows: &Rows, row: usize, part: Part, scratch: &mut Scratch) -> Result<(), Misread> {
     let Scratch { groups, cell_groups, elements, list_elements } = scratch;
-    (groups.clear(), cell_groups.clear(), elements.clear(), list_elements.clear());
+    groups.clear();
+    cell_groups.clear();
+    elements.clear();
+    list_elements.clear();
     for (index, value) in rows.layout.values.iter().enumerate().filter(|(_, value)| value.part == part) {
         if rows.value(row, index).is_none() {
             continue;
@@ -289,3 +292,7 @@ fn annotate(rows: &mut Rows, row: usize, part: Part, first: usize) {
 fn small(number: usize) -> u32 {
     number as u32
 }
+
+#[cfg(test)]
+#[path = "mutation_tests.rs"]
+mod tests;

@@ -10,8 +10,10 @@ use crate::plan;
 use crate::preflight::{self, Candidate, PreflightError, ReadyTable, Sides};
 use crate::rejects::Rejects;
 use crate::row::{BatchMode, Policy};
+use crate::schema::TableName;
 use crate::settings::{FutureTimestamps, Settings};
 use crate::shutdown::{Signal, Stop};
+use crate::table_options;
 use crate::ui::{Mode, Ui};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -70,35 +72,44 @@ async fn copy(settings: &Settings, events: &Events) -> Result<Ended, Error> {
     };
     let ready: BTreeSet<usize> = lanes.keys().copied().collect();
     let all_ready = ready.len() == tables.len();
+    let targets: Vec<TableName> = tables.iter().map(|table| table.target.clone()).collect();
     if work.is_empty() {
-        checkpoint.close()?;
+        release(&sides, &targets, checkpoint, events).await?;
         let outcome = if all_ready { RunOutcome::Done } else { RunOutcome::Incomplete };
         let rejects = has_rejected.then(|| rejects.path().to_path_buf());
         return Ok(Ended { outcome, failed: 0, unclaimed: 0, unfinished: BTreeSet::new(), rejects, signal: None });
     }
     let rejects_file = rejects.path().to_path_buf();
     let committer = Committer::start(checkpoint, events.clone());
-    let mut ended = copy::run(lanes, work, settings.pace, committer.ledger(), rejects, events.clone(), stop).await;
+    let mut ended =
+        copy::run(lanes, work, settings.pace, committer.ledger(), rejects, events.clone(), stop.clone()).await;
     if has_rejected {
         ended.rejects = Some(rejects_file);
     }
     // Every row arrived in the tables that we knew. Are they still those?
+    let arrived = ready.difference(&ended.unfinished).map(|&number| (number, &tables[number]));
     let mut changed = match ended.outcome {
-        RunOutcome::Done | RunOutcome::Incomplete => {
-            let arrived = ready.difference(&ended.unfinished).map(|&number| (number, &tables[number]));
-            Box::pin(preflight::changed(&sides, arrived, settings.pace.patience, events)).await
-        }
+        RunOutcome::Done | RunOutcome::Incomplete => tokio::select! {
+            changed = Box::pin(preflight::changed(&sides, arrived, settings.pace.patience, events)) => changed,
+            // The next run looks at them before it does anything else.
+            () = stop.immediate() => {
+                (ended.outcome, ended.signal) = (RunOutcome::Stopped, stop.signal());
+                Vec::new()
+            }
+        },
         RunOutcome::Stopped | RunOutcome::Error => Vec::new(),
     };
     let broken: Vec<_> = changed.iter().map(|(number, error)| (*number, error.to_string())).collect();
     // Where no table is left that can be trusted, the job has come to nothing.
     let refused = !changed.is_empty() && changed.len() == ready.len();
-    if ended.outcome == RunOutcome::Done && refused {
+    if refused {
         ended.outcome = RunOutcome::Error;
     } else if ended.outcome == RunOutcome::Done && !(all_ready && changed.is_empty()) {
         ended.outcome = RunOutcome::Incomplete;
     }
-    committer.finish(ended.outcome, events.counters().retries.load(Ordering::Relaxed), broken).await?;
+    let retries = events.counters().retries.load(Ordering::Relaxed);
+    let checkpoint = committer.finish(ended.outcome, retries, broken).await?;
+    release(&sides, &targets, checkpoint, events).await?;
     if refused {
         return Err(changed.swap_remove(0).1.into());
     }
@@ -106,6 +117,17 @@ async fn copy(settings: &Settings, events: &Events) -> Result<Ended, Error> {
         events.emit(broken_event(*number, &tables[*number], error));
     }
     Ok(ended)
+}
+
+/// Sets back the options of tables that are done, and closes the file.
+async fn release(
+    sides: &Sides,
+    targets: &[TableName],
+    mut checkpoint: Checkpoint,
+    events: &Events,
+) -> Result<(), Error> {
+    table_options::release(&sides.target, targets, &mut checkpoint, events).await?;
+    Ok(checkpoint.close()?)
 }
 
 fn broken_event(number: usize, table: &JobTable, error: &PreflightError) -> Event {
@@ -137,8 +159,11 @@ async fn begin(settings: &Settings, events: &Events) -> Result<Begun, Error> {
     let tables: Vec<JobTable> = looked.tables.iter().map(|candidate| candidate.table.clone()).collect();
     let checkpoint = match found {
         FoundFile::Job(mut checkpoint) => {
-            for table in &tables[known.len()..] {
-                events.emit(Event::Note { message: format!("{} is new: the job takes it in", table.source) });
+            let had = |number: usize| known.get(number).is_some_and(|table| table.admitted.is_some());
+            for (_, table) in
+                tables.iter().enumerate().filter(|(number, table)| table.admitted.is_some() && !had(*number))
+            {
+                events.emit(Event::Note { message: format!("the job takes in {}", table.source) });
             }
             let tables = tables.clone();
             blocking(move || checkpoint.settle(&tables, &ranges).map(|()| checkpoint)).await?
@@ -146,7 +171,14 @@ async fn begin(settings: &Settings, events: &Events) -> Result<Begun, Error> {
         FoundFile::Room(reserved) => {
             let existing = if settings.restart { Existing::SetAside } else { Existing::Keep };
             let job = Job { identity, tables: tables.clone() };
-            let (checkpoint, aside) = blocking(move || checkpoint::create(reserved, &job, &ranges, existing)).await?;
+            let (path, cluster) = (settings.checkpoint.clone(), sides.target.info.name.clone());
+            let created = blocking(move || {
+                let owed = checkpoint::options::owed(&path, &cluster);
+                let (mut checkpoint, aside) = checkpoint::create(reserved, &job, &ranges, existing)?;
+                table_options::adopt(owed, &job.tables, &mut checkpoint)?;
+                Ok((checkpoint, aside))
+            });
+            let (checkpoint, aside) = created.await?;
             if let Some(aside) = aside {
                 let message = format!("what there was of an earlier checkpoint is now {}", aside.display());
                 events.emit(Event::Warning { message });
@@ -162,7 +194,7 @@ async fn begin(settings: &Settings, events: &Events) -> Result<Begun, Error> {
         }
         Ok((checkpoint, found, work))
     });
-    let (checkpoint, found, work) = begun.await?;
+    let (mut checkpoint, found, work) = begun.await?;
     let has_rejected = found.tally.rows_rejected > 0;
     let created_at = checkpoint.created_at()?;
     events.emit(Event::from(found));
@@ -176,6 +208,15 @@ async fn begin(settings: &Settings, events: &Events) -> Result<Begun, Error> {
             Ok(ready) => drop(lanes.insert(number, lane(settings, policy, *ready))),
             Err(error) => events.emit(broken_event(number, &table, &error)),
         }
+    }
+    if settings.manage_table_options {
+        let with_work: BTreeSet<usize> = work.iter().map(|work| work.key.table).collect();
+        let with_work = with_work.into_iter().map(|number| (number, tables[number].target.clone()));
+        let engaged = Box::pin(table_options::engage(&sides.target, with_work, &mut checkpoint, events)).await;
+        if engaged.is_err() {
+            checkpoint.end_run(RunOutcome::Error, 0, &[])?;
+        }
+        engaged?;
     }
     Ok(Begun { sides, tables, lanes, rejects, has_rejected, checkpoint, work })
 }

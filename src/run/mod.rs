@@ -4,11 +4,14 @@ mod copy;
 
 use crate::checkpoint::{self, CheckpointError, status};
 use crate::cli::{Cli, Command, JobArgs, StatusArgs};
+use crate::create_schema::{SchemaError, create_schema};
 use crate::event::{Event, Events};
 use crate::plan;
 use crate::preflight::{self, PreflightError};
+use crate::settings::schema::SchemaSettings;
 use crate::settings::{Settings, SettingsError};
 use crate::shutdown::Signal;
+use crate::table_options::OptionsError;
 use crate::ui::tables;
 use crate::ui::text::{Style, to_stderr, to_stdout};
 
@@ -34,6 +37,12 @@ pub enum Error {
     /// The checkpoint.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// Options of the target's tables.
+    #[error(transparent)]
+    Options(#[from] OptionsError),
+    /// `migrate schema`.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
     /// The operating system.
     #[error("failed to {what}")]
     Io {
@@ -55,6 +64,8 @@ impl Error {
             Error::Settings(error) => error.hint(),
             Error::Preflight(error) => error.hint(),
             Error::Checkpoint(error) => error.hint(),
+            Error::Options(error) => error.hint(),
+            Error::Schema(error) => error.hint(),
             Error::MisplacedFlag { .. } | Error::Io { .. } | Error::Stopped(_) => None,
         }
     }
@@ -64,6 +75,8 @@ impl Error {
         match self {
             Error::Settings(_) | Error::MisplacedFlag { .. } => 2,
             Error::Preflight(error) => error.exit_code(),
+            Error::Schema(error) => error.exit_code(),
+            Error::Options(error) => error.exit_code(),
             Error::Checkpoint(error) if error.is_refusal() => 5,
             Error::Checkpoint(_) | Error::Io { .. } => 1,
             Error::Stopped(signal) => signal.exit_code(),
@@ -79,6 +92,10 @@ pub async fn run(cli: Cli) -> Result<u8, Error> {
     match cli.command {
         None => Box::pin(copy_or_plan(cli.job, false)).await,
         Some(Command::Plan(args)) => Box::pin(copy_or_plan(args, true)).await,
+        Some(Command::Schema(args)) => {
+            let settings = SchemaSettings::resolve(args).map_err(SchemaError::from)?;
+            Ok(Box::pin(create_schema(settings)).await?)
+        }
         Some(Command::Status(args)) => show_status(&args),
         Some(Command::Completions { shell }) => {
             let mut text = Vec::new();

@@ -1,5 +1,6 @@
 //! CQL types as `system_schema.columns` spells them.
 
+use super::statements::quote;
 use crate::row::layout::Shape;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -119,6 +120,30 @@ impl CqlType {
             CqlType::Native(_) | CqlType::Tuple(_) | CqlType::Vector(..) | CqlType::Frozen(_) | CqlType::Custom(_) => {
                 Shape::Cell
             }
+        }
+    }
+
+    /// The type as CQL text: user-defined types by their name, in quotes.
+    pub fn cql(&self) -> String {
+        let list = |inner: &[CqlType]| inner.iter().map(CqlType::cql).collect::<Vec<_>>().join(", ");
+        match self {
+            CqlType::Native(name) => name.clone(),
+            CqlType::Custom(class) => format!("'{}'", class.replace('\'', "''")),
+            CqlType::Collection(name, inner) => format!("{name}<{}>", list(inner)),
+            CqlType::Tuple(inner) => format!("tuple<{}>", list(inner)),
+            CqlType::Vector(inner, dimensions) => format!("vector<{}, {dimensions}>", inner.cql()),
+            CqlType::Udt(name, _) => quote(name),
+            CqlType::Frozen(inner) => format!("frozen<{}>", inner.cql()),
+        }
+    }
+
+    /// The user-defined types that the type names, not those within their fields.
+    pub fn udts(&self) -> Vec<&str> {
+        match self {
+            CqlType::Native(_) | CqlType::Custom(_) => Vec::new(),
+            CqlType::Collection(_, inner) | CqlType::Tuple(inner) => inner.iter().flat_map(CqlType::udts).collect(),
+            CqlType::Vector(inner, _) | CqlType::Frozen(inner) => inner.udts(),
+            CqlType::Udt(name, _) => vec![name],
         }
     }
 
@@ -247,6 +272,14 @@ mod tests {
         let class = "org.apache.cassandra.db.marshal.DynamicCompositeType(a=>Foo)";
         assert_eq!(parse(&format!("frozen<list<'{class}'>>")).custom_class(), Some(class));
         assert_eq!(parse("int").custom_class(), None);
+    }
+
+    #[test]
+    fn cql_text_names_user_defined_types_in_quotes() {
+        let text = "map<text, frozen<tuple<frozen<\"Odd,Name\">, frozen<address>>>>";
+        assert_eq!(parse(text).cql(), "map<text, frozen<tuple<frozen<\"Odd,Name\">, frozen<\"address\">>>>");
+        assert_eq!(parse(text).udts(), ["Odd,Name", "address"]);
+        assert_eq!(parse("empty"), CqlType::Native("empty".to_owned()));
     }
 
     #[test]

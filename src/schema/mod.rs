@@ -2,6 +2,7 @@
 
 pub mod compare;
 pub mod cql_type;
+pub mod ddl;
 pub mod fidelity;
 pub mod literal;
 pub mod read;

@@ -2,7 +2,9 @@
 
 pub mod endpoint;
 mod pace;
+pub mod schema;
 pub mod secret;
+pub mod selection;
 pub mod tables;
 pub mod units;
 
@@ -15,10 +17,10 @@ pub use pace::{Pace, Patience};
 use clap::ValueEnum;
 use endpoint::{Endpoint, TlsMode};
 use secrecy::SecretString;
+use selection::{Selection, SelectionError};
 use serde::Deserialize;
 use std::path::PathBuf;
 use std::time::Duration;
-use tables::{Selection, SelectionError};
 
 /// How to reach one cluster.
 #[derive(Clone, Debug)]
@@ -31,8 +33,27 @@ pub struct Access {
     pub consistency: ConsistencyLevel,
 }
 
+impl Access {
+    /// Fetches the password, where the endpoint names a user.
+    fn with_password(
+        side: Side,
+        endpoint: Endpoint,
+        source: &secret::PasswordSource,
+        consistency: ConsistencyLevel,
+    ) -> Result<Access, SettingsError> {
+        let password = endpoint.user.as_deref().map(|user| secret::password(side, user, source)).transpose()?;
+        Ok(Access { endpoint, password, consistency })
+    }
+
+    /// Whether anybody in between could undo the encryption.
+    pub fn is_insecure(&self) -> bool {
+        self.endpoint.tls.mode == TlsMode::Insecure
+    }
+}
+
 /// Everything about a copy, settled.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct Settings {
     /// The cluster to read.
     pub source: Access,
@@ -48,6 +69,8 @@ pub struct Settings {
     pub dry_run: bool,
     /// The writetime of what has none that can be read.
     pub unknown_timestamp: i64,
+    /// Keep the target tables' tombstones meanwhile.
+    pub manage_table_options: bool,
     /// Which rows get a marker.
     pub row_marker: RowMarker,
     /// Whether counters are to be copied.
@@ -176,10 +199,8 @@ impl Settings {
             });
         }
         let access = |side, endpoint: Endpoint, file, command, own: Option<ConsistencyLevel>| {
-            let source = secret::PasswordSource { file, command };
-            let password = endpoint.user.as_deref().map(|user| secret::password(side, user, &source)).transpose()?;
             let consistency = own.or(args.consistency).unwrap_or(ConsistencyLevel::LocalQuorum);
-            Ok::<Access, SettingsError>(Access { endpoint, password, consistency })
+            Access::with_password(side, endpoint, &secret::PasswordSource { file, command }, consistency)
         };
         Ok(Settings {
             source: access(
@@ -201,6 +222,7 @@ impl Settings {
             restart: args.restart,
             dry_run: args.dry_run,
             unknown_timestamp: args.unknown_timestamp.unwrap_or(1),
+            manage_table_options: args.manage_table_options,
             row_marker: args.row_marker.unwrap_or_default(),
             counters: args.counters.unwrap_or_default(),
             future_timestamps: args.future_timestamps.unwrap_or_default(),
@@ -236,7 +258,7 @@ impl Settings {
     pub fn insecure_sides(&self) -> impl Iterator<Item = Side> {
         [(Side::Source, &self.source), (Side::Target, &self.target)]
             .into_iter()
-            .filter(|(_, access)| access.endpoint.tls.mode == TlsMode::Insecure)
+            .filter(|(_, access)| access.is_insecure())
             .map(|(side, _)| side)
     }
 }

@@ -233,14 +233,17 @@ impl Progress {
             }
             _ => (0.0, 0.0),
         };
-        let fraction = (self.fraction_before + self.fraction).clamp(0.0, 1.0);
+        let ranges_done = self.ranges_done_before + load(&c.ranges_done);
+        // Not less at the end by what a sum of fractions loses.
+        let all_done = ranges_done == self.ranges && self.ranges > 0;
+        let fraction = if all_done { 1.0 } else { (self.fraction_before + self.fraction).clamp(0.0, 1.0) };
         // From what this run has done alone: an earlier run's share took no time of this one.
         let eta_s =
             (self.fraction > 0.01).then(|| (elapsed.as_secs_f64() / self.fraction * (1.0 - fraction)).ceil() as u64);
         Snapshot {
             fraction,
             ranges: self.ranges,
-            ranges_done: self.ranges_done_before + load(&c.ranges_done),
+            ranges_done,
             ranges_failed: load(&c.ranges_failed),
             run,
             rows_total: self.before.rows_written + run.rows_written,

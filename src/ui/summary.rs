@@ -92,8 +92,10 @@ pub(super) fn summary(snapshot: &Snapshot, tables: &[TableProgress], ended: &End
         RunOutcome::Error => style.bad("stopped by an error:"),
     };
     let rate = run.rows_written as f64 / elapsed.as_secs_f64().max(0.001);
+    let broken = tables.iter().filter(|table| table.state == TableState::Broken).count();
+    let but = if broken > 0 { format!(", {broken} of {} tables broken", tables.len()) } else { String::new() };
     let mut text = format!(
-        "{word} {} rows in {} ({} rows/s), {:.1} % of the ring",
+        "{word} {} rows in {} ({} rows/s), {:.1} % of the ring{but}",
         count(run.rows_written),
         duration(elapsed),
         short(rate),
@@ -138,16 +140,15 @@ pub(super) fn summary(snapshot: &Snapshot, tables: &[TableProgress], ended: &End
         );
     }
     text.push_str(&each_table(tables, style));
-    let broken = tables.iter().any(|table| table.state == TableState::Broken);
     let next = match ended.outcome {
         RunOutcome::Done if ended.rejects.is_some() => {
             "every range is done, but for the rejected rows; look at their keys and reasons, and copy them by other means"
         }
         RunOutcome::Done => "every range is done; the same command says so at once",
         RunOutcome::Incomplete if ended.unclaimed > 0 => {
-            "too many ranges failed one after another, so the rest was not begun: see `migrate status`, then run the same command again"
+            "too many ranges failed one after another, so the rest of their table was not begun: see `migrate status`, then run the same command again"
         }
-        RunOutcome::Incomplete if broken => {
+        RunOutcome::Incomplete if broken > 0 => {
             "mend what is broken; the same command tries those tables again, and ranges that failed"
         }
         RunOutcome::Incomplete => {

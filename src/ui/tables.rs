@@ -1,7 +1,7 @@
 //! Plan and status as text.
 
 use super::text::{Style, count, indented, instant, safe, short};
-use crate::checkpoint::status::{State, Status};
+use crate::checkpoint::status::{State, Status, TableState};
 use crate::plan::Plan;
 use crate::settings::units::Bytes;
 use comfy_table::Table;
@@ -80,8 +80,10 @@ pub fn status(status: &Status, style: Style) -> String {
         State::Done => style.good("done"),
     };
     let counts = &status.counts;
+    let broken = status.tables.iter().filter(|table| table.state == TableState::Broken).count();
+    let but = if broken > 0 { format!("  {broken} of {} tables broken", status.tables.len()) } else { String::new() };
     let mut text = format!(
-        "{state}  {:.1} % of the ring  {}/{} ranges  {} rows  {}\nfrom `{}` to `{}`, checkpoint {}\n",
+        "{state}  {:.1} % of the ring  {}/{} ranges  {} rows  {}{but}\nfrom `{}` to `{}`, checkpoint {}\n",
         status.fraction * 100.0,
         count(counts.ranges_done),
         count(counts.ranges),

@@ -134,6 +134,26 @@ fn a_table_named_twice_is_refused() {
 }
 
 #[test]
+fn a_selection_that_can_not_be_meant_is_refused() {
+    let calls = [
+        ["--table", "a.*", "--table", "a.*=c.*"],
+        ["--table", "a.c", "--exclude", "a.c"],
+        ["--table", "a.c", "--exclude", "tmp_*"],
+        ["--table", "a.c", "--table", "system_auth.roles"],
+        ["--table", "a.c", "--table", "b.*=system.*"],
+    ];
+    let tool = Tool::new();
+    let answers = calls.map(|call| tool.run(&[&COMPLETE[..], &call].concat()).line());
+    insta::assert_snapshot!(answers.join("\n"), @"
+    2 error: `--table a.*` is named twice
+    2 error: a.c is named by `--table` and by `--exclude`
+    2 error: invalid value 'tmp_*' for '--exclude <KEYSPACE.TABLE>': `tmp_*` isn't a table: KEYSPACE.TABLE and KEYSPACE.TMP_* are
+    2 error: `system_auth` is a keyspace of the database itself: its tables belong to one cluster and aren't copied
+    2 error: `system` is a keyspace of the database itself: its tables belong to one cluster and aren't copied
+    ");
+}
+
+#[test]
 fn what_is_missing_is_asked_for_one_after_the_other() {
     let tool = Tool::new();
     insta::assert_snapshot!(tool.run(&[]), @r#"
@@ -233,7 +253,7 @@ fn a_settings_file_that_is_not_understood_is_refused_with_its_line() {
         tool.run(&["--config", "job.toml"]).line()
     });
     insta::assert_snapshot!(lines.join("\n"), @r#"
-    2 error: job.toml isn't understood: line 2: unknown field `wirters`, expected one of `source`, `target`, `table`, `exclude`, `checkpoint`, `source-password-file`, `source-password-command`, `target-password-file`, `target-password-command`, `consistency`, `source-consistency`, `target-consistency`, `unknown-timestamp`, `readers`, `writers`, `memory`, `batch`, `ranges`, `threads`, `give-up-after`
+    2 error: job.toml isn't understood: line 2: unknown field `wirters`, expected one of `source`, `target`, `table`, `exclude`, `checkpoint`, `source-password-file`, `source-password-command`, `target-password-file`, `target-password-command`, `consistency`, `source-consistency`, `target-consistency`, `unknown-timestamp`, `row-marker`, `counters`, `future-timestamps`, `manage-table-options`, `readers`, `writers`, `memory`, `batch`, `ranges`, `threads`, `give-up-after`
     2 error: job.toml isn't understood: line 1: invalid value: integer `0`, expected a nonzero usize
     2 error: job.toml isn't understood: line 1: `lots` isn't a size: 256MiB, 1GiB and 1000000 are
     2 error: job.toml isn't understood: line 1: invalid type: integer `5`, expected a string
@@ -241,7 +261,7 @@ fn a_settings_file_that_is_not_understood_is_refused_with_its_line() {
     2 error: job.toml isn't understood: line 1: `orders` isn't a table: KEYSPACE.TABLE, KEYSPACE.* and KEYSPACE.TABLE=KEYSPACE.TABLE are
     2 error: job.toml isn't understood: line 1: unknown variant `all`, expected one of `auto`, `partition`, `replicas`, `none`
     2 error: job.toml isn't understood: line 1: the port of `a` isn't one: 1 to 65535 are
-    2 error: job.toml isn't understood: line 1: unknown field `restart`, expected one of `source`, `target`, `table`, `exclude`, `checkpoint`, `source-password-file`, `source-password-command`, `target-password-file`, `target-password-command`, `consistency`, `source-consistency`, `target-consistency`, `unknown-timestamp`, `readers`, `writers`, `memory`, `batch`, `ranges`, `threads`, `give-up-after`
+    2 error: job.toml isn't understood: line 1: unknown field `restart`, expected one of `source`, `target`, `table`, `exclude`, `checkpoint`, `source-password-file`, `source-password-command`, `target-password-file`, `target-password-command`, `consistency`, `source-consistency`, `target-consistency`, `unknown-timestamp`, `row-marker`, `counters`, `future-timestamps`, `manage-table-options`, `readers`, `writers`, `memory`, `batch`, `ranges`, `threads`, `give-up-after`
     2 error: job.toml isn't understood: line 1: string values must be quoted, expected literal string
     "#);
     insta::assert_snapshot!(tool.run(&["--config", "none.toml"]), @r#"

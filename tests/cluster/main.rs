@@ -5,6 +5,8 @@
 //! `sstabledump` (`support/oracle.rs`), and, where its text hides how a value is encoded, by the raw bytes of a SELECT.
 //! How much was written is judged by the target's own count of mutations.
 //!
+//! `tests/traps.md` says which test proves what.
+//!
 //! Without `MIGRATE_TEST_CLUSTER=1` every test says "skipped" and passes. Random data comes from a seed that is printed;
 //! `MIGRATE_TEST_SEED=N` replays it.
 
@@ -14,12 +16,15 @@ mod batches;
 mod disks;
 mod dual_writes;
 mod empty_pages;
+mod encodings;
 mod expiry;
 mod faults;
 mod job;
 mod kills;
 mod lab;
+mod matrix;
 mod metadata;
+mod options;
 #[path = "../support/oracle.rs"]
 mod oracle;
 mod proxy;
@@ -27,4 +32,8 @@ mod random;
 mod resume;
 mod shapes;
 mod signals;
+mod tables;
+mod tombstones;
+mod traps;
 mod types;
+mod unrepeatable;

@@ -115,9 +115,9 @@ impl SerializeRow for Addition<'_> {
         for difference in self.differences {
             let cell = writer.make_cell_writer();
             match difference {
-                Some(number) => drop(cell.set_value(&number.to_be_bytes()).map_err(SerializationError::new)?),
-                None => drop(cell.set_unset()),
-            }
+                Some(number) => cell.set_value(&number.to_be_bytes()).map_err(SerializationError::new)?,
+                None => cell.set_unset(),
+            };
         }
         self.key.serialize(context, writer)
     }

@@ -16,7 +16,7 @@ use crate::row::{Batch, Settled, Split};
 use crate::schema::fidelity::Lists;
 use crate::schema::{Column, Table};
 use scylla::statement::prepared::PreparedStatement;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 /// The writes of a table's lists.
 #[derive(Debug)]
@@ -37,6 +37,13 @@ struct Backs {
     static_columns: Vec<usize>,
     /// Whether the target tells the writetimes of elements: Apache Cassandra does since 5.0.
     writetimes: bool,
+}
+
+/// What was read of the target.
+#[derive(Debug)]
+pub(super) struct FoundLists {
+    writetimes: bool,
+    rows: BTreeMap<(u32, Part), Found>,
 }
 
 /// An element: its bytes, and its writetime where that is known.
@@ -86,63 +93,58 @@ impl ListWrites {
         Ok(ListWrites { statements: prepared, read_back })
     }
 
-    /// Whether a list must be read before it is written.
-    pub(super) fn reads_back(&self) -> bool {
-        self.read_back.is_some()
-    }
-
     pub(super) fn statement(&self, list: usize, how: ListWrite) -> Option<&PreparedStatement> {
         self.statements.get(&(list, how))
     }
 
-    /// What of `bound` the target lacks, and how many rows have a list whose order can't be kept.
-    pub(super) async fn missing(
-        &self,
-        batch: &Batch,
-        bound: &Bound,
-        tries: u32,
-    ) -> Result<(Bound, Split<Settled>), CallError> {
-        let Some(backs) = &self.read_back else { return Ok((bound.clone(), Split::default())) };
+    /// The lists of the batch's rows as the target has them, where they must be read before they are written.
+    pub(super) async fn found(&self, batch: &Batch, tries: u32) -> Result<Option<FoundLists>, CallError> {
+        let Some(backs) = &self.read_back else { return Ok(None) };
         let rows = batch.rows();
-        let mut picks = Vec::new();
-        let mut wanted: BTreeMap<(u32, Part), BTreeMap<usize, Vec<usize>>> = BTreeMap::new();
-        for (statement, what) in batch.statements().filter(|(_, what)| bound.is_alive(what)) {
-            match rows.list_element(what) {
-                Some((list, part, _)) => {
-                    wanted.entry((what.row, part)).or_default().entry(list).or_default().push(statement);
-                }
-                None => picks.push(Pick { statement, list: ListWrite::Keyed }),
-            }
-        }
+        let wanted = batch.statements().filter_map(|(_, what)| Some((what.row, rows.list_element(what)?.1)));
+        let wanted: BTreeSet<(u32, Part)> = wanted.collect();
         backs.stragglers.wait(tries).await;
-        let reads = wanted.keys().map(|&(row, part)| backs.read(KeyOf::new(rows, row as usize), part));
-        let found = futures::future::try_join_all(reads).await?;
-        let mut reordered = Split::default();
-        for ((&(row, _), lists), found) in wanted.iter().zip(found) {
-            for (list, elements) in lists {
-                let source: Vec<Item<'_>> = elements
-                    .iter()
-                    .filter_map(|&index| {
-                        let statement = rows.statement(index);
-                        let (_, _, bytes) = rows.list_element(statement)?;
-                        Some((bytes, backs.writetimes.then_some(statement.writetime)))
-                    })
-                    .collect();
-                let target = found.get(list).map_or(&[][..], Vec::as_slice);
-                let target: Vec<Item<'_>> = target.iter().map(|(bytes, at)| (bytes.as_slice(), *at)).collect();
-                let (missing, in_order) = align(&source, &target);
-                picks.extend(missing.into_iter().map(|(index, list)| Pick { statement: elements[index], list }));
-                if !in_order {
-                    let one = Settled { lists_reordered: 1, ..Settled::default() };
-                    *batch.side_mut(&mut reordered, row as usize) += one;
-                }
-            }
-        }
-        Ok((bound.picked(picks), reordered))
+        let reads = wanted.iter().map(|&(row, part)| backs.read(KeyOf::new(rows, row as usize), part));
+        let lists = futures::future::try_join_all(reads).await?;
+        Ok(Some(FoundLists { writetimes: backs.writetimes, rows: wanted.into_iter().zip(lists).collect() }))
     }
 }
 
-/// A list at the target: each element's bytes with their length, as the wire has them, and its writetime.
+impl FoundLists {
+    /// What of `bound` the target lacks, and how many of its lists end in another order than the source's.
+    pub(super) fn missing(&self, batch: &Batch, bound: &Bound) -> (Bound, Split<Settled>) {
+        let rows = batch.rows();
+        let mut picks = Vec::new();
+        let mut lists: BTreeMap<(u32, Part, usize), Vec<usize>> = BTreeMap::new();
+        for (statement, what) in batch.statements().filter(|(_, what)| bound.is_alive(what)) {
+            match rows.list_element(what) {
+                Some((list, part, _)) => lists.entry((what.row, part, list)).or_default().push(statement),
+                None => picks.push(Pick { statement, list: ListWrite::Keyed }),
+            }
+        }
+        let mut reordered = Split::<Settled>::default();
+        for ((row, part, list), elements) in lists {
+            let item = |&index: &usize| {
+                let statement = rows.statement(index);
+                let (_, _, bytes) = rows.list_element(statement)?;
+                Some((bytes, self.writetimes.then_some(statement.writetime)))
+            };
+            let source: Vec<Item<'_>> = elements.iter().filter_map(item).collect();
+            let target = self.rows.get(&(row, part)).and_then(|lists| lists.get(&list));
+            let target = target.map_or(&[][..], Vec::as_slice);
+            let target: Vec<Item<'_>> = target.iter().map(|(bytes, at)| (bytes.as_slice(), *at)).collect();
+            let (missing, in_order) = align(&source, &target);
+            picks.extend(missing.into_iter().map(|(index, list)| Pick { statement: elements[index], list }));
+            if !in_order {
+                batch.side_mut(&mut reordered, row as usize).lists_reordered += 1;
+            }
+        }
+        (bound.picked(picks), reordered)
+    }
+}
+
+/// The lists of a row or of a partition's statics at the target: each element's bytes with their length, as the wire has
+/// them, and its writetime.
 type Found = HashMap<usize, Vec<(Vec<u8>, Option<i64>)>>;
 
 impl Backs {
@@ -264,7 +266,8 @@ mod tests {
             let part = &whole[a.min(b)..a.max(b)];
             let (result, _) = apply(&whole, part);
             let (mut sorted, mut expected) = (result.clone(), whole.clone());
-            (sorted.sort_unstable(), expected.sort_unstable());
+            sorted.sort_unstable();
+            expected.sort_unstable();
             prop_assert_eq!(sorted, expected);
             prop_assert_eq!(apply(&whole, &result).0, result);
         }

@@ -8,6 +8,7 @@ mod read_back;
 use super::placement::ReplicaSets;
 use super::{Cluster, Product, call};
 use crate::call::{CallError, Class};
+use crate::clock::Clock;
 use crate::copy::seam::{Placement, Target};
 use crate::row::bind::{Bound, ListWrite};
 use crate::row::layout::{Part, Shape};
@@ -206,22 +207,23 @@ impl CqlTarget {
 }
 
 impl Target for CqlTarget {
-    async fn write(&self, batch: &Batch, now: i64, tries: u32) -> Result<Split<Settled>, CallError> {
+    async fn write(&self, batch: &Batch, clock: Clock, tries: u32) -> Result<Split<Settled>, CallError> {
         if let Some(counters) = &self.counters {
             counters.write(batch, tries).await?;
             return Ok(Split::default());
         }
-        let bound = batch.bind(now);
-        let mut settled = batch.settled(&bound);
-        let reads_back = self.lists.as_ref().filter(|lists| lists.reads_back() && batch.has(Form::Element));
-        let bound = match reads_back {
-            None => bound,
-            Some(lists) => {
-                let (bound, reordered) = lists.missing(batch, &bound, tries).await?;
-                settled += reordered;
-                bound
-            }
+        let lists = match &self.lists {
+            Some(lists) if batch.has(Form::Element) => lists.found(batch, tries).await?,
+            _ => None,
         };
+        // TTLs are those of this moment: whatever had to be waited for comes before.
+        let mut bound = batch.bind(clock.seconds());
+        let mut settled = batch.settled(&bound);
+        if let Some(lists) = lists {
+            let reordered;
+            (bound, reordered) = lists.missing(batch, &bound);
+            settled += reordered;
+        }
         if !bound.is_empty() {
             self.execute_all(&bound, batch).await?;
         }
@@ -229,7 +231,7 @@ impl Target for CqlTarget {
     }
 
     async fn is_unchanged(&self) -> Result<bool, CallError> {
-        let found = match read_table(&self.cluster, &self.table.name).await {
+        let found = match Box::pin(read_table(&self.cluster, &self.table.name)).await {
             Ok(found) => found,
             Err(crate::schema::read::ReadError::Call(error)) => return Err(error),
             Err(crate::schema::read::ReadError::Type(_)) => None,

@@ -115,6 +115,7 @@ fn a_plan_as_json_has_everything() {
       "checkpoint": "migrate.db",
       "checkpoint_fraction": null,
       "memory": 268435456,
+      "notes": [],
       "readers": 8,
       "source": {
         "datacenter": "datacenter1",
@@ -125,31 +126,43 @@ fn a_plan_as_json_has_everything() {
       "source_consistency": "LOCAL_QUORUM",
       "tables": [
         {
+          "broken": null,
           "bytes_estimate": null,
           "columns": [
             {
               "column": "id",
               "kept": "bytes",
               "part": "partition key 0",
-              "type": "int"
+              "type": "int",
+              "words": "value"
             },
             {
               "column": "at",
               "kept": "bytes",
               "part": "clustering key 0",
-              "type": "timestamp"
+              "type": "timestamp",
+              "words": "value"
             },
             {
               "column": "f",
               "kept": "bytes_writetime_ttl",
               "part": "regular",
-              "type": "frozen<set<int>>"
+              "type": "frozen<set<int>>",
+              "words": "value, writetime, TTL"
             },
             {
               "column": "v",
               "kept": "bytes_writetime_ttl",
               "part": "regular",
-              "type": "text"
+              "type": "text",
+              "words": "value, writetime, TTL"
+            },
+            {
+              "column": "(row)",
+              "kept": "marker_inferred",
+              "part": "row marker",
+              "type": "",
+              "words": "inferred from the cells: no query shows it (--row-marker)"
             }
           ],
           "partitions_estimate": null,

@@ -5,5 +5,6 @@ mod logins;
 mod looking;
 mod names;
 mod permissions;
+mod schema;
 mod secrets;
 mod tables;

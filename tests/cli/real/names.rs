@@ -45,8 +45,9 @@ fn a_refusal_with_an_evil_name_is_shown_spelled_out() {
     insta::assert_snapshot!(lab.plan(SOURCE, TARGET), @r#"
     exit code 5
     -- stderr
-    error: KS.t can't be copied exactly yet
-      \u{1b}[31mred\u{a}error:"fake\u{202e} set<int> is refused: elements have writetimes of their own, which isn't copied yet (a frozen one is)
+    error: the columns of KS.t at the source and KS.t at the target differ
+      \u{1b}[31mred\u{a}error:"fake\u{202e}: set<int> (regular) at the source, missing at the target
+    hint: make the target's table like the source's
     "#);
 }
 

@@ -67,3 +67,30 @@ fn trying_whether_one_may_write_writes_nothing() {
     lab.plan(SOURCE, &format!("cassandra://{ADMIN}@{SECURE}")).expect(0);
     assert_eq!(lab.secure.count(&table), 0);
 }
+
+#[test]
+fn a_role_that_may_not_alter_is_told_the_grant_before_the_first_row() {
+    let Some(mut lab) = Lab::new("no_alter") else { return };
+    let table = lab.usual();
+    lab.secure.cql(&format!("TRUNCATE {table}"));
+    let role = lab.role("cli_alterer", PASSWORD);
+    lab.secure.cql(&format!("GRANT SELECT ON TABLE {table} TO {role}"));
+    lab.secure.cql(&format!("GRANT MODIFY ON TABLE {table} TO {role}"));
+    let tool = lab.tool().hide(&role, "ROLE");
+    let url = format!("cassandra://{role}@{SECURE}");
+    let call = ["--source", SOURCE, "--target", &url, "--table", &table, "--manage-table-options"];
+    let environment = [("MIGRATE_TARGET_PASSWORD", PASSWORD)];
+    let answer = eventually(|| tool.run_with(&environment, &call), |answer| answer.err.contains("gc_grace_seconds"));
+    let said: Vec<&str> = answer.expect(6).err.lines().rev().take(2).collect();
+    insta::assert_snapshot!(said.join("\n"), @r#"
+    hint: let an administrator run: GRANT ALTER ON TABLE "KS"."t" TO "ROLE";
+    error: failed to set gc_grace_seconds = 315360000 of KS.t at the target: not permitted: User ROLE has no ALTER permission on <table KS.t> or any of its parents
+    "#);
+    assert_eq!(lab.secure.count(&table), 0);
+    let grant = answer.err.split("run: ").nth(1).unwrap().trim().replace("KS", &lab.keyspace).replace("ROLE", &role);
+    lab.secure.cql(grant.trim_end_matches(';'));
+    eventually(|| tool.run_with(&environment, &call), |answer| answer.code == Some(0));
+    let grace = format!("SELECT gc_grace_seconds FROM system_schema.tables WHERE keyspace_name = '{}'", lab.keyspace);
+    assert_eq!(lab.secure.cql(&grace).into_rows_result().unwrap().single_row::<(i32,)>().unwrap().0, 864_000);
+    assert_eq!(lab.secure.count(&table), ROWS);
+}

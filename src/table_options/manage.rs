@@ -1,0 +1,214 @@
+//! Setting an option for the duration of a job, and setting it back. The old value is committed in the checkpoint before the
+//! table is altered, and marked as restored after it was altered back: wherever a crash happens, the next run sees from
+//! the table itself what was done.
+
+use super::Guard;
+use crate::call::{CallError, Class};
+use crate::checkpoint::options::{ManagedOption, OptionEnd};
+use crate::checkpoint::{Checkpoint, CheckpointError};
+use crate::cluster::Cluster;
+use crate::event::{Event, Events};
+use crate::job::JobTable;
+use crate::schema::TableName;
+use crate::schema::statements::quote;
+
+/// Why an option can't be managed.
+#[derive(Debug, thiserror::Error)]
+pub enum OptionsError {
+    /// The checkpoint.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The table can't be asked.
+    #[error("failed to read the options of {table} at the target: {error}")]
+    Read {
+        /// The table.
+        table: TableName,
+        /// Why.
+        error: CallError,
+    },
+    /// The table can't be altered.
+    #[error("failed to set {name} = {value} of {table} at the target: {error}")]
+    Alter {
+        /// The table.
+        table: TableName,
+        /// The option.
+        name: String,
+        /// Its new value, as a CQL literal.
+        value: String,
+        /// Why.
+        error: CallError,
+        /// What an administrator types.
+        grant: String,
+    },
+}
+
+impl OptionsError {
+    /// The next thing to type.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            OptionsError::Checkpoint(error) => error.hint(),
+            OptionsError::Alter { error, grant, .. } if error.class == Class::Unauthorized => {
+                Some(format!("let an administrator run: {grant}"))
+            }
+            OptionsError::Read { .. } | OptionsError::Alter { .. } => {
+                Some("run the same line again: it goes on with the option where it was".to_owned())
+            }
+        }
+    }
+
+    /// The process's exit code.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            OptionsError::Checkpoint(error) if error.is_refusal() => 5,
+            OptionsError::Checkpoint(_) => 1,
+            OptionsError::Read { error, .. } | OptionsError::Alter { error, .. } => {
+                if error.class == Class::Unauthorized || error.class.is_trouble() { 6 } else { 1 }
+            }
+        }
+    }
+}
+
+/// Takes over what an earlier job, which is begun anew, still has to set back: `tables` are those of the new one, by number.
+/// What the table has now isn't its own value.
+///
+/// # Errors
+/// Where the checkpoint can't be written.
+pub fn adopt(
+    owed: Vec<(TableName, ManagedOption)>,
+    tables: &[JobTable],
+    checkpoint: &mut Checkpoint,
+) -> Result<(), CheckpointError> {
+    for (name, option) in owed {
+        if let Some(table) = tables.iter().position(|table| table.target == name) {
+            checkpoint.manage_option(&ManagedOption { table, ..option })?;
+        }
+    }
+    Ok(())
+}
+
+/// Sets the option of each table (by its number in the job) that hasn't it yet, before the first row.
+///
+/// # Errors
+/// The first table that can't be altered. Those before it keep what was set, and the checkpoint knows of them.
+pub async fn engage(
+    target: &Cluster,
+    tables: impl IntoIterator<Item = (usize, TableName)>,
+    checkpoint: &mut Checkpoint,
+    events: &Events,
+) -> Result<(), OptionsError> {
+    let managed = checkpoint.managed_options()?;
+    for (number, table) in tables {
+        let Some(guard) = read(target, &table).await? else { continue };
+        let known =
+            managed.iter().map(|(option, _)| option).find(|option| option.table == number && option.name == guard.name);
+        let option = match (known, &guard.value) {
+            (Some(known), _) => known.clone(),
+            (None, None) => {
+                events.emit(Event::Warning {
+                    message: format!(
+                        "{} of {table} at the target can't be read, so it couldn't be set back and isn't touched: set it \
+                         by hand, ALTER TABLE {} WITH {} = {};",
+                        guard.name,
+                        table.cql(),
+                        guard.name,
+                        guard.managed()
+                    ),
+                });
+                continue;
+            }
+            // What was so before, or what somebody else wanted so, stays.
+            (None, Some(_)) if guard.is_managed() || checkpoint.is_option_settled(number, guard.name)? => continue,
+            (None, Some(value)) => {
+                let (name, new) = (guard.name.to_owned(), guard.managed());
+                let option = ManagedOption { table: number, name, old: value.clone(), new };
+                checkpoint.manage_option(&option)?;
+                option
+            }
+        };
+        if guard.is_managed() {
+            continue;
+        }
+        if guard.value.as_ref() != Some(&option.old) {
+            leave(&table, &guard, &option, checkpoint, events)?;
+            continue;
+        }
+        if let Err(error) = alter(target, &table, &option.name, &option.new).await {
+            if let OptionsError::Alter {
+                error: CallError { class: Class::Unauthorized | Class::Rejected, .. }, ..
+            } = &error
+            {
+                checkpoint.forget_option(&option)?;
+            }
+            return Err(error);
+        }
+        let ManagedOption { name, old, new, .. } = &option;
+        let message = format!("{table} at the target has {name} = {new} until its last row is copied; it was {old}");
+        events.emit(Event::Note { message });
+    }
+    Ok(())
+}
+
+/// Sets back the options of tables of which every range is done, and says of the others that they keep theirs. `tables` are
+/// all of the job, by their number.
+///
+/// # Errors
+/// The first table that can't be altered.
+pub async fn release(
+    target: &Cluster,
+    tables: &[TableName],
+    checkpoint: &mut Checkpoint,
+    events: &Events,
+) -> Result<(), OptionsError> {
+    for (option, is_done) in checkpoint.managed_options()? {
+        let Some(table) = tables.get(option.table) else { continue };
+        let ManagedOption { name, old, new, .. } = &option;
+        if !is_done {
+            let message =
+                format!("{table} at the target keeps {name} = {new} until its last row is copied; it was {old}");
+            events.emit(Event::Warning { message });
+            continue;
+        }
+        let Some(guard) = read(target, table).await? else { continue };
+        if guard.value.as_ref() == Some(old) {
+            checkpoint.settle_option(&option, OptionEnd::Restored)?;
+        } else if guard.is_managed() {
+            alter(target, table, name, old).await?;
+            checkpoint.settle_option(&option, OptionEnd::Restored)?;
+        } else {
+            leave(table, &guard, &option, checkpoint, events)?;
+        }
+    }
+    Ok(())
+}
+
+/// Somebody else altered the table meanwhile: theirs is the last word.
+fn leave(
+    table: &TableName,
+    guard: &Guard,
+    option: &ManagedOption,
+    checkpoint: &mut Checkpoint,
+    events: &Events,
+) -> Result<(), OptionsError> {
+    let found = guard.value.as_deref().unwrap_or("something unreadable");
+    let ManagedOption { name, old, new, .. } = option;
+    let message = format!(
+        "{name} of {table} at the target was changed by somebody else: it is {found}, the copy had set {new}, before it was \
+         {old}. It is left as it is"
+    );
+    events.emit(Event::Warning { message });
+    checkpoint.settle_option(option, OptionEnd::Left)?;
+    Ok(())
+}
+
+async fn read(target: &Cluster, table: &TableName) -> Result<Option<Guard>, OptionsError> {
+    Guard::read(target, table).await.map_err(|error| OptionsError::Read { table: table.clone(), error })
+}
+
+async fn alter(target: &Cluster, table: &TableName, name: &str, value: &str) -> Result<(), OptionsError> {
+    let changed = target.change(&format!("ALTER TABLE {} WITH {name} = {value}", table.cql())).await;
+    changed.map_err(|error| {
+        let role = quote(target.user.as_deref().unwrap_or("anonymous"));
+        let grant = format!("GRANT ALTER ON TABLE {} TO {role};", table.cql());
+        OptionsError::Alter { table: table.clone(), name: name.to_owned(), value: value.to_owned(), error, grant }
+    })
+}

@@ -1,0 +1,159 @@
+//! `--manage-table-options`: what a table of the target keeps of tombstones while it is copied, and afterwards.
+
+use crate::job::{Finished, Job, Running};
+use crate::lab::{Lab, THEN};
+use crate::proxy::Proxy;
+use serde_json::Value;
+use std::time::Duration;
+
+const ROWS: i32 = 20_000;
+const OLD: i32 = 3600;
+const MANAGED: i32 = 315_360_000;
+
+/// A table with less than Cassandra's default grace at the target, and a job that is slow enough to be interrupted.
+struct Slow {
+    lab: Lab,
+    _proxy: Proxy,
+    /// Without the flag.
+    job: Job,
+    throttled: Job,
+}
+
+fn slow(name: &str) -> Option<Slow> {
+    let lab = Lab::open(name)?;
+    lab.source.run("CREATE TABLE t (id int PRIMARY KEY, v text)");
+    lab.target.run(&format!("CREATE TABLE t (id int PRIMARY KEY, v text) WITH gc_grace_seconds = {OLD}"));
+    let rows = (0..ROWS).map(|id| (id, "some text", THEN));
+    lab.source.load("INSERT INTO t (id, v) VALUES (?, ?) USING TIMESTAMP ?", rows);
+    let mut proxy = Proxy::before(&lab.target, lab.runtime());
+    proxy.delay_writes(Duration::from_millis(60));
+    let job = lab.job("t").args(&["--ranges", "50", "--readers", "2"]);
+    let throttled = job.clone().args(&["--writers", "2"]).target(&proxy.address);
+    Some(Slow { lab, _proxy: proxy, job, throttled })
+}
+
+impl Slow {
+    fn grace(&self) -> i32 {
+        let keyspace = &self.lab.keyspace;
+        let cql = format!(
+            "SELECT gc_grace_seconds FROM system_schema.tables WHERE keyspace_name = '{keyspace}' AND table_name = 't'"
+        );
+        self.lab.target.rows::<(i32,)>(&cql)[0].0
+    }
+
+    fn set_grace(&self, seconds: i32) {
+        self.lab.target.run(&format!("ALTER TABLE t WITH gc_grace_seconds = {seconds}"));
+    }
+
+    /// Begins with the flag, and is killed in the middle.
+    fn killed(&self) {
+        let mut run = self.managed().start();
+        run.await_progress();
+        assert_eq!(self.grace(), MANAGED, "set before the first row");
+        run.kill();
+        assert_eq!(self.job.status()["state"], "stopped");
+    }
+
+    fn managed(&self) -> Job {
+        self.throttled.clone().arg("--manage-table-options")
+    }
+}
+
+/// What was said of the option.
+fn told(events: &[Value]) -> Vec<String> {
+    let texts = events.iter().filter_map(|event| event["message"].as_str());
+    texts.filter(|text| text.contains("gc_grace_seconds")).map(str::to_owned).collect()
+}
+
+fn end(run: Running) -> Finished {
+    let finished = run.finish();
+    finished.assert_code(0);
+    finished
+}
+
+#[test]
+fn an_option_is_set_survives_kills_and_is_restored_exactly() {
+    let Some(slow) = slow("options_kill") else { return };
+    slow.killed();
+    assert_eq!(slow.grace(), MANAGED, "a job that was killed keeps it");
+    slow.killed();
+    // As after a crash between the commit and the ALTER: the table still has its own value.
+    slow.set_grace(OLD);
+    slow.killed();
+    // The managed value is not taken for the old one, whether the flag is given again or not.
+    let finished = end(slow.job.start());
+    assert_eq!(told(&finished.events), [""; 0]);
+    assert_eq!(slow.grace(), OLD);
+    slow.lab.assert_equal("t", ROWS.try_into().unwrap());
+    // As after a crash when the last range was done, before the table was altered back; and between that and the commit.
+    for grace in [MANAGED, OLD] {
+        slow.set_grace(grace);
+        let checkpoint = rusqlite::Connection::open(&slow.job.checkpoint).unwrap();
+        assert_eq!(checkpoint.execute("UPDATE managed_option SET state = 'managed'", ()).unwrap(), 1);
+        drop(checkpoint);
+        slow.job.succeed();
+        assert_eq!(slow.grace(), OLD);
+    }
+    // What is done is done: another value of the operator's stays.
+    slow.set_grace(77);
+    slow.job.clone().arg("--manage-table-options").succeed();
+    assert_eq!(slow.grace(), 77);
+}
+
+#[test]
+fn a_job_that_is_stopped_keeps_the_option_and_says_so() {
+    let Some(slow) = slow("options_stop") else { return };
+    let mut run = slow.managed().start();
+    run.await_progress();
+    run.signal("TERM");
+    let stopped = run.finish();
+    stopped.assert_code(143);
+    assert_eq!(slow.grace(), MANAGED);
+    let table = slow.lab.name("t");
+    assert_eq!(
+        told(&stopped.events),
+        [
+            format!(
+                "{table} at the target has gc_grace_seconds = {MANAGED} until its last row is copied; it was {OLD}"
+            ),
+            format!(
+                "{table} at the target keeps gc_grace_seconds = {MANAGED} until its last row is copied; it was {OLD}"
+            ),
+        ]
+    );
+    // Begun anew, the job still owes the table its own value.
+    let anew = slow.job.clone().args(&["--restart", "--manage-table-options"]);
+    end(anew.start());
+    assert_eq!(slow.grace(), OLD);
+}
+
+#[test]
+fn a_value_that_somebody_else_set_meanwhile_is_left_alone() {
+    let Some(slow) = slow("options_other") else { return };
+    slow.killed();
+    slow.set_grace(99);
+    let finished = end(slow.job.clone().arg("--manage-table-options").start());
+    assert_eq!(
+        told(&finished.events),
+        [format!(
+            "gc_grace_seconds of {} at the target was changed by somebody else: it is 99, the copy had set {MANAGED}, \
+                 before it was {OLD}. It is left as it is",
+            slow.lab.name("t")
+        ),]
+    );
+    assert_eq!(slow.grace(), 99);
+}
+
+#[test]
+fn without_the_flag_there_is_a_warning_and_nothing_is_altered() {
+    let Some(slow) = slow("options_warn") else { return };
+    let finished = end(slow.throttled.start());
+    let said = told(&finished.events);
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].contains("gc_grace_seconds = 3600") && said[0].contains("--manage-table-options"), "{said:?}");
+    assert_eq!(slow.grace(), OLD);
+    // Enough of it is no reason to warn.
+    slow.set_grace(864_000);
+    let finished = end(slow.job.clone().arg("--restart").start());
+    assert_eq!(told(&finished.events), [""; 0]);
+}
