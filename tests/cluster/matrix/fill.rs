@@ -163,7 +163,7 @@ impl<'a> Filler<'a> {
         match &column.shape {
             Shape::One(t) => self.one(name, t),
             Shape::List(t) => {
-                let elements: Vec<_> = self.values(t, 4).into_iter().map(|value| (value.clone(), value)).collect();
+                let elements: Vec<_> = self.values(t, 4).into_iter().map(|value| (t.class(&value), value)).collect();
                 self.elements(column, &elements);
             }
             Shape::Set(t) => {
@@ -227,8 +227,8 @@ impl<'a> Filler<'a> {
             out
         };
         // A list's elements go by their value: all that have it.
-        let discarded = (is_list && self.random.one_in(4)).then(|| elements[0].1.clone());
-        if let Some(element) = &discarded {
+        let discarded = (is_list && self.random.one_in(4)).then(|| &elements[0]);
+        if let Some((_, element)) = discarded {
             let cql =
                 format!("UPDATE {} USING TIMESTAMP ? SET {name} = {name} - ? WHERE {}", self.table.name, self.keys());
             let values = [bigint(self.ceiling), of(&[element])].into_iter().chain(self.key_values());
@@ -241,7 +241,7 @@ impl<'a> Filler<'a> {
                 let (assigned, added) = elements.split_at(elements.len() / 2);
                 let together: Vec<&[u8]> = assigned.iter().map(|(_, element)| element.as_slice()).collect();
                 self.update(&format!("{name} = ?"), Some(of(&together)), cell);
-                let kept = assigned.iter().filter(|(value, _)| Some(value) != discarded.as_ref());
+                let kept = assigned.iter().filter(|(key, _)| discarded.is_none_or(|(discarded, _)| discarded != key));
                 self.live.extend(kept.map(|_| cell));
                 (elements, since) = (added, cell.writetime);
             }
@@ -256,7 +256,7 @@ impl<'a> Filler<'a> {
             if cell.writetime < since {
                 continue; // What was assigned had replaced it before.
             }
-            if Some(key) == discarded.as_ref() {
+            if discarded.is_some_and(|(discarded, _)| discarded == key) {
                 continue;
             }
             if self.random.one_in(8) && !is_list {
