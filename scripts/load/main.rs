@@ -248,10 +248,9 @@ mod tests {
     use super::*;
     use clap::ValueEnum;
 
-    /// The writes of 100 rows, and how many values each statement takes.
+    /// The writes of 5 rows, and how many values each statement takes.
     fn of(shape: ShapeName, seed: &str) -> (Vec<Write>, Vec<usize>) {
-        let arguments =
-            Arguments::parse_from(["load", "--host", "h", "--table", "k.t", "--rows", "100", "--seed", seed]);
+        let arguments = Arguments::parse_from(["load", "--host", "h", "--table", "k.t", "--rows", "5", "--seed", seed]);
         let mut made = shape.of(&arguments);
         let writes = made.by_ref().flatten().collect();
         (writes, made.statements(&arguments.table).iter().map(|text| text.matches('?').count()).collect())
@@ -261,7 +260,7 @@ mod tests {
     fn each_write_has_the_values_of_its_statement() {
         for shape in ShapeName::value_variants() {
             let (writes, placeholders) = of(*shape, "1");
-            assert!(writes.iter().filter(|write| write.statement == 0).count() == 100, "a row each");
+            assert!(writes.iter().filter(|write| write.statement == 0).count() == 5, "a row each");
             for Write { statement, values } in writes {
                 assert_eq!(values.len(), placeholders[statement], "{statement}");
             }
