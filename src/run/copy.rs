@@ -149,9 +149,12 @@ async fn begin(settings: &Settings, events: &Events) -> Result<Begun, Error> {
         }
         FoundFile::Room(_) => Vec::new(),
     };
-    // Requests of a process that was killed may still be on their way.
-    let killed = settings.restart || matches!(found, FoundFile::Job(_));
-    let looked = Box::pin(preflight::look(&sides, settings, known.clone(), killed, events)).await?;
+    let interrupted = match &found {
+        FoundFile::Job(checkpoint) => checkpoint.was_interrupted()?,
+        // Nobody knows how the job ended that is set aside.
+        FoundFile::Room(_) => settings.restart,
+    };
+    let looked = Box::pin(preflight::look(&sides, settings, known.clone(), interrupted, events)).await?;
     for message in looked.notes {
         events.emit(Event::Note { message });
     }
