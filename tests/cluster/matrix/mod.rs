@@ -63,7 +63,10 @@ fn copy_under_kills(lab: &mut Lab, job: &Job) {
 
 /// Fills, copies and judges.
 fn prove(lab: &mut Lab, tables: &[Table], filling: &Filling) {
-    let mut job = lab.job(tables[0].name).args(&["--unknown-timestamp", "7", "--ranges", "40", "--writers", "4"]);
+    let mode = ["auto", "partition", "none"][usize::try_from(lab.random.below(3)).unwrap()];
+    println!("--batch {mode}");
+    let job = lab.job(tables[0].name).args(&["--unknown-timestamp", "7", "--ranges", "40", "--writers", "4"]);
+    let mut job = job.args(&["--batch", mode]);
     for table in tables {
         lab.both(&table.create());
         load(&lab.source, Filler::new(table, filling, &mut lab.random).partitions());
@@ -83,7 +86,9 @@ fn prove(lab: &mut Lab, tables: &[Table], filling: &Filling) {
     job.arg("--restart").succeed();
     judge(lab);
     if !filling.odd {
-        tables.iter().for_each(|table| assert_same_dumps(lab, table));
+        for table in tables {
+            assert_same_dumps(lab, table);
+        }
     }
 }
 

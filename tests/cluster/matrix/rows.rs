@@ -264,7 +264,7 @@ fn wide_and_large_rows_arrive() {
         let marker = format!("INSERT INTO wide (id) VALUES ({id}) USING TIMESTAMP {THEN};");
         lab.source.run(&format!("BEGIN UNLOGGED BATCH {updates} {marker} APPLY BATCH"));
     }
-    lab.both("CREATE TABLE large (id int, c int, v blob, m map<int, blob>, PRIMARY KEY (id, c))");
+    lab.both("CREATE TABLE large (id int, c int, v blob, m map<int, blob>, s blob static, PRIMARY KEY (id, c))");
     let blob = |megabytes: usize, id: i32| vec![id.to_be_bytes()[3]; megabytes << 20];
     let rows = (0..6).map(|id| Raw::of([int(id % 2), int(id), blob(5, id), bigint(THEN)]));
     lab.source.load_singly("INSERT INTO large (id, c, v) VALUES (?, ?, ?) USING TIMESTAMP ?", rows);
@@ -274,7 +274,10 @@ fn wide_and_large_rows_arrive() {
     });
     lab.source.load_singly("UPDATE large USING TIMESTAMP ? SET m = m + ? WHERE id = ? AND c = ?", elements);
 
-    lab.both("CREATE TABLE many (id int PRIMARY KEY, m map<int, int>, s set<int>)");
+    let statics = Raw::of([blob(5, 7), int(1)]);
+    lab.source.load_singly(&format!("UPDATE large USING TIMESTAMP {THEN} SET s = ? WHERE id = ?"), [statics]);
+
+    lab.both("CREATE TABLE many (id int PRIMARY KEY, m map<int, int>, s set<int>, l list<int>)");
     let elements = (0..70_000).map(|n: i32| {
         let element = collection(&[&n.to_be_bytes(), &n.to_be_bytes()], 1);
         Raw::of([bigint(THEN + i64::from(n)), element, int(1)])
@@ -284,6 +287,8 @@ fn wide_and_large_rows_arrive() {
     let elements: Vec<&[u8]> = elements.iter().map(<[u8; 4]>::as_slice).collect();
     let row = Raw::of([bigint(THEN), collection(&elements, elements.len()), int(1)]);
     lab.source.load_singly("UPDATE many USING TIMESTAMP ? SET s = s + ? WHERE id = ?", [row]);
+    let row = Raw::of([bigint(THEN), collection(&elements[..12_000], 12_000), int(1)]);
+    lab.source.load_singly("UPDATE many USING TIMESTAMP ? SET l = l + ? WHERE id = ?", [row]);
     lab.source.run(&format!("INSERT INTO many (id) VALUES (1) USING TIMESTAMP {THEN}"));
 
     let job = lab.job("wide").args(&["--table", &lab.name("large"), "--table", &lab.name("many"), "--ranges", "4"]);
@@ -294,8 +299,8 @@ fn wide_and_large_rows_arrive() {
         }
         for cql in [
             "SELECT * FROM wide",
-            "SELECT id, c, v, m, WRITETIME(v), WRITETIME(m) FROM large",
-            "SELECT id, m, s, WRITETIME(m), WRITETIME(s) FROM many",
+            "SELECT id, c, v, m, s, WRITETIME(v), WRITETIME(m), WRITETIME(s) FROM large",
+            "SELECT id, m, s, l, WRITETIME(m), WRITETIME(s), WRITETIME(l) FROM many",
         ] {
             assert!(assert_same(&lab, cql) > 0, "{cql}");
         }
