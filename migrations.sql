@@ -58,7 +58,8 @@ CREATE TABLE token_range (
     rows_rejected INTEGER NOT NULL DEFAULT 0, -- refused by the target for good; their keys are in the rejects file
     -- Of the rows read, those of which not everything could be read or kept, by what became of them:
     rows_key_only INTEGER NOT NULL DEFAULT 0, -- nothing but a key: written with the unknown timestamp, for ever
-    rows_marker_expires INTEGER NOT NULL DEFAULT 0, -- all of it expires: so does the row marker that was inferred
+    rows_marker_inferred INTEGER NOT NULL DEFAULT 0, -- the row marker follows from the cells, since no query shows it
+    rows_marker_expires INTEGER NOT NULL DEFAULT 0, -- of these, all of it expires: so does the row marker
     rows_unknown_timestamp INTEGER NOT NULL DEFAULT 0, -- has elements without a readable writetime: the unknown timestamp
     rows_capped  INTEGER NOT NULL DEFAULT 0,  -- a writetime too far ahead for the target was lowered
     lists_reordered INTEGER NOT NULL DEFAULT 0, -- lists whose elements stand in another order than at the source

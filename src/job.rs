@@ -102,7 +102,9 @@ tally! {
     /// Of the rows read, those with nothing but a key: their timestamp and TTL can't be read, so they get the unknown
     /// timestamp and stay for ever.
     rows_key_only,
-    /// Of the rows read, those of which all expires: their row marker was taken to expire too.
+    /// Of the rows read, those whose row marker follows from their cells.
+    rows_marker_inferred,
+    /// Of these, those of which all expires: their row marker was taken to expire too.
     rows_marker_expires,
     /// Of the rows read, those with elements whose writetime and TTL the source can't tell: they get the unknown timestamp and
     /// stay for ever.

@@ -18,7 +18,8 @@
 //! | [`create_schema`], [`schema::ddl`] | `migrate schema`: the statements that create a schema, translated for the target |
 //! | [`ring`] | tokens and ranges: pure |
 //! | [`job`], [`side`], [`call`], [`clock`], [`escape`] | small nouns that everybody uses |
-//! | [`row`] | raw cells, grouping into mutations and batches, binding |
+//! | [`row`] | raw cells and elements, grouping into mutations and batches, binding |
+//! | [`rejects`] | keys of rows that the target refused for good |
 //! | [`preflight`], [`plan`] | all that can be known before the first row; what will happen, as data |
 //! | [`table_options`] | what of a target table endangers a copy, and setting it right meanwhile |
 //! | [`checkpoint`] | the only code that knows SQLite; `migrations.sql` is its DDL |
@@ -30,13 +31,16 @@
 //! 1. **Acks before commit.** A range, or a prefix of it, is recorded as done only when its scan ended without error and every
 //!    statement that it produced was acknowledged. Then the commit, then the event. ([`copy`], [`checkpoint::committer`])
 //! 2. **The ranges tile the ring.** 2^64 tokens per table, no gap, no overlap, checked on every open. ([`ring::TilingCheck`])
-//! 3. **Running anything twice changes nothing.** Every write carries its own timestamp and may be repeated in any order.
-//! 4. **Never newer than the source.** A cell carries the writetime that was read; rows that have only a key get the one fixed
-//!    `--unknown-timestamp`.
+//! 3. **Running anything twice changes nothing.** Every write carries its own timestamp and may be repeated in any order. What
+//!    can't be repeated (elements of lists on Cassandra, counters) is decided by reading the target first.
+//! 4. **Never newer than the source.** A cell carries the writetime that was read; what has none that can be read gets the one
+//!    fixed `--unknown-timestamp`.
 //! 5. **Expiry is absolute.** The TTL that is written is computed when it is sent; "no TTL" is an explicit 0. ([`row::bind`])
-//! 6. **Bytes, not values.** Cells are never decoded. Null is absence and never bound. ([`row::page`])
-//! 7. **Per cell, not per row.** One statement per (writetime, TTL), one mutation per row. ([`row::group`])
-//! 8. **Accounting closes.** `rows_read = rows_written + rows_expired` for every cursor; the checkpoint's DDL insists on it.
+//! 6. **Bytes, not values.** Cells are never decoded. Null is absence and never bound. ([`row::page`], [`row::element`])
+//! 7. **Per cell, not per row.** One statement per (writetime, TTL), one mutation per row; elements are added, never assigned.
+//!    ([`row::statement`])
+//! 8. **Accounting closes.** `rows_read = rows_written + rows_expired + rows_rejected` for every cursor; the checkpoint's DDL
+//!    insists on it. ([`job::Tally`], [`rejects`])
 //! 9. **Memory is bounded in bytes.** All pages share one budget.
 //! 10. **The checkpoint is the truth.** One job, one file, one live process; no secret in it; looking changes nothing.
 //! 11. **Production first.** Failing calls are retried with growing waits; what can't be done is said.

@@ -116,7 +116,10 @@ where
 
 impl Cluster {
     /// How far ahead of its clock the cluster takes a writetime; `None` where it takes any.
-    pub async fn future_limit(&self) -> Option<std::time::Duration> {
+    ///
+    /// # Errors
+    /// Where the role may not read the cluster's settings.
+    pub async fn future_limit(&self) -> Result<Option<std::time::Duration>, CallError> {
         target::limits::future(self).await
     }
 }

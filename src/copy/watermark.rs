@@ -67,6 +67,7 @@ impl Watermark {
             rows_read,
             bytes_read,
             rows_key_only: noted.key_only,
+            rows_marker_inferred: noted.marker_inferred,
             rows_marker_expires: noted.marker_expires,
             rows_unknown_timestamp: noted.unknown_timestamp,
             rows_capped: noted.capped,

@@ -98,7 +98,7 @@ pub async fn connect(settings: &Settings, events: &Events) -> Result<Sides, Pref
     Ok(Sides { source, target })
 }
 
-/// Finds the tables that are meant and looks at each of them. `known` are those that the job has already; `killed` says that
+/// Finds the tables that are meant and looks at each of them. `known` are those that the job has already; `interrupted` says that
 /// requests of an earlier process may still be on their way.
 ///
 /// # Errors
@@ -108,13 +108,13 @@ pub async fn look(
     sides: &Sides,
     settings: &Settings,
     known: Vec<JobTable>,
-    killed: bool,
+    interrupted: bool,
     events: &Events,
 ) -> Result<Looked, PreflightError> {
     let catalogue = select::catalogue(sides, &settings.selection, events).await?;
     let select::Selected { tables, notes } = select::select(&settings.selection, &catalogue, known)?;
     let looks = tables.into_iter().map(|table| async {
-        let verdict = Box::pin(table::look(sides, &table, settings, killed, events)).await;
+        let verdict = Box::pin(table::look(sides, &table, settings, interrupted, events)).await;
         Candidate::new(table, verdict)
     });
     let mut tables: Vec<Candidate> = futures::stream::iter(looks).buffered(AT_ONCE).collect().await;

@@ -68,6 +68,8 @@ impl<T: AddAssign> AddAssign for Split<T> {
 pub struct Noted {
     /// [`Notes::KEY_ONLY`]
     pub key_only: u64,
+    /// [`Notes::MARKER_INFERRED`]
+    pub marker_inferred: u64,
     /// [`Notes::MARKER_EXPIRES`]
     pub marker_expires: u64,
     /// [`Notes::UNKNOWN_TIMESTAMP`]
@@ -79,6 +81,7 @@ pub struct Noted {
 impl Noted {
     fn add(&mut self, notes: Notes) {
         self.key_only += u64::from(notes.has(Notes::KEY_ONLY));
+        self.marker_inferred += u64::from(notes.has(Notes::MARKER_INFERRED));
         self.marker_expires += u64::from(notes.has(Notes::MARKER_EXPIRES));
         self.unknown_timestamp += u64::from(notes.has(Notes::UNKNOWN_TIMESTAMP));
         self.capped += u64::from(notes.has(Notes::CAPPED));

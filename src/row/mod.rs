@@ -1,6 +1,6 @@
 //! Rows between the two clusters: raw cells in, mutations out.
 //!
-//! [`page`] finds the cells of a page, [`element`] those of a collection; [`mutation`] turns a row into [`statement`]s, [`group`]
+//! [`page`] finds the cells of a page, [`element`] those of a collection; `mutation` turns a row into [`statement`]s, [`group`]
 //! rows into a [`batch`], and [`bind`] writes statements into a request. Nothing here knows a session, a checkpoint or a retry.
 
 pub mod batch;

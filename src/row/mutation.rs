@@ -122,7 +122,8 @@ fn marker(rows: &Rows, groups: &[Group]) -> (Option<Group>, Notes) {
         RowMarker::Infer => {
             let marker = groups.iter().copied().min_by_key(|&(writetime, ttl)| (ttl != 0, writetime, Reverse(ttl)));
             let expires = marker.is_some_and(|(_, ttl)| ttl != 0);
-            (marker, if expires { Notes::MARKER_EXPIRES } else { Notes::default() })
+            let expires = if expires { Notes::MARKER_EXPIRES } else { Notes::default() };
+            (marker, Notes::MARKER_INFERRED.and(expires))
         }
     }
 }

@@ -264,13 +264,17 @@ proptest! {
                 }
             }
             prop_assert_eq!(markers.len(), count, "no marker but of rows");
-            let noted = batches.iter().map(Batch::noted).fold((0, 0), |sum, n| {
-                (sum.0 + n.head.key_only + n.tail.key_only, sum.1 + n.head.marker_expires + n.tail.marker_expires)
+            let noted = batches.iter().map(Batch::noted).flat_map(|noted| [noted.head, noted.tail]);
+            let noted = noted.fold((0, 0, 0), |sum, n| {
+                (sum.0 + n.key_only, sum.1 + n.marker_expires, sum.2 + n.marker_inferred)
             });
             let all = table.iter().flat_map(|(_, _, rows)| rows);
             let key_only = all.clone().filter(|row| groups(row).is_empty()).count() as u64;
-            let expiring = all.filter(|row| !groups(row).is_empty() && groups(row).iter().all(|(_, ttl)| *ttl > 0)).count() as u64;
-            prop_assert_eq!(noted, (key_only, if rule == RowMarker::Infer { expiring } else { 0 }));
+            let others = all.clone().count() as u64 - key_only;
+            let expires = |row: &&Vec<Value>| groups(row).iter().all(|(_, ttl)| *ttl > 0);
+            let expiring = all.filter(expires).count() as u64 - key_only;
+            let inferred = if rule == RowMarker::Infer { (expiring, others) } else { (0, 0) };
+            prop_assert_eq!(noted, (key_only, inferred.0, inferred.1));
         }
     }
 

@@ -62,6 +62,8 @@ pub struct Notes(u8);
 impl Notes {
     /// The row has nothing but its key, so its marker has the unknown timestamp and doesn't expire.
     pub const KEY_ONLY: Notes = Notes(1);
+    /// The row's marker follows from its cells.
+    pub const MARKER_INFERRED: Notes = Notes(16);
     /// All of the row expires, so its marker was taken to expire too.
     pub const MARKER_EXPIRES: Notes = Notes(2);
     /// Elements whose writetime and TTL can't be read have the unknown timestamp and don't expire.

@@ -149,9 +149,12 @@ async fn begin(settings: &Settings, events: &Events) -> Result<Begun, Error> {
         }
         FoundFile::Room(_) => Vec::new(),
     };
-    // Requests of a process that was killed may still be on their way.
-    let killed = settings.restart || matches!(found, FoundFile::Job(_));
-    let looked = Box::pin(preflight::look(&sides, settings, known.clone(), killed, events)).await?;
+    let interrupted = match &found {
+        FoundFile::Job(checkpoint) => checkpoint.was_interrupted()?,
+        // Nobody knows how the job ended that is set aside.
+        FoundFile::Room(_) => settings.restart,
+    };
+    let looked = Box::pin(preflight::look(&sides, settings, known.clone(), interrupted, events)).await?;
     for message in looked.notes {
         events.emit(Event::Note { message });
     }
@@ -201,7 +204,7 @@ async fn begin(settings: &Settings, events: &Events) -> Result<Begun, Error> {
     let ready = looked.tables.iter().enumerate();
     let ready = ready.filter_map(|(number, candidate)| Some((number, &candidate.verdict.as_ref().ok()?.source)));
     let rejects = Rejects::beside(checkpoint.path(), ready);
-    let policy = policy(settings, &sides, created_at).await;
+    let policy = policy(settings, &sides, created_at, events).await;
     let mut lanes = BTreeMap::new();
     for (number, Candidate { table, verdict }) in looked.tables.into_iter().enumerate() {
         match verdict {
@@ -222,10 +225,14 @@ async fn begin(settings: &Settings, events: &Events) -> Result<Begun, Error> {
 }
 
 /// The rules for what can't be read or kept. A writetime that is capped is capped to the same one in every run of a job.
-async fn policy(settings: &Settings, sides: &Sides, created_at: Duration) -> Policy {
+async fn policy(settings: &Settings, sides: &Sides, created_at: Duration, events: &Events) -> Policy {
     let limit = match settings.future_timestamps {
         FutureTimestamps::Reject => None,
-        FutureTimestamps::Cap => sides.target.future_limit().await,
+        FutureTimestamps::Cap => sides.target.future_limit().await.unwrap_or_else(|error| {
+            let why = format!("the target's settings can't be read, so no timestamp is capped: {error}");
+            events.emit(Event::Warning { message: why });
+            None
+        }),
     };
     // Less a minute, for clocks that differ.
     let latest = limit.map(|limit| (created_at + limit).saturating_sub(Duration::from_secs(60)));

@@ -4,7 +4,8 @@ use super::tables::{TableGlob, TablePattern};
 use crate::schema::TableName;
 use std::fmt;
 
-/// Keyspaces of the databases themselves, of Cassandra, of `ScyllaDB` and of `DataStax` Enterprise. What is in them belongs to one cluster.
+/// Keyspaces of the databases themselves, of Cassandra, of `ScyllaDB` and of `DataStax` Enterprise. What is in them belongs to
+/// one cluster.
 pub(crate) const SYSTEM_KEYSPACES: [&str; 23] = [
     "system",
     "system_schema",

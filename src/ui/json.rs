@@ -32,6 +32,8 @@ enum Extra<'a> {
     Progress(&'a Snapshot),
     Finished {
         outcome: crate::job::RunOutcome,
+        /// Where the keys of rejected rows are, where any row of the job was rejected.
+        rejects: Option<&'a std::path::Path>,
         #[serde(flatten)]
         snapshot: &'a Snapshot,
         tables: &'a [TableProgress],
@@ -70,7 +72,8 @@ impl Renderer for Json {
 
     fn finish(&mut self, snapshot: &Snapshot, tables: &[TableProgress], ended: Option<&Ended>) {
         if let Some(ended) = ended {
-            self.print(Extra::Finished { outcome: ended.outcome, snapshot, tables });
+            let rejects = ended.rejects.as_deref();
+            self.print(Extra::Finished { outcome: ended.outcome, rejects, snapshot, tables });
         }
     }
 }

@@ -118,6 +118,9 @@ pub(super) fn summary(snapshot: &Snapshot, tables: &[TableProgress], ended: &End
     if run.rows_rejected + job.rows_rejected > 0 {
         row("rows rejected", count(run.rows_rejected), count(job.rows_rejected));
     }
+    if job.rows_marker_inferred > 0 {
+        row("row markers inferred", String::new(), count(job.rows_marker_inferred));
+    }
     let notes = notes(job);
     for (name, number, _) in &notes {
         row(name, String::new(), count(*number));

@@ -143,29 +143,3 @@ fn a_target_that_stays_overloaded_fails_ranges_and_the_same_command_finishes_lat
     assert_eq!((&status["state"], &status["ranges_failed"]), (&"done".into(), &0.into()));
     lab.assert_equal("t", ROWS.try_into().unwrap());
 }
-
-/// Goal: a write that the target will never take isn't repeated for ever; the row to blame is named.
-#[test]
-fn a_write_that_is_rejected_names_its_row() {
-    let Some(lab) = Lab::open("faults_invalid") else { return };
-    lab.both("CREATE TABLE t (room int, id int, a text, PRIMARY KEY (room, id))");
-    let insert = "INSERT INTO t (room, id, a) VALUES (?, ?, ?) USING TIMESTAMP ?";
-    let text = |id| if id == 0x0123 { "poison" } else { "text" };
-    lab.source.load(insert, (0..ROWS).map(|id| (id / 300, id, text(id), THEN)));
-    let mut proxy = Proxy::before(&lab.target, lab.runtime());
-    let job = lab.job("t");
-    // Whatever holds that row is refused; so batches are halved, down to it.
-    let poison = Condition::BodyContainsCaseSensitive(Box::from(*b"poison"));
-    proxy.on_requests(vec![RequestRule(poison, RequestReaction::forge().invalid())]);
-    let finished = job.clone().target(&proxy.address).run();
-    finished.assert_code(3);
-    let status = job.status();
-    assert_eq!(status["ranges_failed"], 1, "{status:#}");
-    let error = status["failures"][0]["error"].as_str().unwrap();
-    assert!(error.contains("rejected") && error.contains("0x00000000, 0x00000123"), "{error}");
-    // All but the rest of that partition is there.
-    let copied = lab.target.rows::<(i64,)>("SELECT COUNT(*) FROM t")[0].0;
-    assert!((i64::from(ROWS) - 300..i64::from(ROWS)).contains(&copied), "{copied} rows");
-    job.succeed();
-    lab.assert_equal("t", ROWS.try_into().unwrap());
-}

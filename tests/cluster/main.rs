@@ -29,6 +29,7 @@ mod options;
 mod oracle;
 mod proxy;
 mod random;
+mod rejects;
 mod resume;
 mod shapes;
 mod signals;

@@ -38,10 +38,14 @@ struct CounterWrite {
 }
 
 impl CounterWrites {
-    pub(super) async fn prepare(cluster: &Cluster, table: &Table, killed: bool) -> Result<CounterWrites, CallError> {
+    pub(super) async fn prepare(
+        cluster: &Cluster,
+        table: &Table,
+        interrupted: bool,
+    ) -> Result<CounterWrites, CallError> {
         Ok(CounterWrites {
             session: Arc::clone(&cluster.session),
-            stragglers: Stragglers::after(killed),
+            stragglers: Stragglers::after(interrupted),
             regular: CounterWrite::prepare(cluster, table, Part::Regular).await?,
             statics: CounterWrite::prepare(cluster, table, Part::Static).await?,
         })

@@ -1,5 +1,6 @@
 //! What a target takes, as its own settings say.
 
+use crate::call::CallError;
 use crate::cluster::{Cluster, Product};
 use crate::row::BatchLimits;
 use crate::settings::units::{Bytes, Period};
@@ -24,7 +25,7 @@ pub(super) async fn batch_limits(cluster: &Cluster) -> BatchLimits {
 /// `batch_size_warn_threshold` of the target in bytes, under the name that it has there.
 async fn warn_threshold(cluster: &Cluster) -> Option<usize> {
     for name in ["batch_size_warn_threshold", "batch_size_warn_threshold_in_kb"] {
-        if let Some(text) = setting(cluster, name).await
+        if let Ok(Some(text)) = setting(cluster, name).await
             && let Ok(Bytes(number)) = text.parse()
         {
             let factor = if name.ends_with("_in_kb") { 1024 } else { 1 };
@@ -35,28 +36,28 @@ async fn warn_threshold(cluster: &Cluster) -> Option<usize> {
 }
 
 /// How far ahead of its clock the target takes a writetime; `None` where it takes any.
-pub(crate) async fn future(cluster: &Cluster) -> Option<Duration> {
-    match cluster.info.product {
+pub(crate) async fn future(cluster: &Cluster) -> Result<Option<Duration>, CallError> {
+    Ok(match cluster.info.product {
         Product::Scylla => {
-            let restricts = setting(cluster, "restrict_future_timestamp").await;
+            let restricts = setting(cluster, "restrict_future_timestamp").await?;
             (restricts.as_deref() != Some("false")).then_some(SCYLLA_FUTURE)
         }
         Product::Cassandra => {
             let text = setting(cluster, "maximum_timestamp_fail_threshold").await?;
-            text.parse().ok().map(|Period(period)| period)
+            text.and_then(|text| text.parse().ok()).map(|Period(period)| period)
         }
-    }
+    })
 }
 
 /// One of the target's settings, as text.
-async fn setting(cluster: &Cluster, name: &str) -> Option<String> {
+async fn setting(cluster: &Cluster, name: &str) -> Result<Option<String>, CallError> {
     let table = match cluster.info.product {
         Product::Cassandra => "system_views.settings",
         Product::Scylla => "system.config",
     };
     let cql = format!("SELECT value FROM {table} WHERE name = ?");
-    let rows = cluster.rows::<(Option<String>,)>(&cql, (name,)).await.ok()?;
-    rows.into_iter().next()?.0
+    let rows = cluster.rows::<(Option<String>,)>(&cql, (name,)).await?;
+    Ok(rows.into_iter().next().and_then(|row| row.0))
 }
 
 /// Whether a ScyllaDB keyspace keeps its tables in tablets. The column is there since tablets are (ScyllaDB 6.0).

@@ -54,7 +54,7 @@ impl ListWrites {
         cluster: &Cluster,
         table: &Table,
         lists: Lists,
-        killed: bool,
+        interrupted: bool,
     ) -> Result<ListWrites, CallError> {
         let (regular, statics) =
             (columns_of(table, Part::Regular, Shape::List), columns_of(table, Part::Static, Shape::List));
@@ -82,7 +82,7 @@ impl ListWrites {
             let (regular, statics) = (only(regular), only(statics));
             let (regular, statics): (Vec<_>, Vec<_>) = (regular.iter().collect(), statics.iter().collect());
             Some(Backs {
-                stragglers: Stragglers::after(killed),
+                stragglers: Stragglers::after(interrupted),
                 regular: ReadBack::prepare(cluster, table, Part::Regular, &regular, writetimes).await?,
                 statics: ReadBack::prepare(cluster, table, Part::Static, &statics, writetimes).await?,
                 regular_columns,

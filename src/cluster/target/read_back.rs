@@ -3,7 +3,7 @@
 //!
 //! What was read decides what is written, so nothing may take effect in between. Within one process nothing does: a row is in
 //! one batch at a time. What is left is a request of ours whose outcome is unknown, because it timed out or because the
-//! process that sent it was killed. Such a request takes effect within the server's own time limit, or is lost (but for
+//! process that sent it was interrupted. Such a request takes effect within the server's own time limit, or is lost (but for
 //! hints, see [`ReadBack::row`]), so that time is waited out first.
 
 use crate::call::CallError;
@@ -29,9 +29,9 @@ pub(super) struct Stragglers {
 }
 
 impl Stragglers {
-    /// After `killed`, requests of an earlier process may still be on their way.
-    pub(super) fn after(killed: bool) -> Stragglers {
-        Stragglers { not_before: killed.then(|| Instant::now() + SETTLE) }
+    /// After `interrupted`, requests of an earlier process may still be on their way.
+    pub(super) fn after(interrupted: bool) -> Stragglers {
+        Stragglers { not_before: interrupted.then(|| Instant::now() + SETTLE) }
     }
 
     /// Waits until nothing of an earlier process, or of the `tries` failed ones before, can still take effect.

@@ -30,18 +30,19 @@ pub(super) fn translate(options: &BTreeMap<String, String>) -> (BTreeMap<String,
         "LeveledCompactionStrategy" => (found, &LEVELED),
         "TimeWindowCompactionStrategy" => (found, &TIME_WINDOW),
         "IncrementalCompactionStrategy" => (found, &INCREMENTAL),
-        _ => ("IncrementalCompactionStrategy", &INCREMENTAL),
+        _ => ("SizeTieredCompactionStrategy", &[]),
     };
     if class != found {
-        let why = match found {
-            "UnifiedCompactionStrategy" => "is ScyllaDB's default and the nearest: it compacts in tiers, and in pieces",
+        // Each ScyllaDB takes it; the newest take it for the incremental one, which those before 2025.1 lack.
+        let more = match found {
             "DateTieredCompactionStrategy" => {
-                "is ScyllaDB's default; where rows expire by age, choose TimeWindowCompactionStrategy and its window"
+                "; where rows expire by age, choose TimeWindowCompactionStrategy and its window"
             }
-            _ => "is ScyllaDB's default",
+            _ => "",
         };
         notes.push(format!(
-            "compaction: ScyllaDB has no {found}; {class} {why}; before ScyllaDB 2025.1 write SizeTieredCompactionStrategy"
+            "compaction: ScyllaDB has no {found}; every version takes {class}, and from 2025.1 on \
+             IncrementalCompactionStrategy is the better choice{more}"
         ));
         // The numbers mean other things there.
         let kept = options.iter().filter(|(name, _)| EVERY.contains(&name.as_str()) && *name != "class");
@@ -95,9 +96,9 @@ mod tests {
         {"class": "SizeTieredCompactionStrategy", "min_threshold": "4"} ["compaction: left out, ScyllaDB's SizeTieredCompactionStrategy has no such option: cold_reads_to_omit = '0.1'"]
         {"class": "LeveledCompactionStrategy", "sstable_size_in_mb": "160"} ["compaction: left out, ScyllaDB's LeveledCompactionStrategy has no such option: single_sstable_uplevel = 'true'"]
         {"class": "TimeWindowCompactionStrategy", "compaction_window_unit": "DAYS"} ["compaction: left out, ScyllaDB's TimeWindowCompactionStrategy has no such option: unsafe_aggressive_sstable_expiration = 'true'"]
-        {"class": "IncrementalCompactionStrategy", "tombstone_threshold": "0.3"} ["compaction: ScyllaDB has no UnifiedCompactionStrategy; IncrementalCompactionStrategy is ScyllaDB's default and the nearest: it compacts in tiers, and in pieces; before ScyllaDB 2025.1 write SizeTieredCompactionStrategy"]
-        {"class": "IncrementalCompactionStrategy", "enabled": "false"} ["compaction: ScyllaDB has no DateTieredCompactionStrategy; IncrementalCompactionStrategy is ScyllaDB's default; where rows expire by age, choose TimeWindowCompactionStrategy and its window; before ScyllaDB 2025.1 write SizeTieredCompactionStrategy"]
-        {"class": "IncrementalCompactionStrategy"} ["compaction: ScyllaDB has no Mine; IncrementalCompactionStrategy is ScyllaDB's default; before ScyllaDB 2025.1 write SizeTieredCompactionStrategy"]
+        {"class": "SizeTieredCompactionStrategy", "tombstone_threshold": "0.3"} ["compaction: ScyllaDB has no UnifiedCompactionStrategy; every version takes SizeTieredCompactionStrategy, and from 2025.1 on IncrementalCompactionStrategy is the better choice"]
+        {"class": "SizeTieredCompactionStrategy", "enabled": "false"} ["compaction: ScyllaDB has no DateTieredCompactionStrategy; every version takes SizeTieredCompactionStrategy, and from 2025.1 on IncrementalCompactionStrategy is the better choice; where rows expire by age, choose TimeWindowCompactionStrategy and its window"]
+        {"class": "SizeTieredCompactionStrategy"} ["compaction: ScyllaDB has no Mine; every version takes SizeTieredCompactionStrategy, and from 2025.1 on IncrementalCompactionStrategy is the better choice"]
         "#);
     }
 }

@@ -36,3 +36,29 @@ pub(super) fn mask(mut row: Record) -> String {
     let function = if keyspace == "system" { function } else { format!("{}.{}", quote(&keyspace), quote(&function)) };
     format!("{function}({})", arguments.join(", "))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::record::Cell;
+
+    fn text(text: &str) -> Cell {
+        Cell::Text(text.to_owned())
+    }
+
+    #[test]
+    fn arguments_are_written_as_their_types_are() {
+        let texts = |texts: &[&str]| Cell::Texts(texts.iter().map(|text| (*text).to_owned()).collect());
+        let row = |keyspace: &str, values: &[&str]| {
+            Record::from_iter([
+                ("function_keyspace".to_owned(), text(keyspace)),
+                ("function_name".to_owned(), text("mask_inner")),
+                ("function_argument_types".to_owned(), texts(&["int", "int", "text"])),
+                ("function_argument_nulls".to_owned(), texts(&["false", "true", "false"])),
+                ("function_argument_values".to_owned(), texts(values)),
+            ])
+        };
+        assert_eq!(mask(row("system", &["1", "", "it's"])), "mask_inner(1, null, 'it''s')");
+        assert_eq!(mask(row("ks", &["1", "*"])), "\"ks\".\"mask_inner\"(1, null, '*')");
+    }
+}

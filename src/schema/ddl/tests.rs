@@ -433,19 +433,3 @@ fn types_keep_their_fields_and_lose_java() {
     "#);
     assert_eq!(CqlType::Custom("it's".to_owned()).cql(), "'it''s'");
 }
-
-#[test]
-fn masks() {
-    let texts = |texts: &[&str]| Cell::Texts(texts.iter().map(|text| (*text).to_owned()).collect());
-    let row = |keyspace: &str, values: &[&str]| {
-        crate::cluster::record::Record::from_iter([
-            ("function_keyspace".to_owned(), text(keyspace)),
-            ("function_name".to_owned(), text("mask_inner")),
-            ("function_argument_types".to_owned(), texts(&["int", "int", "text"])),
-            ("function_argument_nulls".to_owned(), texts(&["false", "true", "false"])),
-            ("function_argument_values".to_owned(), texts(values)),
-        ])
-    };
-    assert_eq!(masks::mask(row("system", &["1", "", "it's"])), "mask_inner(1, null, 'it''s')");
-    assert_eq!(masks::mask(row("ks", &["1", "*"])), "\"ks\".\"mask_inner\"(1, null, '*')");
-}

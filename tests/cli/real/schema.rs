@@ -168,7 +168,7 @@ fn for_scylladb_what_it_lacks_is_translated_or_left_out_and_said() {
 
     -- left out: the table "KS"."dense": COMPACT STORAGE, which ScyllaDB doesn't create: run `ALTER TABLE … DROP COMPACT STORAGE` at the source first, or create a table with the columns that you want and copy into it
 
-    -- compaction: ScyllaDB has no UnifiedCompactionStrategy; IncrementalCompactionStrategy is ScyllaDB's default and the nearest: it compacts in tiers, and in pieces; before ScyllaDB 2025.1 write SizeTieredCompactionStrategy
+    -- compaction: ScyllaDB has no UnifiedCompactionStrategy; every version takes SizeTieredCompactionStrategy, and from 2025.1 on IncrementalCompactionStrategy is the better choice
     -- compression: chunks of 256 KiB; ScyllaDB has at most 128
     -- left out, ScyllaDB takes 0 or 60000 and above: memtable_flush_period_in_ms = 5000
     -- speculative_retry: ScyllaDB has nothing like MIN(99p,50ms); 99.0PERCENTILE is the nearest
@@ -196,7 +196,7 @@ fn for_scylladb_what_it_lacks_is_translated_or_left_out_and_said() {
         AND caching = {'keys': 'NONE', 'rows_per_partition': '10'}
         AND comment = 'it''s
     two lines -- of it'
-        AND compaction = {'class': 'IncrementalCompactionStrategy'}
+        AND compaction = {'class': 'SizeTieredCompactionStrategy'}
         AND compression = {'chunk_length_in_kb': '128', 'compression_level': '5', 'sstable_compression': 'ZstdCompressor'}
         AND crc_check_chance = 1
         AND default_time_to_live = 86400

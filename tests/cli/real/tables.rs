@@ -147,6 +147,7 @@ fn a_plan_a_summary_and_a_status_list_each_table_and_what_is_broken() {
     this run whole job
     rows written 1 1
     rows expired meanwhile 0
+    row markers inferred 1
     bytes read … B … B
     ranges done … of …
     ranges failed …
