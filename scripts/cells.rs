@@ -1,6 +1,7 @@
 //! `cells`: reads a table of two clusters by CQL alone and compares every cell: its value, its writetime, and its TTL
 //! within a few seconds. For scripts/smoke: `ScyllaDB` has no `sstabledump`, whose output `same` compares. For tables
-//! that fit into memory and have no collections, whose writetimes CQL doesn't tell.
+//! that fit into memory. Of counters, and of collections and user-defined types that aren't frozen, only the values are
+//! compared: not every `ScyllaDB` tells the writetimes of elements.
 //!
 //! `cells SOURCE TARGET KEYSPACE.TABLE`; exit code 0: all equal, 1: not, 2: it could not be found out.
 
@@ -8,6 +9,7 @@
 
 use futures::TryStreamExt;
 use scylla::client::session_builder::SessionBuilder;
+use scylla::cluster::metadata::{ColumnType, NativeType};
 use scylla::statement::Statement;
 use scylla::value::{CqlValue, Row};
 use std::collections::{BTreeMap, BTreeSet};
@@ -56,28 +58,48 @@ async fn read(host: &str, table: &str) -> Result<Cells, Box<dyn Error>> {
     let schema = schema.ok_or_else(|| format!("{host} has no table {table}"))?;
 
     let keys: Vec<&String> = schema.partition_key.iter().chain(&schema.clustering_key).collect();
-    let columns: BTreeSet<&String> = schema.columns.keys().filter(|name| !keys.contains(name)).collect();
+    // With how much is asked of each: the value, and its writetime and TTL where it has one of each.
+    let columns = schema.columns.iter().filter(|(name, _)| !keys.contains(name));
+    let mut columns: Vec<(&String, usize)> =
+        columns.map(|(name, column)| (name, if is_one_cell(&column.typ) { 3 } else { 1 })).collect();
+    columns.sort_unstable();
     let selected = keys.iter().map(|name| format!("\"{name}\""));
-    let selected =
-        selected.chain(columns.iter().map(|name| format!("\"{name}\", WRITETIME(\"{name}\"), TTL(\"{name}\")")));
+    let select_cell = |(name, cells): &(&String, usize)| match cells {
+        1 => format!("\"{name}\""),
+        _ => format!("\"{name}\", WRITETIME(\"{name}\"), TTL(\"{name}\")"),
+    };
+    let selected = selected.chain(columns.iter().map(select_cell));
     let select = format!("SELECT {} FROM {table}", selected.collect::<Vec<_>>().join(", "));
 
     let mut cells = Cells::new();
     let mut rows = session.query_iter(Statement::new(select), &[]).await?.rows_stream::<Row>()?;
     while let Some(Row { columns: values }) = rows.try_next().await? {
         let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs())?;
-        let (key, rest) = values.split_at(keys.len());
+        let (key, mut rest) = values.split_at(keys.len());
         let key = format!("{key:?}");
-        for (column, cell) in columns.iter().zip(rest.chunks_exact(3)) {
-            if let [Some(value), writetime, ttl] = cell {
-                let expiry = ttl.as_ref().and_then(CqlValue::as_int).map(|ttl| now + i64::from(ttl));
-                let cell = Cell { value: value.clone(), writetime: writetime.clone(), expiry };
-                cells.insert(format!("{key} {column}"), Some(cell));
+        for &(column, count) in &columns {
+            let (cell, after) = rest.split_at(count);
+            rest = after;
+            if let [Some(value), metadata @ ..] = cell {
+                let writetime = metadata.first().cloned().flatten();
+                let ttl = metadata.get(1).and_then(Option::as_ref).and_then(CqlValue::as_int);
+                let expiry = ttl.map(|ttl| now + i64::from(ttl));
+                cells.insert(format!("{key} {column}"), Some(Cell { value: value.clone(), writetime, expiry }));
             }
         }
         cells.insert(key, None);
     }
     Ok(cells)
+}
+
+/// Whether a column has one writetime and one TTL.
+fn is_one_cell(column: &ColumnType<'_>) -> bool {
+    !matches!(
+        column,
+        ColumnType::Native(NativeType::Counter)
+            | ColumnType::Collection { frozen: false, .. }
+            | ColumnType::UserDefinedType { frozen: false, .. }
+    )
 }
 
 fn compare(source: &Cells, target: &Cells) -> ExitCode {

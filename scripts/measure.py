@@ -6,8 +6,9 @@ measure.py watch FILE UNTIL LOG -- COMMAND…  runs `migrate --json`, its stderr
                                             lines came; UNTIL: "all", or "first-row" to kill -9 it there
 measure.py cql ADDRESS STATEMENT            runs one CQL statement; prints rows, tabs between columns
 measure.py table FILE ROWS                  the results in FILE as a Markdown table
+measure.py rows SHAPE FILE ROWS BYTES       the same as rows of a table of several shapes, without its head
 measure.py figures FILE…                    median and range of each number in the files of `watch`
-measure.py splice README [--check]          puts stdin between the bench:begin and bench:end lines
+measure.py splice README NAME [--check]     puts stdin between the NAME:begin and NAME:end lines
 """
 
 import json
@@ -24,7 +25,6 @@ import time
 
 SAMPLE = 0.1  # seconds between two looks at the memory
 SCAN = 1.0  # seconds between two looks for new processes; a look reads all of /proc
-BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 
 
 def fail(message):
@@ -239,7 +239,8 @@ def spread(values, form):
     return middle if low == high else f"{middle} ({low}–{high})"
 
 
-def table(file, rows):
+def results(file):
+    """By contender, in order of appearance: its runs, and the verdict on its copy."""
     runs, checks = {}, {}
     for line in pathlib.Path(file).read_text(encoding="utf-8").splitlines():
         entry = json.loads(line)
@@ -247,10 +248,15 @@ def table(file, rows):
             checks[entry["name"]] = entry["check"]
         else:
             runs.setdefault(entry["name"], []).append(entry)
-    medians = {name: [statistics.median(r[key] for r in of) for key in ("wall", "cpu")] for name, of in runs.items()}
+    return {name: (runs.get(name, []), checks.get(name, "not checked")) for name in {**runs, **checks}}
+
+
+def table(file, rows):
+    found = results(file)
+    medians = {name: [statistics.median(r[key] for r in of) for key in ("wall", "cpu")] for name, (of, _) in found.items()}
     print("| contender | wall s, median (range) | rows/s | CPU-s | CPU-s per million rows | peak RSS MiB | wall ratio | CPU ratio | result |")
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |")
-    for name, of in runs.items():
+    for name, (of, check) in found.items():
         wall, cpu = medians[name]
         ratios = ["–", "–"]
         if "migrate" in medians:
@@ -263,9 +269,23 @@ def table(file, rows):
             f"{cpu / rows * 1e6:.1f}",
             f"{max(r['rss_kib'] for r in of) / 1024:.0f}",
             *ratios,
-            checks.get(name, "not checked"),
+            check,
         ]
         print("|", " | ".join(cells), "|")
+
+
+def shape_rows(shape, file, rows, size):
+    mib = size / 2**20
+    for name, (of, check) in results(file).items():
+        cells = [shape, f"{rows:,}", f"{mib:,.0f}", name]
+        if of:
+            wall, cpu = (statistics.median(r[key] for r in of) for key in ("wall", "cpu"))
+            rss = max(r["rss_kib"] for r in of) / 1024
+            walls = spread([r["wall"] for r in of], ".1f")
+            cells += [walls, f"{rows / wall:,.0f}", f"{mib / wall:,.1f}", f"{cpu:.1f}", f"{rss:.0f}"]
+        else:
+            cells += ["–"] * 5
+        print("|", " | ".join([*cells, check]), "|")
 
 
 def figures(files):
@@ -285,19 +305,20 @@ def figures(files):
         print(key, spread(values, ",.2f" if any(isinstance(v, float) for v in values) else ",.0f"), sep="\t")
 
 
-def splice(file, check_only):
+def splice(file, name, check_only):
     path = pathlib.Path(file)
     try:
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     except OSError as error:
         fail(error)
-    marks = [[i for i, line in enumerate(lines) if line.strip() == mark] for mark in (BEGIN, END)]
+    begin, end = (f"<!-- {name}:{where} -->" for where in ("begin", "end"))
+    marks = [[i for i, line in enumerate(lines) if line.strip() == mark] for mark in (begin, end)]
     if [len(found) for found in marks] != [1, 1] or marks[0] > marks[1]:
-        fail(f"{file} must have the lines {BEGIN} and {END} once each, in this order")
+        fail(f"{file} must have the lines {begin} and {end} once each, in this order")
     if check_only:
         return
-    (begin,), (end,) = marks
-    text = "".join(lines[: begin + 1]) + sys.stdin.read().strip("\n") + "\n" + "".join(lines[end:])
+    (first,), (last,) = marks
+    text = "".join(lines[: first + 1]) + sys.stdin.read().strip("\n") + "\n" + "".join(lines[last:])
     temp = path.with_name(path.name + ".new")
     temp.write_text(text, encoding="utf-8")
     temp.chmod(path.stat().st_mode)
@@ -322,10 +343,12 @@ def main(arguments):
             return table(file, int(rows))
         case ["figures", *files] if files:
             return figures(files)
-        case ["splice", file]:
-            return splice(file, check_only=False)
-        case ["splice", file, "--check"]:
-            return splice(file, check_only=True)
+        case ["rows", shape, file, rows, size]:
+            return shape_rows(shape, file, int(rows), int(size))
+        case ["splice", file, name]:
+            return splice(file, name, check_only=False)
+        case ["splice", file, name, "--check"]:
+            return splice(file, name, check_only=True)
     sys.exit(__doc__.strip())
 
 

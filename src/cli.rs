@@ -3,7 +3,7 @@
 use crate::row::{BatchMode, RowMarker};
 use crate::schema::ddl::{Dialect, Replication, Section};
 use crate::schema::fidelity::Counters;
-use crate::settings::FutureTimestamps;
+use crate::settings::choices::{ConsistencyLevel, FutureTimestamps};
 use crate::settings::endpoint::Endpoint;
 use crate::settings::tables::{TableGlob, TablePattern};
 use crate::settings::units::{Bytes, Period};
@@ -233,22 +233,6 @@ pub struct StatusArgs {
     pub json: bool,
 }
 
-/// The consistency levels that make sense for a copy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Deserialize)]
-#[value(rename_all = "SCREAMING_SNAKE_CASE")]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-#[expect(missing_docs, reason = "they are CQL's own names")]
-pub enum ConsistencyLevel {
-    One,
-    Two,
-    Three,
-    Quorum,
-    All,
-    LocalOne,
-    LocalQuorum,
-    EachQuorum,
-}
-
 /// A TOML string through the type's own parser, so that the file says what the flag says.
 fn parsed<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Endpoint>, D::Error> {
     let text = String::deserialize(deserializer)?;
@@ -317,12 +301,5 @@ impl JobArgs {
             threads,
             give_up_after
         )
-    }
-}
-
-impl std::fmt::Display for ConsistencyLevel {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let value = clap::ValueEnum::to_possible_value(self);
-        f.write_str(value.as_ref().map_or("", |value| value.get_name()))
     }
 }

@@ -14,7 +14,7 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 /// Where rejected rows go. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -29,10 +29,13 @@ pub struct Rejects {
 /// Names and types of a primary key's columns.
 type KeyColumns = Vec<(String, CqlType)>;
 
-/// A row that the target refused.
+/// What any bytes are a literal of.
+static BLOB: LazyLock<CqlType> = LazyLock::new(|| CqlType::Native("blob".to_owned()));
+
+/// A row that the target refused, or the statics of a partition.
 #[derive(Debug)]
 pub struct Reject {
-    /// The row: a batch of one.
+    /// The row: a batch of one, or of statics alone.
     pub batch: Batch,
     /// What the target said. Untrusted text.
     pub reason: String,
@@ -42,10 +45,10 @@ pub struct Reject {
 #[derive(Serialize)]
 struct Line<'a> {
     table: &'a str,
-    /// As CQL literals, by column; a row of statics has no clustering key.
+    /// As CQL literals, by column; statics have no clustering key.
     key: serde_json::Map<String, serde_json::Value>,
-    /// The same as raw bytes.
-    key_hex: String,
+    /// The same as raw bytes, in the order of the key.
+    key_hex: Vec<String>,
     token: i64,
     first_token: i64,
     last_token: i64,
@@ -103,14 +106,17 @@ impl Rejects {
 
     fn line<'a>(&'a self, range: RangeKey, Reject { batch, reason }: &'a Reject) -> Line<'a> {
         let (table, columns) = self.tables.get(&range.table).map_or(("", &[][..]), |(name, key)| (name, key));
-        let cells = batch.rows().key(batch.first_row());
-        let named = columns.iter().zip(cells);
-        let named = named.filter_map(|((name, cql_type), cell)| Some((name.clone(), literal(cql_type, cell?).into())));
+        let (rows, row) = (batch.rows(), batch.first_row());
+        let count = if batch.is_statics() { rows.partition_key() } else { columns.len() };
+        // A partition of only statics has a null for its clustering key.
+        let cells: Vec<_> =
+            columns.iter().zip(rows.key(row)).take(count).filter_map(|(column, cell)| Some((column, cell?))).collect();
+        let named = cells.iter().map(|((name, cql_type), cell)| (name.clone(), literal(cql_type, cell).into()));
         Line {
             table,
             key: named.collect(),
-            key_hex: batch.rows().key_hex(batch.first_row()),
-            token: batch.first_token().0,
+            key_hex: cells.iter().map(|(_, cell)| literal(&BLOB, cell)).collect(),
+            token: rows.token(row).0,
             first_token: range.range.first().0,
             last_token: range.range.last().0,
             reason,

@@ -51,17 +51,6 @@ impl Checkpoint {
         &self.path
     }
 
-    /// Whether the last run didn't come to its end: what it had sent when it was killed, when it was stopped for the second
-    /// time or when it gave up may still be on its way.
-    ///
-    /// # Errors
-    /// Where the file can't be read.
-    pub fn was_interrupted(&self) -> Result<bool, CheckpointError> {
-        let last = "SELECT outcome IS NOT 'done' FROM run ORDER BY id DESC LIMIT 1";
-        let interrupted = self.connection.query_row(last, (), |row| row.get(0)).optional();
-        Ok(interrupted.map_err(|error| CheckpointError::sqlite(&self.path, "read the runs", error))?.unwrap_or(false))
-    }
-
     /// When the job was made, since the Unix epoch.
     ///
     /// # Errors

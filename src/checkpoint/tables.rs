@@ -47,6 +47,9 @@ impl Checkpoint {
 /// Where the file is missing, foreign, newer or damaged, or another job's than that of `identity`.
 pub fn look(path: &Path, identity: &[(&'static str, String)]) -> Result<Vec<JobTable>, CheckpointError> {
     let path = &files::real(path);
+    if path.parent().is_some_and(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()) {
+        return Err(CheckpointError::io(path, "create the checkpoint", std::io::ErrorKind::NotFound.into()));
+    }
     let connection = open::open_read_only(path)?;
     open::check_kind(&connection, path)?;
     expect_job(&connection, path, identity)?;

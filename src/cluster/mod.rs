@@ -14,8 +14,8 @@ pub use source::CqlSource;
 pub use target::CqlTarget;
 
 use crate::call::CallError;
-use crate::cli::ConsistencyLevel;
 use crate::ring::Token;
+use crate::settings::choices::ConsistencyLevel;
 use crate::side::Side;
 use scylla::client::session::Session;
 use scylla::statement::{Consistency, Statement};

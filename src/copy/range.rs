@@ -314,8 +314,8 @@ async fn write_or_split<S: Source, T: Target>(
         match with_retries(Side::Target, shared.patience, &shared.events, &shared.stop, write).await {
             Ok(more) => settled += more,
             Err(GaveUp::Failed(error, tries)) if error.class == Class::Rejected => {
-                if let Some(halves) = part.halves() {
-                    parts.extend(halves);
+                if let Some([first, second]) = part.halves() {
+                    parts.extend([second, first]);
                     continue;
                 }
                 // Every row is refused by a table that is gone, or that is another one by now.
@@ -324,7 +324,14 @@ async fn write_or_split<S: Source, T: Target>(
                     let message = format!("{} (the target's table was changed or dropped)", error.message);
                     return Err(GaveUp::Failed(CallError { message, ..error }, tries));
                 }
-                part.side_mut(&mut settled, part.first_row()).rejected += 1;
+                if part.row_count() > 0 || part.is_statics() {
+                    part.side_mut(&mut settled, part.first_row()).rejected += 1;
+                }
+                if part.is_statics() {
+                    // The row that they came with is next. It is written, and counts as rejected already.
+                    let row = parts.pop().map(Batch::uncounted);
+                    parts.extend(row);
+                }
                 rejected.push(Reject { batch: part, reason: error.message });
             }
             Err(gave_up) => return Err(gave_up),

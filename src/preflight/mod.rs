@@ -98,8 +98,7 @@ pub async fn connect(settings: &Settings, events: &Events) -> Result<Sides, Pref
     Ok(Sides { source, target })
 }
 
-/// Finds the tables that are meant and looks at each of them. `known` are those that the job has already; `interrupted` says that
-/// requests of an earlier process may still be on their way.
+/// Finds the tables that are meant and looks at each of them. `known` are those that the job has already.
 ///
 /// # Errors
 /// Where the selection comes to nothing, or no table can be copied: the first reason. One that can't be copied beside
@@ -108,13 +107,12 @@ pub async fn look(
     sides: &Sides,
     settings: &Settings,
     known: Vec<JobTable>,
-    interrupted: bool,
     events: &Events,
 ) -> Result<Looked, PreflightError> {
     let catalogue = select::catalogue(sides, &settings.selection, events).await?;
     let select::Selected { tables, notes } = select::select(&settings.selection, &catalogue, known)?;
     let looks = tables.into_iter().map(|table| async {
-        let verdict = Box::pin(table::look(sides, &table, settings, interrupted, events)).await;
+        let verdict = Box::pin(table::look(sides, &table, settings, events)).await;
         Candidate::new(table, verdict)
     });
     let mut tables: Vec<Candidate> = futures::stream::iter(looks).buffered(AT_ONCE).collect().await;

@@ -29,7 +29,6 @@ pub(super) async fn look(
     sides: &Sides,
     table: &JobTable,
     settings: &Settings,
-    interrupted: bool,
     events: &Events,
 ) -> Result<ReadyTable, PreflightError> {
     let Sides { source, target } = sides;
@@ -48,7 +47,7 @@ pub(super) async fn look(
     let layout = Arc::new(source_table.layout(|column| !means.unreadable.contains(&column.name)));
     let (reader, writer) = tokio::join!(
         try_read(source, &source_table, &layout, events),
-        try_write(target, &target_table, means.lists, interrupted, events)
+        try_write(target, &target_table, means.lists, events)
     );
     let (reader, writer) = (reader?, writer?);
     Ok(ReadyTable { reader, writer, source: source_table, target: target_table, layout, fidelity: columns })
@@ -166,13 +165,11 @@ async fn try_write(
     cluster: &Cluster,
     table: &Table,
     lists: Lists,
-    interrupted: bool,
     events: &Events,
 ) -> Result<CqlTarget, PreflightError> {
     let refused = |error| refusal(cluster, &table.name, "write", "MODIFY", error);
-    let writer = patiently(cluster, PATIENCE, events, || CqlTarget::prepare(cluster, table, lists, interrupted))
-        .await
-        .map_err(refused)?;
+    let writer =
+        patiently(cluster, PATIENCE, events, || CqlTarget::prepare(cluster, table, lists)).await.map_err(refused)?;
     match patiently(cluster, PATIENCE, events, || writer.probe_permission()).await {
         Err(error) if error.class != Class::Rejected => Err(refused(error)),
         _ => Ok(writer),

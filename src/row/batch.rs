@@ -1,6 +1,7 @@
 //! Mutations that travel together.
 
 use super::bind::Bound;
+use super::layout::Part;
 use super::statement::{Form, Notes, Rows, Statement};
 use crate::ring::Token;
 use std::ops::AddAssign;
@@ -26,6 +27,8 @@ pub(super) struct Extent {
     pub(super) last_token: Token,
     pub(super) partitions: usize,
     pub(super) bytes: usize,
+    /// Whether these are statics alone, parted from their row.
+    pub(super) statics: bool,
 }
 
 /// A count of something among the rows of a batch, told apart by whether their partition may go on in the next batch.
@@ -123,7 +126,9 @@ impl Batch {
         let (from, to) = self.extent.span;
         let mut alive = vec![false; to - from];
         for (_, statement) in self.statements().filter(|(_, statement)| bound.is_alive(statement)) {
-            alive[statement.row as usize - from] = true;
+            if let Some(alive) = alive.get_mut(statement.row as usize - from) {
+                *alive = true;
+            }
         }
         for (row, _) in (from..to).zip(alive).filter(|(_, alive)| !alive) {
             self.side_mut(&mut settled, row).expired += 1;
@@ -136,12 +141,20 @@ impl Batch {
         if row < self.extent.tail { &mut split.head } else { &mut split.tail }
     }
 
-    /// Two halves, for a batch that the target refuses; `None` for a single row.
+    /// Two halves, for a batch that the target refuses. A single row that carries its partition's statics is parted from
+    /// them, statics first; `None` for what can't be parted.
     pub fn halves(&self) -> Option<[Batch; 2]> {
-        if self.row_count() < 2 {
-            return None;
-        }
         let extent = self.extent;
+        if self.row_count() < 2 {
+            let of_row = |statement: &Statement| self.rows.part_of(statement) == Part::Regular;
+            let (cut, _) = self.statements().find(|(_, statement)| of_row(statement))?;
+            let (from, to) = extent.statements;
+            let part = |statements, statics| Batch {
+                rows: Arc::clone(&self.rows),
+                extent: Extent { statements, statics, ..extent },
+            };
+            return (cut > from).then(|| [part((from, cut), true).uncounted(), part((cut, to), false)]);
+        }
         let middle = extent.span.0 + self.row_count() / 2;
         let cut = self.statements().find(|(_, statement)| statement.row as usize >= middle);
         let cut = cut.map_or(extent.statements.1, |(index, _)| index);
@@ -171,6 +184,18 @@ impl Batch {
     /// How many rows there are.
     pub fn row_count(&self) -> usize {
         self.extent.span.1 - self.extent.span.0
+    }
+
+    /// Whether this is the statics of a partition, parted from the row that they came with. They are no row.
+    pub fn is_statics(&self) -> bool {
+        self.extent.statics
+    }
+
+    /// The same statements, of rows that are accounted for elsewhere.
+    #[must_use]
+    pub fn uncounted(self) -> Batch {
+        let span = (self.extent.span.0, self.extent.span.0);
+        Batch { extent: Extent { span, ..self.extent }, ..self }
     }
 
     /// The first row's place in its page.

@@ -162,8 +162,10 @@ impl Bound {
         let (writetime, ttl) = (statement.writetime.to_be_bytes(), ttl.to_be_bytes());
         if statement.form == Form::Insert {
             self.rows.write_keys(statement.row as usize, Part::Regular, writer)?;
+            let row = statement.row as usize;
             for value in 0..self.rows.layout.cells {
-                self.write_value(statement, value, writer)?;
+                let chosen = self.rows.is_chosen(statement, value);
+                write_cell(writer, if chosen { self.rows.value(row, value) } else { None })?;
             }
             write_cell(writer, Some(&writetime))?;
             return write_cell(writer, Some(&ttl));

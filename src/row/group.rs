@@ -220,6 +220,7 @@ impl Draft {
             last_token: token,
             partitions: 0,
             bytes: 0,
+            statics: false,
         };
         Draft { extent, place }
     }

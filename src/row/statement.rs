@@ -2,7 +2,8 @@
 
 use super::element::Element;
 use super::layout::Part;
-use super::{Layout, Page};
+use super::{Layout, Page, token_of};
+use crate::ring::Token;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -217,21 +218,18 @@ impl Rows {
         self.page.bytes(element.from as usize, element.to as usize)
     }
 
-    /// The cells of the row's primary key. Those of the clustering key are null where the row has only statics.
-    pub fn key(&self, row: usize) -> impl Iterator<Item = Option<&[u8]>> {
-        (0..self.layout.keys()).map(move |column| self.page.cell(row, column))
+    /// The token of the row's partition.
+    pub fn token(&self, row: usize) -> Token {
+        token_of((0..self.layout.partition_key).map(|column| self.page.cell(row, column).unwrap_or_default()))
     }
 
-    /// The row's primary key, column by column, as hexadecimal: for messages about one row.
-    pub fn key_hex(&self, row: usize) -> String {
-        use std::fmt::Write;
-        let mut text = String::new();
-        for (column, cell) in self.key(row).enumerate() {
-            text.push_str(if column == 0 { "0x" } else { ", 0x" });
-            for byte in cell.unwrap_or_default() {
-                let _ = write!(text, "{byte:02x}");
-            }
-        }
-        text
+    /// The cells of the row's primary key. Those of the clustering key are null where the row has only statics.
+    pub fn key(&self, row: usize) -> Vec<Option<&[u8]>> {
+        (0..self.layout.keys()).map(|column| self.page.cell(row, column)).collect()
+    }
+
+    /// How many columns the partition key has.
+    pub fn partition_key(&self) -> usize {
+        self.layout.partition_key
     }
 }

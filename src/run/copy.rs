@@ -149,12 +149,7 @@ async fn begin(settings: &Settings, events: &Events) -> Result<Begun, Error> {
         }
         FoundFile::Room(_) => Vec::new(),
     };
-    let interrupted = match &found {
-        FoundFile::Job(checkpoint) => checkpoint.was_interrupted()?,
-        // Nobody knows how the job ended that is set aside.
-        FoundFile::Room(_) => settings.restart,
-    };
-    let looked = Box::pin(preflight::look(&sides, settings, known.clone(), interrupted, events)).await?;
+    let looked = Box::pin(preflight::look(&sides, settings, known.clone(), events)).await?;
     for message in looked.notes {
         events.emit(Event::Note { message });
     }

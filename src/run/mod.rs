@@ -138,17 +138,26 @@ async fn show_plan(settings: &Settings) -> Result<u8, Error> {
     let sides = Box::pin(preflight::connect(settings, &events)).await?;
     let mut other_job = None;
     let known = match checkpoint::look(&settings.checkpoint, &plan::identity(settings, &sides)) {
-        Ok(known) if !settings.restart => known,
-        Err(error @ CheckpointError::OtherJob { .. }) if !settings.restart => {
+        _ if settings.restart => Vec::new(),
+        Ok(known) => known,
+        Err(CheckpointError::Missing { .. }) => Vec::new(),
+        Err(error @ CheckpointError::OtherJob { .. }) => {
             other_job = Some(error.to_string());
             Vec::new()
         }
-        _ => Vec::new(),
+        // The copy would refuse it too.
+        Err(error) => return Err(error.into()),
     };
-    let mut looked = Box::pin(preflight::look(&sides, settings, known, false, &events)).await?;
+    let mut looked = Box::pin(preflight::look(&sides, settings, known, &events)).await?;
+    // The copy would refuse that file; the rest of the plan is as good as it was.
+    let refused = other_job.is_some();
     looked.notes.extend(other_job);
     let plan = plan::plan(settings, &sides, looked).await;
-    let code = if plan.is_incomplete() { 3 } else { 0 };
+    let code = match plan.is_incomplete() {
+        _ if refused => 5,
+        true => 3,
+        false => 0,
+    };
     let printed = if settings.json { print_json(&plan) } else { print(&tables::plan(&plan, Style::stdout())) };
     printed.map(|_| code)
 }

@@ -1,5 +1,6 @@
 //! What the operator means: flags, environment, file and defaults merged into one validated value.
 
+pub mod choices;
 pub mod endpoint;
 mod pace;
 pub mod schema;
@@ -8,17 +9,17 @@ pub mod selection;
 pub mod tables;
 pub mod units;
 
-use crate::cli::{ConsistencyLevel, JobArgs};
+use crate::cli::JobArgs;
 use crate::row::{BatchMode, RowMarker};
 use crate::schema::fidelity::Counters;
 use crate::side::Side;
 pub use pace::{Pace, Patience};
 
+pub use choices::{ConsistencyLevel, FutureTimestamps};
 use clap::ValueEnum;
 use endpoint::{Endpoint, TlsMode};
 use secrecy::SecretString;
 use selection::{Selection, SelectionError};
-use serde::Deserialize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -85,17 +86,6 @@ pub struct Settings {
     pub ranges: Option<usize>,
     /// JSON on stdout.
     pub json: bool,
-}
-
-/// What becomes of writetimes that lie further ahead than the target takes: three days at ScyllaDB.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum FutureTimestamps {
-    /// Their rows go to the rejects file
-    #[default]
-    Reject,
-    /// They are lowered to the latest that the target took when the job was made
-    Cap,
 }
 
 /// Settings that can't be used.

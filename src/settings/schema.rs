@@ -1,9 +1,10 @@
 //! What the operator means by `migrate schema`.
 
+use super::choices::ConsistencyLevel;
 use super::secret::PasswordSource;
 use super::selection::Selection;
 use super::{Access, SettingsError, with_file};
-use crate::cli::{ConsistencyLevel, JobArgs, SchemaArgs};
+use crate::cli::{JobArgs, SchemaArgs};
 use crate::schema::ddl::{Dialect, Replication, Section, Wanted};
 use crate::side::Side;
 

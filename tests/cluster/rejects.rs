@@ -132,3 +132,38 @@ fn timestamps_of_the_far_future_are_capped_where_asked_for() {
     let map = lab.target.rows::<(Vec<i64>,)>("SELECT WRITETIME(m) FROM t WHERE k = 2 AND c = 120");
     assert_eq!(map[0].0, [*late.first().unwrap(), THEN]);
 }
+
+/// Goal: statics travel with the first row of their partition, and yet neither is rejected for the other.
+#[test]
+fn statics_are_not_rejected_with_their_first_row_nor_the_row_with_them() {
+    let Some(lab) = Lab::open("rejects_statics") else { return };
+    lab.both("CREATE TABLE t (k int, c int, s text static, l list<text> static, v text, PRIMARY KEY (k, c))");
+    let row = "INSERT INTO t (k, c, v) VALUES (?, ?, ?) USING TIMESTAMP ?";
+    let partitions = ROWS / 10;
+    let text = |poisoned: bool| if poisoned { "poison" } else { "fine" };
+    lab.source.load(row, (0..ROWS).map(|i| (i / 10, i % 10, text(i % 400 == 0), THEN)));
+    let statics = "UPDATE t USING TIMESTAMP ? SET s = ?, l = l + ? WHERE k = ?";
+    lab.source.load(statics, (0..partitions).map(|k| (THEN, text(k % 60 == 7 || k == 40), vec!["element"], k)));
+    let mut proxy = Proxy::before(&lab.target, lab.runtime());
+    let poison = Condition::BodyContainsCaseSensitive(Box::from(*b"poison"));
+    proxy.on_requests(vec![RequestRule(poison, RequestReaction::forge().invalid())]);
+    let job = lab.job("t");
+    let finished = job.clone().target(&proxy.address).run();
+    // Rows 0, 400 … 2800; the statics of 7, 67 … 247 count as the row that they came with, and 40 is both.
+    assert_rejected(&job, &finished, 8 + 5);
+    let lines = rejects(&job);
+    let of = |statics: bool| {
+        let lines = lines.iter().filter(move |line| line["key"].get("c").is_none() == statics);
+        lines.map(|line| line["key"]["k"].as_str().unwrap().parse().unwrap()).collect::<BTreeSet<i32>>()
+    };
+    assert_eq!(of(true), [7, 40, 67, 127, 187, 247].into());
+    assert_eq!(of(false), (0..8).map(|n| n * 40).collect());
+    let token = |k: i32| lab.source.rows::<(i64,)>(&format!("SELECT token(k) FROM t WHERE k = {k} LIMIT 1"))[0].0;
+    for line in &lines {
+        assert_eq!(line["token"], token(line["key"]["k"].as_str().unwrap().parse().unwrap()), "{line}");
+    }
+    let there = |cql: &str| lab.target.rows::<(i64,)>(cql)[0].0;
+    assert_eq!(there("SELECT COUNT(v) FROM t"), i64::from(ROWS) - 8);
+    let statics = lab.target.rows::<(i32, Option<String>)>("SELECT DISTINCT k, s FROM t");
+    assert_eq!(statics.iter().filter(|(_, s)| s.is_some()).count(), usize::try_from(partitions).unwrap() - 6);
+}

@@ -38,14 +38,10 @@ struct CounterWrite {
 }
 
 impl CounterWrites {
-    pub(super) async fn prepare(
-        cluster: &Cluster,
-        table: &Table,
-        interrupted: bool,
-    ) -> Result<CounterWrites, CallError> {
+    pub(super) async fn prepare(cluster: &Cluster, table: &Table) -> Result<CounterWrites, CallError> {
         Ok(CounterWrites {
             session: Arc::clone(&cluster.session),
-            stragglers: Stragglers::after(interrupted),
+            stragglers: Stragglers::of(cluster).await,
             regular: CounterWrite::prepare(cluster, table, Part::Regular).await?,
             statics: CounterWrite::prepare(cluster, table, Part::Static).await?,
         })

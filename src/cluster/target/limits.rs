@@ -49,6 +49,26 @@ pub(crate) async fn future(cluster: &Cluster) -> Result<Option<Duration>, CallEr
     })
 }
 
+/// How long the target may work on a request after its client is gone: in Cassandra's queue (`native_transport_timeout`, since
+/// 5.0), then on the write (of a counter, which may take longest).
+pub(super) async fn request_time(cluster: &Cluster) -> Duration {
+    let mut time = Duration::ZERO;
+    for (names, default) in [
+        (&["native_transport_timeout"][..], Duration::from_secs(12)),
+        (&["counter_write_request_timeout", "counter_write_request_timeout_in_ms"], Duration::from_secs(5)),
+    ] {
+        let mut found = default;
+        for name in names {
+            if let Ok(Some(text)) = setting(cluster, name).await {
+                let text = if name.ends_with("_in_ms") { format!("{text}ms") } else { text };
+                found = text.parse().map_or(default, |Period(period)| period);
+            }
+        }
+        time += found;
+    }
+    time
+}
+
 /// One of the target's settings, as text.
 async fn setting(cluster: &Cluster, name: &str) -> Result<Option<String>, CallError> {
     let table = match cluster.info.product {

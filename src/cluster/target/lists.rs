@@ -50,12 +50,7 @@ pub(super) struct FoundLists {
 type Item<'a> = (&'a [u8], Option<i64>);
 
 impl ListWrites {
-    pub(super) async fn prepare(
-        cluster: &Cluster,
-        table: &Table,
-        lists: Lists,
-        interrupted: bool,
-    ) -> Result<ListWrites, CallError> {
+    pub(super) async fn prepare(cluster: &Cluster, table: &Table, lists: Lists) -> Result<ListWrites, CallError> {
         let (regular, statics) =
             (columns_of(table, Part::Regular, Shape::List), columns_of(table, Part::Static, Shape::List));
         let ways = match lists {
@@ -82,7 +77,7 @@ impl ListWrites {
             let (regular, statics) = (only(regular), only(statics));
             let (regular, statics): (Vec<_>, Vec<_>) = (regular.iter().collect(), statics.iter().collect());
             Some(Backs {
-                stragglers: Stragglers::after(interrupted),
+                stragglers: Stragglers::of(cluster).await,
                 regular: ReadBack::prepare(cluster, table, Part::Regular, &regular, writetimes).await?,
                 statics: ReadBack::prepare(cluster, table, Part::Static, &statics, writetimes).await?,
                 regular_columns,

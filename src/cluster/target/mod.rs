@@ -82,16 +82,11 @@ pub async fn list_way(cluster: &Cluster, table: &Table) -> Result<Lists, CallErr
 }
 
 impl CqlTarget {
-    /// Prepares the writes of `table`. After `interrupted`, requests of an earlier process may still be on their way.
+    /// Prepares the writes of `table`.
     ///
     /// # Errors
     /// Where the target refuses a statement.
-    pub async fn prepare(
-        cluster: &Cluster,
-        table: &Table,
-        lists: Lists,
-        interrupted: bool,
-    ) -> Result<CqlTarget, CallError> {
+    pub async fn prepare(cluster: &Cluster, table: &Table, lists: Lists) -> Result<CqlTarget, CallError> {
         let values = table.value_columns();
         let has = |shape| values.iter().any(|column| column.cql_type.shape() == shape);
         let has_counters = has(Shape::Counter);
@@ -108,16 +103,8 @@ impl CqlTarget {
             insert: optional(Some(statements::insert(table))).await?,
             update: optional(statements::update(table, Part::Regular)).await?,
             update_static: optional(statements::update(table, Part::Static)).await?,
-            lists: if writes_lists {
-                Some(ListWrites::prepare(cluster, table, lists, interrupted).await?)
-            } else {
-                None
-            },
-            counters: if has_counters {
-                Some(CounterWrites::prepare(cluster, table, interrupted).await?)
-            } else {
-                None
-            },
+            lists: if writes_lists { Some(ListWrites::prepare(cluster, table, lists).await?) } else { None },
+            counters: if has_counters { Some(CounterWrites::prepare(cluster, table).await?) } else { None },
             inserts: (0..BATCH_ROWS).map(|_| OnceLock::new()).collect(),
             limits: limits::batch_limits(cluster).await,
             replica_sets: Mutex::new(None),

@@ -3,9 +3,10 @@
 //!
 //! What was read decides what is written, so nothing may take effect in between. Within one process nothing does: a row is in
 //! one batch at a time. What is left is a request of ours whose outcome is unknown, because it timed out or because the
-//! process that sent it was interrupted. Such a request takes effect within the server's own time limit, or is lost (but for
+//! process that sent it was killed. Such a request takes effect within the server's own time limit, or is lost (but for
 //! hints, see [`ReadBack::row`]), so that time is waited out first.
 
+use super::limits;
 use crate::call::CallError;
 use crate::cluster::{Cluster, call};
 use crate::row::bind::KeyOf;
@@ -19,28 +20,27 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The longest that a server works on a write by default is 5 s, of a counter (`counter_write_request_timeout`); of others 2 s.
-const SETTLE: Duration = Duration::from_secs(6);
-
 /// Requests of ours that may still take effect, and with them the time at which what is read can be trusted.
 #[derive(Debug)]
 pub(super) struct Stragglers {
-    not_before: Option<Instant>,
+    /// How long a request can take effect after its client is gone.
+    time: Duration,
+    /// Those of an earlier process have ended then. Whether there was one is not asked: its checkpoint may be elsewhere.
+    not_before: Instant,
 }
 
 impl Stragglers {
-    /// After `interrupted`, requests of an earlier process may still be on their way.
-    pub(super) fn after(interrupted: bool) -> Stragglers {
-        Stragglers { not_before: interrupted.then(|| Instant::now() + SETTLE) }
+    /// By the target's own limits.
+    pub(super) async fn of(cluster: &Cluster) -> Stragglers {
+        let time = limits::request_time(cluster).await + Duration::from_secs(1);
+        Stragglers { time, not_before: Instant::now() + time }
     }
 
     /// Waits until nothing of an earlier process, or of the `tries` failed ones before, can still take effect.
     pub(super) async fn wait(&self, tries: u32) {
-        if let Some(instant) = self.not_before {
-            tokio::time::sleep_until(instant).await;
-        }
+        tokio::time::sleep_until(self.not_before).await;
         if tries > 0 {
-            tokio::time::sleep(SETTLE).await;
+            tokio::time::sleep(self.time).await;
         }
     }
 }
