@@ -63,7 +63,10 @@ fn copy_under_kills(lab: &mut Lab, job: &Job) {
 
 /// Fills, copies and judges.
 fn prove(lab: &mut Lab, tables: &[Table], filling: &Filling) {
-    let mut job = lab.job(tables[0].name).args(&["--unknown-timestamp", "7", "--ranges", "40", "--writers", "4"]);
+    let mode = ["auto", "partition", "none"][usize::try_from(lab.random.below(3)).unwrap()];
+    println!("--batch {mode}");
+    let job = lab.job(tables[0].name).args(&["--unknown-timestamp", "7", "--ranges", "40", "--writers", "4"]);
+    let mut job = job.args(&["--batch", mode]);
     for table in tables {
         lab.both(&table.create());
         load(&lab.source, Filler::new(table, filling, &mut lab.random).partitions());
