@@ -3,6 +3,7 @@
 use super::error::CheckpointError;
 use super::files::{self, sibling};
 use super::lock::Lock;
+use super::options::{self, ManagedOption};
 use super::{Checkpoint, open, tables};
 use crate::clock::unix_ms;
 use crate::job::Job;
@@ -24,8 +25,10 @@ pub enum Existing {
 /// A name for a checkpoint that nobody else can take meanwhile.
 #[derive(Debug)]
 pub struct Reserved {
-    path: PathBuf,
+    pub(super) path: PathBuf,
     lock: Lock,
+    /// What the new job has to set back from its beginning.
+    pub(super) options: Vec<ManagedOption>,
 }
 
 /// Reserves `path` for a new checkpoint, before anything that takes long is done for it.
@@ -35,7 +38,7 @@ pub struct Reserved {
 pub fn reserve(path: &Path) -> Result<Reserved, CheckpointError> {
     let path = files::real(path);
     let lock = Lock::take(&path)?;
-    Ok(Reserved { path, lock })
+    Ok(Reserved { path, lock, options: Vec::new() })
 }
 
 /// Makes the checkpoint of `job`, with `ranges` for each of its tables in the order in which they are to be claimed (none for
@@ -51,13 +54,13 @@ pub fn create(
     ranges: &[Vec<TokenRange>],
     existing: Existing,
 ) -> Result<(Checkpoint, Option<PathBuf>), CheckpointError> {
-    let Reserved { path, lock } = reserved;
+    let Reserved { path, lock, options } = reserved;
     let path = &path;
     let cant = |error| CheckpointError::io(path, "create the checkpoint", error);
     if existing == Existing::Keep && path.exists() {
         return Err(cant(std::io::ErrorKind::AlreadyExists.into()));
     }
-    let draft = draft(path, job, ranges)?;
+    let draft = draft(path, job, ranges, &options)?;
     let aside = files::set_aside(path)?;
     std::fs::rename(&draft, path).map_err(cant)?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -78,7 +81,12 @@ pub fn create(
 }
 
 /// Writes the whole file under another name.
-fn draft(path: &Path, job: &Job, ranges: &[Vec<TokenRange>]) -> Result<PathBuf, CheckpointError> {
+fn draft(
+    path: &Path,
+    job: &Job,
+    ranges: &[Vec<TokenRange>],
+    options: &[ManagedOption],
+) -> Result<PathBuf, CheckpointError> {
     let draft = sibling(path, "-new");
     for leftover in [draft.clone(), sibling(&draft, "-journal")] {
         match std::fs::remove_file(&leftover) {
@@ -94,17 +102,23 @@ fn draft(path: &Path, job: &Job, ranges: &[Vec<TokenRange>]) -> Result<PathBuf, 
     let mut connection = open::connect(&draft, path)?;
     connection.pragma_update(None, "application_id", open::APPLICATION_ID).map_err(fail)?;
     open::migrate(&mut connection, path)?;
-    store(&mut connection, job, ranges).map_err(fail)?;
+    store(&mut connection, job, ranges, options).map_err(fail)?;
     connection.close().map_err(|(_, error)| fail(error))?;
     Ok(draft)
 }
 
-fn store(connection: &mut Connection, job: &Job, ranges: &[Vec<TokenRange>]) -> rusqlite::Result<()> {
+fn store(
+    connection: &mut Connection,
+    job: &Job,
+    ranges: &[Vec<TokenRange>],
+    options: &[ManagedOption],
+) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
     transaction.execute("INSERT INTO job (name, value) VALUES ('created_at', ?)", [unix_ms().to_string()])?;
     for (name, value) in &job.identity {
         transaction.execute("INSERT INTO job (name, value) VALUES (?, ?)", params![name, value])?;
     }
     tables::store(&transaction, job.tables.iter().zip(ranges).enumerate())?;
+    options.iter().try_for_each(|option| options::store(&transaction, option))?;
     transaction.commit()
 }

@@ -1,10 +1,9 @@
 //! Options of target tables that the job has set for its duration.
 
 use super::error::CheckpointError;
-use super::{Checkpoint, open};
+use super::{Checkpoint, Reserved, open};
 use crate::schema::TableName;
 use rusqlite::{Connection, params};
-use std::path::Path;
 
 /// An option that was changed, or is about to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,9 +62,9 @@ impl Checkpoint {
     /// # Errors
     /// Where the file can't be written: then nothing may be changed.
     pub fn manage_option(&mut self, option: &ManagedOption) -> Result<(), CheckpointError> {
-        let sql =
-            "INSERT INTO managed_option (table_id, name, old_value, new_value, state) VALUES (?, ?, ?, ?, 'managed')";
-        self.write_option(sql, params![option.table, option.name, option.old, option.new])
+        let stored = store(&self.connection, option);
+        stored.map_err(|error| CheckpointError::sqlite(&self.path, "store a managed option", error))?;
+        self.still_there()
     }
 
     /// Forgets an option that could not be changed after all.
@@ -99,19 +98,60 @@ impl Checkpoint {
     }
 }
 
-/// What an earlier job, whose file is about to be set aside, still has to set back at the cluster named `target`. A file
-/// that can't be read owes nothing that anybody could know.
-pub fn owed(path: &Path, target: &str) -> Vec<(TableName, ManagedOption)> {
-    let read = |connection: &Connection| -> rusqlite::Result<Vec<(TableName, ManagedOption)>> {
-        let sql = "SELECT target_keyspace, target_table, table_id, name, old_value, new_value FROM managed_option
-                   JOIN copied_table ON id = table_id
-                   WHERE managed_option.state = 'managed' AND (SELECT value FROM job WHERE name = 'target') = ?";
-        let mut statement = connection.prepare(sql)?;
-        let rows = statement.query_map([target], |row| {
-            let table = TableName { keyspace: row.get(0)?, table: row.get(1)? };
-            Ok((table, ManagedOption { table: row.get(2)?, name: row.get(3)?, old: row.get(4)?, new: row.get(5)? }))
-        })?;
-        rows.collect()
-    };
-    open::open_read_only(path).ok().and_then(|connection| read(&connection).ok()).unwrap_or_default()
+/// An option that an earlier job still has to set back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owed {
+    /// The name of the cluster that it was set at.
+    pub cluster: String,
+    /// The table there.
+    pub table: TableName,
+    /// The option, by that job's number of the table.
+    pub option: ManagedOption,
+}
+
+impl Reserved {
+    /// What an earlier job, whose file is to be set aside, still has to set back; nothing where there is no such job.
+    ///
+    /// # Errors
+    /// Where there is one, but it can't be read.
+    pub fn owed(&self) -> Result<Vec<Owed>, CheckpointError> {
+        let connection = match open::open_read_only(&self.path) {
+            Ok(connection) => connection,
+            Err(CheckpointError::Missing { .. } | CheckpointError::Foreign { .. }) => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        match open::check_kind(&connection, &self.path) {
+            Ok(()) => {}
+            Err(CheckpointError::Foreign { .. }) => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        }
+        read_owed(&connection).map_err(|error| CheckpointError::sqlite(&self.path, "read the managed options", error))
+    }
+
+    /// Has the new job set these back, as if it had changed them: by its own numbers of the tables.
+    pub fn take_over(&mut self, options: Vec<ManagedOption>) {
+        self.options = options;
+    }
+}
+
+fn read_owed(connection: &Connection) -> rusqlite::Result<Vec<Owed>> {
+    let sql = "SELECT (SELECT value FROM job WHERE job.name = 'target'), target_keyspace, target_table,
+                      table_id, name, old_value, new_value
+               FROM managed_option JOIN copied_table ON id = table_id
+               WHERE managed_option.state = 'managed' ORDER BY table_id, name";
+    let mut statement = connection.prepare(sql)?;
+    let rows = statement.query_map((), |row| {
+        Ok(Owed {
+            cluster: row.get(0)?,
+            table: TableName { keyspace: row.get(1)?, table: row.get(2)? },
+            option: ManagedOption { table: row.get(3)?, name: row.get(4)?, old: row.get(5)?, new: row.get(6)? },
+        })
+    })?;
+    rows.collect()
+}
+
+/// Stores what an option's value was.
+pub(super) fn store(connection: &Connection, option: &ManagedOption) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO managed_option (table_id, name, old_value, new_value, state) VALUES (?, ?, ?, ?, 'managed')";
+    connection.execute(sql, params![option.table, option.name, option.old, option.new]).map(drop)
 }

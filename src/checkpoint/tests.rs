@@ -418,7 +418,7 @@ proptest! {
 
 #[test]
 fn a_managed_option_is_remembered_until_it_is_settled() {
-    use options::{ManagedOption, OptionEnd, owed};
+    use options::{ManagedOption, OptionEnd};
     let (_folder, path) = created();
     let option = |table, old: &str| ManagedOption {
         table,
@@ -440,15 +440,22 @@ fn a_managed_option_is_remembered_until_it_is_settled() {
     assert!(checkpoint.is_option_settled(1, "gc_grace_seconds").expect("readable"));
     assert!(!checkpoint.is_option_settled(0, "gc_grace_seconds").expect("readable"));
     checkpoint.close().expect("closed");
-    let left = owed(&path, "new");
-    assert_eq!(
-        left.iter().map(|(table, option)| (table.to_string(), option.old.as_str())).collect::<Vec<_>>(),
-        [("ks.a".to_owned(), "10")]
-    );
-    assert_eq!(owed(&path, "another cluster"), []);
-    assert_eq!(owed(Path::new("/nowhere"), "new"), []);
+
+    // A job that is begun anew has them from its first byte on.
+    let mut reserved = reserve(&path).expect("free");
+    let owed = reserved.owed().expect("readable");
+    let owed: Vec<_> = owed.iter().map(|o| format!("{} {} {}", o.cluster, o.table, o.option.old)).collect();
+    assert_eq!(owed, ["new ks.a 10"]);
+    reserved.take_over(vec![option(1, "10")]);
+    drop(create(reserved, &job(), &ranges(), Existing::SetAside).expect("created"));
+    assert_eq!(open(&path).expect("opens").managed_options().expect("readable"), [(option(1, "10"), false)]);
+    // Nothing is owed by what isn't there, or is no job's.
+    let reserved = reserve(&path.with_file_name("other.db")).expect("free");
+    assert_eq!(reserved.owed().expect("no job"), []);
+    std::fs::write(&reserved.path, "garbage").expect("written");
+    assert_eq!(reserved.owed().expect("no job"), []);
 
     let mut checkpoint = open(&path).expect("opens");
-    checkpoint.forget_option(&option(0, "10")).expect("forgotten");
+    checkpoint.forget_option(&option(1, "10")).expect("forgotten");
     assert_eq!(checkpoint.managed_options().expect("readable"), []);
 }

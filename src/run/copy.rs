@@ -13,7 +13,7 @@ use crate::row::{BatchMode, Policy};
 use crate::schema::TableName;
 use crate::settings::{FutureTimestamps, Settings};
 use crate::shutdown::{Signal, Stop};
-use crate::table_options;
+use crate::table_options::{self, OptionsError};
 use crate::ui::{Mode, Ui};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -66,19 +66,40 @@ async fn copy(settings: &Settings, events: &Events) -> Result<Ended, Error> {
     stop.on_signals(move |signal, draining| emit.emit(Event::Stopping { signal, draining }))
         .map_err(|error| Error::Io { what: "listen to signals", error })?;
     // Where nothing was begun, there is nothing to drain.
-    let Begun { sides, tables, lanes, rejects, has_rejected, checkpoint, work } = tokio::select! {
+    let Begun { sides, tables, mut lanes, rejects, has_rejected, checkpoint, mut work } = tokio::select! {
         begun = begin(settings, events) => begun?,
         () = stop.requested() => return Err(Error::Stopped(stop.signal().unwrap_or(Signal::Interrupt))),
     };
-    let ready: BTreeSet<usize> = lanes.keys().copied().collect();
-    let all_ready = ready.len() == tables.len();
     let targets: Vec<TableName> = tables.iter().map(|table| table.target.clone()).collect();
     if work.is_empty() {
         release(&sides, &targets, checkpoint, events).await?;
-        let outcome = if all_ready { RunOutcome::Done } else { RunOutcome::Incomplete };
+        let outcome = if lanes.len() == tables.len() { RunOutcome::Done } else { RunOutcome::Incomplete };
         let rejects = has_rejected.then(|| rejects.path().to_path_buf());
         return Ok(Ended { outcome, failed: 0, unclaimed: 0, unfinished: BTreeSet::new(), rejects, signal: None });
     }
+    // From here on tables are altered: a signal is no reason to forget which.
+    let mut checkpoint = blocking(move || {
+        let mut checkpoint = checkpoint;
+        checkpoint.begin_run().map(|()| checkpoint)
+    })
+    .await?;
+    let mut refused = Vec::new();
+    if settings.manage_table_options {
+        refused = engage(&sides, &targets, &work, &mut checkpoint, &stop, events).await?;
+        for (number, error) in &refused {
+            lanes.remove(number);
+            let (source, reason) = (tables[*number].source.clone(), error.to_string());
+            events.emit(Event::TableBroken { table: *number, source, reason, hint: error.hint() });
+        }
+        work.retain(|work| lanes.contains_key(&work.key.table));
+        if work.is_empty() && !refused.is_empty() {
+            checkpoint.end_run(RunOutcome::Error, 0, &reasons(&refused))?;
+            release(&sides, &targets, checkpoint, events).await?;
+            return Err(refused.swap_remove(0).1.into());
+        }
+    }
+    let ready: BTreeSet<usize> = lanes.keys().copied().collect();
+    let all_ready = ready.len() == tables.len();
     let rejects_file = rejects.path().to_path_buf();
     let committer = Committer::start(checkpoint, events.clone());
     let mut ended =
@@ -99,10 +120,10 @@ async fn copy(settings: &Settings, events: &Events) -> Result<Ended, Error> {
         },
         RunOutcome::Stopped | RunOutcome::Error => Vec::new(),
     };
-    let broken: Vec<_> = changed.iter().map(|(number, error)| (*number, error.to_string())).collect();
+    let broken = [reasons(&refused), reasons(&changed)].concat();
     // Where no table is left that can be trusted, the job has come to nothing.
-    let refused = !changed.is_empty() && changed.len() == ready.len();
-    if refused {
+    let is_lost = !changed.is_empty() && changed.len() == ready.len();
+    if is_lost {
         ended.outcome = RunOutcome::Error;
     } else if ended.outcome == RunOutcome::Done && !(all_ready && changed.is_empty()) {
         ended.outcome = RunOutcome::Incomplete;
@@ -110,7 +131,7 @@ async fn copy(settings: &Settings, events: &Events) -> Result<Ended, Error> {
     let retries = events.counters().retries.load(Ordering::Relaxed);
     let checkpoint = committer.finish(ended.outcome, retries, broken).await?;
     release(&sides, &targets, checkpoint, events).await?;
-    if refused {
+    if is_lost {
         return Err(changed.swap_remove(0).1.into());
     }
     for (number, error) in &changed {
@@ -128,6 +149,33 @@ async fn release(
 ) -> Result<(), Error> {
     table_options::release(&sides.target, targets, &mut checkpoint, events).await?;
     Ok(checkpoint.close()?)
+}
+
+/// Sets the options of the tables that have work, and gives those that can't be altered. The second signal drops whatever is
+/// under way; the checkpoint knows of it.
+async fn engage(
+    sides: &Sides,
+    targets: &[TableName],
+    work: &[Work],
+    checkpoint: &mut Checkpoint,
+    stop: &Stop,
+    events: &Events,
+) -> Result<Vec<(usize, OptionsError)>, Error> {
+    let with_work: BTreeSet<usize> = work.iter().map(|work| work.key.table).collect();
+    let with_work = with_work.into_iter().map(|number| (number, targets[number].clone()));
+    let engaged = tokio::select! {
+        engaged = Box::pin(table_options::engage(&sides.target, with_work, checkpoint, stop, events)) => engaged,
+        () = stop.immediate() => Ok(Vec::new()),
+    };
+    if engaged.is_err() {
+        checkpoint.end_run(RunOutcome::Error, 0, &[])?;
+    }
+    Ok(engaged?)
+}
+
+/// Errors of tables, as the checkpoint keeps them.
+fn reasons<E: std::fmt::Display>(errors: &[(usize, E)]) -> Vec<(usize, String)> {
+    errors.iter().map(|(number, error)| (*number, error.to_string())).collect()
 }
 
 fn broken_event(number: usize, table: &JobTable, error: &PreflightError) -> Event {
@@ -166,17 +214,17 @@ async fn begin(settings: &Settings, events: &Events) -> Result<Begun, Error> {
             let tables = tables.clone();
             blocking(move || checkpoint.settle(&tables, &ranges).map(|()| checkpoint)).await?
         }
-        FoundFile::Room(reserved) => {
+        FoundFile::Room(mut reserved) => {
+            let owed = reserved.owed().unwrap_or_else(|error| {
+                let what =
+                    "what options of the target's tables an earlier job had altered isn't known, and not set back";
+                events.emit(Event::Warning { message: format!("{what}: {error}") });
+                Vec::new()
+            });
+            reserved.take_over(Box::pin(table_options::take_over(&sides.target, owed, &tables, events)).await);
             let existing = if settings.restart { Existing::SetAside } else { Existing::Keep };
             let job = Job { identity, tables: tables.clone() };
-            let (path, cluster) = (settings.checkpoint.clone(), sides.target.info.name.clone());
-            let created = blocking(move || {
-                let owed = checkpoint::options::owed(&path, &cluster);
-                let (mut checkpoint, aside) = checkpoint::create(reserved, &job, &ranges, existing)?;
-                table_options::adopt(owed, &job.tables, &mut checkpoint)?;
-                Ok((checkpoint, aside))
-            });
-            let (checkpoint, aside) = created.await?;
+            let (checkpoint, aside) = blocking(move || checkpoint::create(reserved, &job, &ranges, existing)).await?;
             if let Some(aside) = aside {
                 let message = format!("what there was of an earlier checkpoint is now {}", aside.display());
                 events.emit(Event::Warning { message });
@@ -184,15 +232,8 @@ async fn begin(settings: &Settings, events: &Events) -> Result<Begun, Error> {
             checkpoint
         }
     };
-    let begun = blocking(move || {
-        let mut checkpoint = checkpoint;
-        let (found, work) = checkpoint.work()?;
-        if !work.is_empty() {
-            checkpoint.begin_run()?;
-        }
-        Ok((checkpoint, found, work))
-    });
-    let (mut checkpoint, found, work) = begun.await?;
+    let (checkpoint, found, work) =
+        blocking(move || checkpoint.work().map(|(found, work)| (checkpoint, found, work))).await?;
     let has_rejected = found.tally.rows_rejected > 0;
     let created_at = checkpoint.created_at()?;
     events.emit(Event::from(found));
@@ -206,15 +247,6 @@ async fn begin(settings: &Settings, events: &Events) -> Result<Begun, Error> {
             Ok(ready) => drop(lanes.insert(number, lane(settings, policy, *ready))),
             Err(error) => events.emit(broken_event(number, &table, &error)),
         }
-    }
-    if settings.manage_table_options {
-        let with_work: BTreeSet<usize> = work.iter().map(|work| work.key.table).collect();
-        let with_work = with_work.into_iter().map(|number| (number, tables[number].target.clone()));
-        let engaged = Box::pin(table_options::engage(&sides.target, with_work, &mut checkpoint, events)).await;
-        if engaged.is_err() {
-            checkpoint.end_run(RunOutcome::Error, 0, &[])?;
-        }
-        engaged?;
     }
     Ok(Begun { sides, tables, lanes, rejects, has_rejected, checkpoint, work })
 }

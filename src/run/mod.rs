@@ -53,7 +53,7 @@ pub enum Error {
         error: std::io::Error,
     },
     /// A signal came before there was anything to drain.
-    #[error("stopped before the copy began; nothing was written")]
+    #[error("stopped before the copy began; no row was written")]
     Stopped(Signal),
 }
 

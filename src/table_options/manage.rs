@@ -8,9 +8,9 @@ use crate::checkpoint::options::{ManagedOption, OptionEnd};
 use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::cluster::Cluster;
 use crate::event::{Event, Events};
-use crate::job::JobTable;
 use crate::schema::TableName;
 use crate::schema::statements::quote;
+use crate::shutdown::Stop;
 
 /// Why an option can't be managed.
 #[derive(Debug, thiserror::Error)]
@@ -68,83 +68,87 @@ impl OptionsError {
     }
 }
 
-/// Takes over what an earlier job, which is begun anew, still has to set back: `tables` are those of the new one, by number.
-/// What the table has now isn't its own value.
+/// Sets the option of each table (by its number in the job) that hasn't it yet, before its first row. Gives those that can't be
+/// altered: they are not to be copied. Once `stop` is requested, no further table is altered, and none is to be copied.
 ///
 /// # Errors
-/// Where the checkpoint can't be written.
-pub fn adopt(
-    owed: Vec<(TableName, ManagedOption)>,
-    tables: &[JobTable],
-    checkpoint: &mut Checkpoint,
-) -> Result<(), CheckpointError> {
-    for (name, option) in owed {
-        if let Some(table) = tables.iter().position(|table| table.target == name) {
-            checkpoint.manage_option(&ManagedOption { table, ..option })?;
-        }
-    }
-    Ok(())
-}
-
-/// Sets the option of each table (by its number in the job) that hasn't it yet, before the first row.
-///
-/// # Errors
-/// The first table that can't be altered. Those before it keep what was set, and the checkpoint knows of them.
+/// Where the checkpoint can't be written. It knows of every table that was altered.
 pub async fn engage(
     target: &Cluster,
     tables: impl IntoIterator<Item = (usize, TableName)>,
     checkpoint: &mut Checkpoint,
+    stop: &Stop,
+    events: &Events,
+) -> Result<Vec<(usize, OptionsError)>, CheckpointError> {
+    let managed = checkpoint.managed_options()?;
+    let mut refused = Vec::new();
+    for (number, table) in tables {
+        if stop.is_requested() {
+            break;
+        }
+        let known = managed.iter().map(|(option, _)| option).find(|option| option.table == number);
+        match engage_one(target, number, &table, known, checkpoint, events).await {
+            Ok(()) => {}
+            Err(OptionsError::Checkpoint(error)) => return Err(error),
+            Err(error) => refused.push((number, error)),
+        }
+    }
+    Ok(refused)
+}
+
+async fn engage_one(
+    target: &Cluster,
+    number: usize,
+    table: &TableName,
+    known: Option<&ManagedOption>,
+    checkpoint: &mut Checkpoint,
     events: &Events,
 ) -> Result<(), OptionsError> {
-    let managed = checkpoint.managed_options()?;
-    for (number, table) in tables {
-        let Some(guard) = read(target, &table).await? else { continue };
-        let known =
-            managed.iter().map(|(option, _)| option).find(|option| option.table == number && option.name == guard.name);
-        let option = match (known, &guard.value) {
-            (Some(known), _) => known.clone(),
-            (None, None) => {
-                events.emit(Event::Warning {
-                    message: format!(
-                        "{} of {table} at the target can't be read, so it couldn't be set back and isn't touched: set it \
-                         by hand, ALTER TABLE {} WITH {} = {};",
-                        guard.name,
-                        table.cql(),
-                        guard.name,
-                        guard.managed()
-                    ),
-                });
-                continue;
-            }
-            // What was so before, or what somebody else wanted so, stays.
-            (None, Some(_)) if guard.is_managed() || checkpoint.is_option_settled(number, guard.name)? => continue,
-            (None, Some(value)) => {
-                let (name, new) = (guard.name.to_owned(), guard.managed());
-                let option = ManagedOption { table: number, name, old: value.clone(), new };
-                checkpoint.manage_option(&option)?;
-                option
-            }
-        };
-        if guard.is_managed() {
-            continue;
+    let Some(guard) = read(target, table).await? else { return Ok(()) };
+    let warn = |message| events.emit(Event::Warning { message });
+    let (name, new) = (guard.name, guard.managed());
+    let option = match (known.filter(|known| known.name == name), &guard.value) {
+        (Some(known), _) => known.clone(),
+        (None, None) => {
+            warn(format!(
+                "{name} of {table} at the target can't be read, so it couldn't be set back and isn't touched: set it by hand, \
+                 ALTER TABLE {} WITH {name} = {new};",
+                table.cql()
+            ));
+            return Ok(());
         }
-        if guard.value.as_ref() != Some(&option.old) {
-            leave(&table, &guard, &option, checkpoint, events)?;
-            continue;
+        // What somebody else wanted so stays.
+        (None, Some(_)) if checkpoint.is_option_settled(number, name)? => return Ok(()),
+        (None, Some(value)) if guard.is_managed() => {
+            warn(format!(
+                "{table} at the target has {name} = {value} already, and keeps it: this job doesn't know of another value. If an \
+                 earlier job set it, whose checkpoint is lost, nobody else will set it back"
+            ));
+            return Ok(());
         }
-        if let Err(error) = alter(target, &table, &option.name, &option.new).await {
-            if let OptionsError::Alter {
-                error: CallError { class: Class::Unauthorized | Class::Rejected, .. }, ..
-            } = &error
-            {
-                checkpoint.forget_option(&option)?;
-            }
-            return Err(error);
+        (None, Some(value)) => {
+            let option = ManagedOption { table: number, name: name.to_owned(), old: value.clone(), new };
+            checkpoint.manage_option(&option)?;
+            option
         }
-        let ManagedOption { name, old, new, .. } = &option;
-        let message = format!("{table} at the target has {name} = {new} until its last row is copied; it was {old}");
-        events.emit(Event::Note { message });
+    };
+    if guard.is_managed() {
+        return Ok(());
     }
+    if guard.value.as_ref() != Some(&option.old) {
+        return leave(table, &guard, &option, checkpoint, events);
+    }
+    if let Err(error) = alter(target, table, &option.name, &option.new).await {
+        if let OptionsError::Alter { error: CallError { class: Class::Unauthorized | Class::Rejected, .. }, .. } =
+            &error
+        {
+            checkpoint.forget_option(&option)?;
+        }
+        return Err(error);
+    }
+    let ManagedOption { name, old, new, .. } = &option;
+    let message = format!("{table} at the target has {name} = {new} until its last row is copied; it was {old}");
+    events.emit(Event::Note { message });
     Ok(())
 }
 
@@ -200,11 +204,11 @@ fn leave(
     Ok(())
 }
 
-async fn read(target: &Cluster, table: &TableName) -> Result<Option<Guard>, OptionsError> {
+pub(super) async fn read(target: &Cluster, table: &TableName) -> Result<Option<Guard>, OptionsError> {
     Guard::read(target, table).await.map_err(|error| OptionsError::Read { table: table.clone(), error })
 }
 
-async fn alter(target: &Cluster, table: &TableName, name: &str, value: &str) -> Result<(), OptionsError> {
+pub(super) async fn alter(target: &Cluster, table: &TableName, name: &str, value: &str) -> Result<(), OptionsError> {
     let changed = target.change(&format!("ALTER TABLE {} WITH {name} = {value}", table.cql())).await;
     changed.map_err(|error| {
         let role = quote(target.user.as_deref().unwrap_or("anonymous"));

@@ -3,10 +3,12 @@
 //! A delete that reaches the target before the older row does must still be remembered when that row arrives, or the row
 //! comes back. How long it is remembered is an option of the table: `tombstone_gc` on ScyllaDB, `gc_grace_seconds` on Cassandra.
 
+mod given_up;
 mod manage;
 mod tombstone_gc;
 
-pub use manage::{OptionsError, adopt, engage, release};
+pub use given_up::take_over;
+pub use manage::{OptionsError, engage, release};
 
 use crate::call::CallError;
 use crate::cluster::{Cluster, Product};

@@ -157,3 +157,62 @@ fn without_the_flag_there_is_a_warning_and_nothing_is_altered() {
     let finished = end(slow.job.clone().arg("--restart").start());
     assert_eq!(told(&finished.events), [""; 0]);
 }
+
+/// Goal: whatever a job had set and will never set back, because it is begun anew without that table, is set back at once.
+#[test]
+fn a_job_that_is_begun_anew_without_a_table_sets_its_option_back() {
+    let Some(slow) = slow("options_anew") else { return };
+    slow.killed();
+    slow.lab.both("CREATE TABLE other (id int PRIMARY KEY)");
+    let other = slow.lab.job("other").checkpoint(&slow.job.checkpoint).arg("--restart");
+    let finished = other.succeed();
+    let table = slow.lab.name("t");
+    let said = format!("{table} at the target has gc_grace_seconds = {OLD} again, as the earlier job is given up");
+    assert_eq!(told(&finished.events), [said]);
+    assert_eq!(slow.grace(), OLD);
+}
+
+#[test]
+fn a_checkpoint_that_was_lost_with_the_old_value_is_told() {
+    let Some(slow) = slow("options_lost") else { return };
+    slow.killed();
+    let elsewhere = slow.job.checkpoint.with_file_name("elsewhere.db");
+    let finished = end(slow.job.clone().checkpoint(&elsewhere).arg("--manage-table-options").start());
+    let said = told(&finished.events);
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].contains(&format!("gc_grace_seconds = {MANAGED} already, and keeps it")), "{said:?}");
+    assert_eq!(slow.grace(), MANAGED);
+}
+
+/// Goal: a signal while options are being set leaves none that nobody speaks of.
+#[test]
+fn a_signal_while_options_are_set_ends_like_any_other_stop() {
+    let Some(lab) = Lab::open("options_signal") else { return };
+    let tables: Vec<String> = (0..8).map(|n| format!("t{n}")).collect();
+    for table in &tables {
+        lab.both(&format!("CREATE TABLE {table} (id int PRIMARY KEY)"));
+        lab.source.run(&format!("INSERT INTO {table} (id) VALUES (1)"));
+    }
+    let job = Job::new(&lab.folder.path().join("all.db")).arg("--table").arg(&lab.name("*"));
+    let mut run = job.clone().arg("--manage-table-options").start();
+    run.await_event("the first option", |event| {
+        event["message"].as_str().is_some_and(|text| text.contains("until its last row is copied"))
+    });
+    run.signal("INT");
+    let stopped = run.finish();
+    stopped.assert_code(130);
+    assert_eq!(stopped.end()["outcome"], "stopped");
+    assert_eq!(job.status()["last_run"]["outcome"], "stopped");
+    let said = told(&stopped.events);
+    let cql = "SELECT table_name, gc_grace_seconds FROM system_schema.tables WHERE keyspace_name = ";
+    let found = lab.target.rows::<(String, i32)>(&format!("{cql}'{}'", lab.keyspace));
+    let altered: Vec<_> = found.into_iter().filter(|(_, grace)| *grace == MANAGED).map(|(table, _)| table).collect();
+    assert!(!altered.is_empty() && altered.len() < tables.len(), "{altered:?}");
+    for table in &altered {
+        let keeps = format!("{} at the target keeps gc_grace_seconds = {MANAGED}", lab.name(table));
+        assert!(said.iter().any(|text| text.starts_with(&keeps)), "{table}: {said:?}");
+    }
+    job.succeed();
+    let left = lab.target.rows::<(String, i32)>(&format!("{cql}'{}'", lab.keyspace));
+    assert!(left.iter().all(|(_, grace)| *grace == 864_000), "{left:?}");
+}
