@@ -34,17 +34,7 @@ impl Checkpoint {
     /// Where the file can't be read.
     pub fn managed_options(&self) -> Result<Vec<(ManagedOption, bool)>, CheckpointError> {
         let fail = |error| CheckpointError::sqlite(&self.path, "read the managed options", error);
-        let sql = "SELECT table_id, name, old_value, new_value,
-                          NOT EXISTS (SELECT 1 FROM token_range r WHERE r.table_id = o.table_id AND r.state <> 'done')
-                   FROM managed_option o WHERE state = 'managed' ORDER BY table_id, name";
-        let mut statement = self.connection.prepare(sql).map_err(fail)?;
-        let options = statement
-            .query_map((), |row| {
-                let (table, name, old, new) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
-                Ok((ManagedOption { table, name, old, new }, row.get(4)?))
-            })
-            .map_err(fail)?;
-        options.collect::<Result<_, _>>().map_err(fail)
+        managed(&self.connection).map_err(fail)
     }
 
     /// Whether the job has set back, or given up, an option of this table before.
@@ -132,6 +122,19 @@ impl Reserved {
     pub fn take_over(&mut self, options: Vec<ManagedOption>) {
         self.options = options;
     }
+}
+
+/// [`Checkpoint::managed_options`].
+pub(super) fn managed(connection: &Connection) -> rusqlite::Result<Vec<(ManagedOption, bool)>> {
+    let sql = "SELECT table_id, name, old_value, new_value,
+                      NOT EXISTS (SELECT 1 FROM token_range r WHERE r.table_id = o.table_id AND r.state <> 'done')
+               FROM managed_option o WHERE state = 'managed' ORDER BY table_id, name";
+    let mut statement = connection.prepare(sql)?;
+    let options = statement.query_map((), |row| {
+        let (table, name, old, new) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
+        Ok((ManagedOption { table, name, old, new }, row.get(4)?))
+    })?;
+    options.collect()
 }
 
 fn read_owed(connection: &Connection) -> rusqlite::Result<Vec<Owed>> {

@@ -1,7 +1,7 @@
 //! A look at a checkpoint from outside: while a run is alive or after it died. Changes nothing.
 
 use super::error::CheckpointError;
-use super::{JobTable, Tally, files, identity, lock, open, tables};
+use super::{JobTable, Tally, files, identity, lock, open, options, tables};
 use crate::job::share;
 use crate::ring::{Token, TokenRange};
 use crate::schema::TableName;
@@ -115,9 +115,22 @@ pub struct TableStatus {
     pub reason: Option<String>,
     /// The share of its ring that is done, 0 to 1.
     pub fraction: f64,
+    /// Options of it that the job has altered at the target, and has yet to set back.
+    pub altered: Vec<AlteredOption>,
     /// Its ranges and rows.
     #[serde(flatten)]
     pub counts: Counts,
+}
+
+/// An option that the job has altered, or was about to.
+#[derive(Clone, Debug, Serialize)]
+pub struct AlteredOption {
+    /// Its name.
+    pub name: String,
+    /// The value to go back to, as a CQL literal. Untrusted text.
+    pub old: String,
+    /// The value for the copy, as a CQL literal.
+    pub new: String,
 }
 
 /// A range that failed.
@@ -164,6 +177,11 @@ pub fn read(path: &Path) -> Result<Status, CheckpointError> {
     let snapshot = connection.unchecked_transaction().map_err(fail)?;
     let mut tables = tables::read(&snapshot).map_err(fail)?.into_iter().map(TableStatus::new).collect::<Vec<_>>();
     let failures = ranges(&snapshot, &mut tables).map_err(fail)?;
+    for (option, _) in options::managed(&snapshot).map_err(fail)? {
+        if let Some(table) = tables.get_mut(option.table) {
+            table.altered.push(AlteredOption { name: option.name, old: option.old, new: option.new });
+        }
+    }
     let mut counts = Counts::default();
     for table in &mut tables {
         counts.add(&table.counts);
@@ -203,7 +221,8 @@ pub fn read(path: &Path) -> Result<Status, CheckpointError> {
 impl TableStatus {
     fn new(table: JobTable) -> TableStatus {
         let JobTable { source, target, broken: reason, .. } = table;
-        TableStatus { source, target, state: TableState::Unfinished, reason, fraction: 0.0, counts: Counts::default() }
+        let (state, counts) = (TableState::Unfinished, Counts::default());
+        TableStatus { source, target, state, reason, fraction: 0.0, altered: Vec::new(), counts }
     }
 }
 

@@ -30,10 +30,10 @@ pub(super) async fn command(settings: &Settings) -> Result<u8, Error> {
     if let Err(error) = &result {
         ui.events().emit(Event::Error { message: whole(error), hint: error.hint(), exit_code: error.exit_code() });
     }
-    ui.finish(result.as_ref().ok().cloned());
-    let ended = result?;
+    ui.finish(result.as_ref().ok().map(|(ended, _)| ended.clone()));
+    let (ended, options_back) = result?;
     Ok(match ended.outcome {
-        RunOutcome::Done if ended.rejects.is_some() => 3,
+        RunOutcome::Done if ended.rejects.is_some() || !options_back => 3,
         RunOutcome::Done => 0,
         RunOutcome::Incomplete => 3,
         RunOutcome::Stopped | RunOutcome::Error => ended.signal.map_or(1, Signal::exit_code),
@@ -60,7 +60,8 @@ struct Begun {
     work: Vec<Work>,
 }
 
-async fn copy(settings: &Settings, events: &Events) -> Result<Ended, Error> {
+/// Gives how it ended, and whether the target's tables have their own options again, as far as their rows are copied.
+async fn copy(settings: &Settings, events: &Events) -> Result<(Ended, bool), Error> {
     let stop = Stop::default();
     let emit = events.clone();
     stop.on_signals(move |signal, draining| emit.emit(Event::Stopping { signal, draining }))
@@ -72,10 +73,11 @@ async fn copy(settings: &Settings, events: &Events) -> Result<Ended, Error> {
     };
     let targets: Vec<TableName> = tables.iter().map(|table| table.target.clone()).collect();
     if work.is_empty() {
-        release(&sides, &targets, checkpoint, events).await?;
+        let options_back = release(&sides, &targets, checkpoint, events).await?;
         let outcome = if lanes.len() == tables.len() { RunOutcome::Done } else { RunOutcome::Incomplete };
         let rejects = has_rejected.then(|| rejects.path().to_path_buf());
-        return Ok(Ended { outcome, failed: 0, unclaimed: 0, unfinished: BTreeSet::new(), rejects, signal: None });
+        let ended = Ended { outcome, failed: 0, unclaimed: 0, unfinished: BTreeSet::new(), rejects, signal: None };
+        return Ok((ended, options_back));
     }
     // From here on tables are altered: a signal is no reason to forget which.
     let mut checkpoint = blocking(move || {
@@ -86,16 +88,16 @@ async fn copy(settings: &Settings, events: &Events) -> Result<Ended, Error> {
     let mut refused = Vec::new();
     if settings.manage_table_options {
         refused = engage(&sides, &targets, &work, &mut checkpoint, &stop, events).await?;
+        work.retain(|work| refused.iter().all(|(number, _)| *number != work.key.table));
+        if work.is_empty() {
+            checkpoint.end_run(RunOutcome::Error, 0, &reasons(&refused))?;
+            release(&sides, &targets, checkpoint, events).await?;
+            return Err(refused.swap_remove(0).1.into());
+        }
         for (number, error) in &refused {
             lanes.remove(number);
             let (source, reason) = (tables[*number].source.clone(), error.to_string());
             events.emit(Event::TableBroken { table: *number, source, reason, hint: error.hint() });
-        }
-        work.retain(|work| lanes.contains_key(&work.key.table));
-        if work.is_empty() && !refused.is_empty() {
-            checkpoint.end_run(RunOutcome::Error, 0, &reasons(&refused))?;
-            release(&sides, &targets, checkpoint, events).await?;
-            return Err(refused.swap_remove(0).1.into());
         }
     }
     let ready: BTreeSet<usize> = lanes.keys().copied().collect();
@@ -130,25 +132,26 @@ async fn copy(settings: &Settings, events: &Events) -> Result<Ended, Error> {
     }
     let retries = events.counters().retries.load(Ordering::Relaxed);
     let checkpoint = committer.finish(ended.outcome, retries, broken).await?;
-    release(&sides, &targets, checkpoint, events).await?;
+    let options_back = release(&sides, &targets, checkpoint, events).await?;
     if is_lost {
         return Err(changed.swap_remove(0).1.into());
     }
     for (number, error) in &changed {
         events.emit(broken_event(*number, &tables[*number], error));
     }
-    Ok(ended)
+    Ok((ended, options_back))
 }
 
-/// Sets back the options of tables that are done, and closes the file.
+/// Sets back the options of tables that are done, closes the file, and says whether all of them are back.
 async fn release(
     sides: &Sides,
     targets: &[TableName],
     mut checkpoint: Checkpoint,
     events: &Events,
-) -> Result<(), Error> {
-    table_options::release(&sides.target, targets, &mut checkpoint, events).await?;
-    Ok(checkpoint.close()?)
+) -> Result<bool, CheckpointError> {
+    let all_back = table_options::release(&sides.target, targets, &mut checkpoint, events).await?;
+    checkpoint.close()?;
+    Ok(all_back)
 }
 
 /// Sets the options of the tables that have work, and gives those that can't be altered. The second signal drops whatever is

@@ -43,11 +43,16 @@ pub enum OptionsError {
 }
 
 impl OptionsError {
+    /// Whether the role isn't allowed to.
+    fn is_forbidden(&self) -> bool {
+        matches!(self, OptionsError::Alter { error, .. } if error.class == Class::Unauthorized)
+    }
+
     /// The next thing to type.
     pub fn hint(&self) -> Option<String> {
         match self {
             OptionsError::Checkpoint(error) => error.hint(),
-            OptionsError::Alter { error, grant, .. } if error.class == Class::Unauthorized => {
+            OptionsError::Alter { grant, .. } if self.is_forbidden() => {
                 Some(format!("let an administrator run: {grant}"))
             }
             OptionsError::Read { .. } | OptionsError::Alter { .. } => {
@@ -153,16 +158,18 @@ async fn engage_one(
 }
 
 /// Sets back the options of tables of which every range is done, and says of the others that they keep theirs. `tables` are
-/// all of the job, by their number.
+/// all of the job, by their number. Gives whether every table that is done has its own value: of one that can't be altered it
+/// says so, and the next run tries again.
 ///
 /// # Errors
-/// The first table that can't be altered.
+/// Where the checkpoint can't be read or written.
 pub async fn release(
     target: &Cluster,
     tables: &[TableName],
     checkpoint: &mut Checkpoint,
     events: &Events,
-) -> Result<(), OptionsError> {
+) -> Result<bool, CheckpointError> {
+    let mut all_back = true;
     for (option, is_done) in checkpoint.managed_options()? {
         let Some(table) = tables.get(option.table) else { continue };
         let ManagedOption { name, old, new, .. } = &option;
@@ -172,17 +179,38 @@ pub async fn release(
             events.emit(Event::Warning { message });
             continue;
         }
-        let Some(guard) = read(target, table).await? else { continue };
-        if guard.value.as_ref() == Some(old) {
-            checkpoint.settle_option(&option, OptionEnd::Restored)?;
-        } else if guard.is_managed() {
-            alter(target, table, name, old).await?;
-            checkpoint.settle_option(&option, OptionEnd::Restored)?;
-        } else {
-            leave(table, &guard, &option, checkpoint, events)?;
+        match release_one(target, table, &option, checkpoint, events).await {
+            Ok(()) => {}
+            Err(OptionsError::Checkpoint(error)) => return Err(error),
+            Err(error) => {
+                all_back = false;
+                let next = "the same command tries again".to_owned();
+                let hint =
+                    if error.is_forbidden() { error.hint().map(|hint| format!("{hint} Then {next}")) } else { None };
+                let message = format!("{table} at the target keeps {name} = {new}: {error}; {}", hint.unwrap_or(next));
+                events.emit(Event::Warning { message });
+            }
         }
     }
-    Ok(())
+    Ok(all_back)
+}
+
+async fn release_one(
+    target: &Cluster,
+    table: &TableName,
+    option: &ManagedOption,
+    checkpoint: &mut Checkpoint,
+    events: &Events,
+) -> Result<(), OptionsError> {
+    let ManagedOption { name, old, .. } = option;
+    let Some(guard) = read(target, table).await? else { return Ok(()) };
+    if guard.value.as_ref() != Some(old) {
+        if !guard.is_managed() {
+            return leave(table, &guard, option, checkpoint, events);
+        }
+        alter(target, table, name, old).await?;
+    }
+    Ok(checkpoint.settle_option(option, OptionEnd::Restored)?)
 }
 
 /// Somebody else altered the table meanwhile: theirs is the last word.

@@ -126,6 +126,13 @@ pub fn status(status: &Status, style: Style) -> String {
             let _ = writeln!(text, "{word} {table}: {}", indented(reason));
         }
     }
+    for one in &status.tables {
+        for option in &one.altered {
+            let (word, table) = (style.warn("altered:"), safe(&one.target.to_string()));
+            let (name, old, new) = (&option.name, safe(&option.old), &option.new);
+            let _ = writeln!(text, "{word} {table} at the target has {name} = {new} until it is done; it was {old}");
+        }
+    }
     for failure in &status.failures {
         let _ = writeln!(
             text,

@@ -51,7 +51,11 @@ impl Slow {
         run.await_progress();
         assert_eq!(self.grace(), MANAGED, "set before the first row");
         run.kill();
-        assert_eq!(self.job.status()["state"], "stopped");
+        let status = self.job.status();
+        assert_eq!(status["state"], "stopped");
+        let (old, new) = (OLD.to_string(), MANAGED.to_string());
+        let altered = serde_json::json!([{"name": "gc_grace_seconds", "old": old, "new": new}]);
+        assert_eq!(status["tables"][0]["altered"], altered);
     }
 
     fn managed(&self) -> Job {
@@ -84,6 +88,7 @@ fn an_option_is_set_survives_kills_and_is_restored_exactly() {
     let finished = end(slow.job.start());
     assert_eq!(told(&finished.events), [""; 0]);
     assert_eq!(slow.grace(), OLD);
+    assert_eq!(slow.job.status()["tables"][0]["altered"], serde_json::json!([]));
     slow.lab.assert_equal("t", ROWS.try_into().unwrap());
     // As after a crash when the last range was done, before the table was altered back; and between that and the commit.
     for grace in [MANAGED, OLD] {

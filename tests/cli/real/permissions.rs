@@ -94,3 +94,53 @@ fn a_role_that_may_not_alter_is_told_the_grant_before_the_first_row() {
     assert_eq!(lab.secure.cql(&grace).into_rows_result().unwrap().single_row::<(i32,)>().unwrap().0, 864_000);
     assert_eq!(lab.secure.count(&table), ROWS);
 }
+
+#[test]
+fn a_table_that_may_not_be_altered_does_not_stop_the_others_before_its_rows_or_after() {
+    let Some(mut lab) = Lab::new("some_alter") else { return };
+    let role = lab.role("cli_some", PASSWORD);
+    let grant = |what: &str| lab.secure.cql(&what.replace("ROLE", &role).replace("KS", &lab.keyspace));
+    for table in ["a", "b", "c"] {
+        lab.create(&[&lab.source, &lab.secure], table, "id int PRIMARY KEY");
+        lab.source.cql(&format!("INSERT INTO {} (id) VALUES (1)", lab.table(table)));
+    }
+    for table in ["b", "c"] {
+        grant(&format!("GRANT ALTER ON TABLE KS.{table} TO ROLE"));
+    }
+    for permission in ["SELECT", "MODIFY"] {
+        grant(&format!("GRANT {permission} ON KEYSPACE KS TO ROLE"));
+    }
+    let graces = || -> Vec<i32> {
+        let cql = format!("SELECT gc_grace_seconds FROM system_schema.tables WHERE keyspace_name = '{}'", lab.keyspace);
+        let rows = lab.secure.cql(&cql).into_rows_result().unwrap();
+        rows.rows::<(i32,)>().unwrap().map(|row| row.unwrap().0).collect()
+    };
+    let tool = lab.tool().hide(&role, "ROLE");
+    let url = format!("cassandra://{role}@{SECURE}");
+    let pattern = format!("{}.*", lab.keyspace);
+    let call = ["--source", SOURCE, "--target", &url, "--table", &pattern, "--manage-table-options"];
+    let run = || tool.run_with(&[("MIGRATE_TARGET_PASSWORD", PASSWORD)], &call);
+    let answer = eventually(run, |answer| answer.code == Some(3));
+    assert!(answer.err.contains("GRANT ALTER ON TABLE \"KS\".\"a\" TO \"ROLE\";"), "{answer}");
+    assert!(!answer.err.contains("of KS.b at"), "{answer}");
+    assert_eq!((lab.secure.count(&lab.table("a")), lab.secure.count(&lab.table("c"))), (0, 1));
+    assert_eq!(graces(), [864_000; 3]);
+
+    // As if a run had ended before they were set back, and the role may not alter the first of them.
+    let run_without = || tool.run_with(&[("MIGRATE_TARGET_PASSWORD", PASSWORD)], &call[..6]);
+    run_without().expect(0);
+    for table in ["a", "c"] {
+        lab.secure.cql(&format!("ALTER TABLE {} WITH gc_grace_seconds = 315360000", lab.table(table)));
+    }
+    let checkpoint = rusqlite::Connection::open(tool.path("migrate.db")).unwrap();
+    let owed = "UPDATE managed_option SET state = 'managed' WHERE table_id = 2; INSERT INTO managed_option
+                VALUES (0, 'gc_grace_seconds', '864000', '315360000', 'managed')";
+    checkpoint.execute_batch(owed).unwrap();
+    drop(checkpoint);
+    let answer = run_without();
+    assert!(answer.expect(3).err.contains("KS.a at the target keeps gc_grace_seconds = 315360000"), "{answer}");
+    assert_eq!(graces(), [315_360_000, 864_000, 864_000]);
+    grant("GRANT ALTER ON TABLE KS.a TO ROLE");
+    eventually(run_without, |answer| answer.code == Some(0));
+    assert_eq!(graces(), [864_000; 3]);
+}
