@@ -16,6 +16,7 @@
 //! | [`cluster`] | the only code that knows the driver: sessions, TLS, pages in, batches out |
 //! | [`schema`] | tables, their differences, the CQL that reads and writes them, what is kept of each column |
 //! | [`create_schema`], [`schema::ddl`] | `migrate schema`: the statements that create a schema, translated for the target |
+//! | [`select`] | from patterns to tables |
 //! | [`ring`] | tokens and ranges: pure |
 //! | [`job`], [`side`], [`call`], [`clock`], [`escape`] | small nouns that everybody uses |
 //! | [`row`] | raw cells and elements, grouping into mutations and batches, binding |
@@ -70,6 +71,7 @@ pub mod ring;
 pub mod row;
 pub mod run;
 pub mod schema;
+pub mod select;
 pub mod settings;
 pub mod shutdown;
 pub mod side;

@@ -7,8 +7,7 @@ use crate::schema::TableName;
 use crate::schema::compare::Difference;
 use crate::schema::fidelity::{Fidelity, Kept};
 use crate::schema::read::ReadError;
-use crate::settings::selection::SelectionError;
-use crate::settings::tables::TablePattern;
+use crate::select::SelectError;
 use crate::side::Side;
 
 /// Why the copy can't begin, or a table can't be part of it.
@@ -39,27 +38,9 @@ pub enum PreflightError {
         /// Why.
         error: CallError,
     },
-    /// A pattern that comes to nothing: a slip of the pen, most likely.
-    #[error("`--table {pattern}` stands for no table of the source{}", excluded_words(*excluded))]
-    NoMatch {
-        /// The pattern.
-        pattern: TablePattern,
-        /// Tables that it would stand for, if they weren't excluded.
-        excluded: usize,
-    },
-    /// Patterns that contradict each other.
-    #[error("{source_table} would be written to {first} and to {second}")]
-    TwoTargets {
-        /// At the source.
-        source_table: TableName,
-        /// By one pattern.
-        first: TableName,
-        /// By another.
-        second: TableName,
-    },
-    /// Two tables into one.
+    /// The tables that are meant.
     #[error(transparent)]
-    Selection(#[from] SelectionError),
+    Select(#[from] SelectError),
     /// No such table.
     #[error("there is no table {table} at the {side}")]
     NoTable {
@@ -142,10 +123,6 @@ pub enum PreflightError {
     },
 }
 
-fn excluded_words(excluded: usize) -> String {
-    if excluded == 0 { String::new() } else { format!(": all {excluded} are left out by `--exclude`") }
-}
-
 fn list<T: std::fmt::Display>(lines: &[T]) -> String {
     use std::fmt::Write;
     lines.iter().fold(String::new(), |mut text, line| {
@@ -172,12 +149,7 @@ impl PreflightError {
             PreflightError::NoTable { side: Side::Source, .. } => {
                 Some("check `--table KEYSPACE.TABLE`: names are taken as they are, upper and lower case apart".to_owned())
             }
-            PreflightError::NoMatch { .. } => Some(
-                "check the keyspace and the name: they are taken as they are, upper and lower case apart".to_owned(),
-            ),
-            PreflightError::TwoTargets { source_table, .. } => {
-                Some(format!("say which is meant: `--table {source_table}=KEYSPACE.TABLE` comes before every pattern"))
-            }
+            PreflightError::Select(error) => error.hint(),
             PreflightError::View { .. } => Some("copy the base table; the target builds its own view".to_owned()),
             PreflightError::Differ { .. } => Some("make the target's table like the source's".to_owned()),
             PreflightError::Permission { grant, .. } => Some(format!("let an administrator run: {grant}")),
@@ -185,7 +157,6 @@ impl PreflightError {
                 "rows may be missing: begin anew with `--restart`, or copy this table in a job of its own; copying again changes nothing that was copied".to_owned(),
             ),
             PreflightError::Partitioner { .. }
-            | PreflightError::Selection(_)
             | PreflightError::Names { .. }
             | PreflightError::Inexact { .. }
             | PreflightError::Schema { .. }
@@ -208,9 +179,7 @@ impl PreflightError {
             PreflightError::SameCluster { .. }
             | PreflightError::Partitioner { .. }
             | PreflightError::NoTable { .. }
-            | PreflightError::NoMatch { .. }
-            | PreflightError::TwoTargets { .. }
-            | PreflightError::Selection(_)
+            | PreflightError::Select(_)
             | PreflightError::View { .. }
             | PreflightError::Differ { .. }
             | PreflightError::Changed { .. }

@@ -2,7 +2,6 @@
 //! meant; of each, may we read and write it, and does every column arrive exactly. Nothing is written.
 
 mod error;
-mod select;
 mod table;
 
 pub use error::PreflightError;
@@ -13,10 +12,14 @@ use crate::job::{Admitted, JobTable};
 use crate::row::Layout;
 use crate::schema::Table;
 use crate::schema::fidelity::Fidelity;
+use crate::schema::read::read_names;
+use crate::select::{self, Catalogue};
+use crate::settings::selection::Selection;
 use crate::settings::{Patience, Settings};
 use crate::side::Side;
 use crate::table_options;
 use futures::StreamExt;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -109,7 +112,7 @@ pub async fn look(
     known: Vec<JobTable>,
     events: &Events,
 ) -> Result<Looked, PreflightError> {
-    let catalogue = select::catalogue(sides, &settings.selection, events).await?;
+    let catalogue = catalogue(sides, &settings.selection, events).await?;
     let select::Selected { tables, notes } = select::select(&settings.selection, &catalogue, known)?;
     let looks = tables.into_iter().map(|table| async {
         let verdict = Box::pin(table::look(sides, &table, settings, events)).await;
@@ -124,6 +127,19 @@ pub async fn look(
     let targets = tables.iter().filter(|candidate| candidate.verdict.is_ok()).map(|candidate| &candidate.table.target);
     table_options::warn(&sides.target, targets, settings.manage_table_options, events).await;
     Ok(Looked { tables, notes })
+}
+
+/// Asks the source for the names of tables and views.
+async fn catalogue(sides: &Sides, selection: &Selection, events: &Events) -> Result<Catalogue, PreflightError> {
+    let mut catalogue = Catalogue::default();
+    for keyspace in selection.source_keyspaces().into_iter().collect::<BTreeSet<_>>() {
+        let read = || read_names(&sides.source, &keyspace);
+        let names = table::patiently(&sides.source, PATIENCE, events, read).await;
+        let names = names.map_err(|error| PreflightError::Names { keyspace: keyspace.clone(), error })?;
+        catalogue.tables.extend(names.tables);
+        catalogue.views.extend(names.views);
+    }
+    Ok(catalogue)
 }
 
 /// Looks once more at tables of which every row has arrived, and names those that aren't what the job has taken in: one that

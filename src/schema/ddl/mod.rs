@@ -1,8 +1,8 @@
 //! The statements that create a schema at the target, from what `system_schema` says at the source.
 //!
 //! ```text
-//! read ─► Catalog (source) ─► translate (for ScyllaDB) ─► render ─► Script ─► printed, or applied
-//!         Catalog (target) ──────────────────────────────► compare ──┘
+//! read ─► merge ─► Catalog (source) ─► translate (for ScyllaDB) ─► render ─► Script ─► printed, or applied
+//!                  Catalog (target) ──────────────────────────────► compare ──┘
 //! ```
 //!
 //! For Cassandra nothing is translated: the statements make the same tables again. For ScyllaDB whatever it would refuse is
@@ -14,6 +14,7 @@ mod compare;
 mod compression;
 mod indexes;
 mod masks;
+mod merge;
 mod model;
 mod read;
 mod render;
@@ -24,6 +25,7 @@ mod tests;
 mod translate;
 
 pub use apply::{ApplyError, Outcome, apply};
+pub use merge::MergeError;
 pub use model::{Catalog, Keyspace};
 pub use read::{CatalogError, Wanted, read_catalog};
 pub(crate) use render::map_literal;

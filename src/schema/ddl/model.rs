@@ -1,7 +1,7 @@
 //! What there is in a cluster's schema, as plain data.
 
 use crate::cluster::record::Cell;
-use crate::schema::{Table, TableName};
+use crate::schema::Table;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Options of a keyspace, a table or a view, by name.
@@ -31,6 +31,8 @@ pub struct Keyspace {
     pub triggers: BTreeMap<(String, String), String>,
     /// User-defined functions and aggregates: their names with the types of their arguments.
     pub functions: Vec<String>,
+    /// What is to be said of it. Anybody's text.
+    pub notes: Vec<String>,
 }
 
 /// A table.
@@ -162,13 +164,6 @@ impl Keyspace {
     /// The indexes of a table.
     pub fn indexes_of<'a>(&'a self, table: &'a str) -> impl Iterator<Item = (&'a String, &'a Index)> {
         self.indexes.iter().filter(move |(_, index)| index.table == table)
-    }
-}
-
-impl Catalog {
-    /// The keyspace that a table is to be in.
-    pub fn keyspace_mut(&mut self, name: &TableName) -> &mut Keyspace {
-        self.keyspaces.entry(name.keyspace.clone()).or_default()
     }
 }
 

@@ -2,14 +2,16 @@
 //! is an option.
 
 use super::masks;
+use super::merge::{MergeError, merge};
 use super::model::{Catalog, Index, IndexTarget, Keyspace, Options, TableDefinition, View};
 use crate::call::CallError;
 use crate::cluster::Cluster;
 use crate::cluster::record::Record;
+use crate::job::JobTable;
 use crate::schema::cql_type::{CqlType, Udts, UnknownType};
 use crate::schema::{Column, ColumnKind, Descending, Table, TableName};
+use crate::select::{Catalogue, SelectError, select};
 use crate::settings::selection::{SYSTEM_KEYSPACES, Selection};
-use crate::settings::tables::TablePattern;
 use crate::side::Side;
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
@@ -46,31 +48,20 @@ pub enum CatalogError {
         /// Why.
         error: UnknownType,
     },
-    /// A pattern that stands for nothing.
-    #[error("`--table {pattern}` stands for no table of the {side}")]
-    NoMatch {
-        /// Which side.
-        side: Side,
-        /// The pattern.
-        pattern: TablePattern,
-    },
-    /// A table that was asked for isn't there.
-    #[error("there is no table {table} at the {side}")]
-    NoTable {
-        /// Which side.
-        side: Side,
-        /// Its name.
-        table: TableName,
-    },
+    /// The tables that are meant.
+    #[error(transparent)]
+    Select(#[from] SelectError),
+    /// They don't fit into one keyspace.
+    #[error(transparent)]
+    Merge(#[from] MergeError),
 }
 
 impl CatalogError {
     /// The next thing to type.
     pub fn hint(&self) -> Option<String> {
         match self {
-            CatalogError::NoTable { .. } | CatalogError::NoMatch { .. } => Some(
-                "check `--table KEYSPACE.TABLE`: names are taken as they are, upper and lower case apart".to_owned(),
-            ),
+            CatalogError::Select(error) => error.hint(),
+            CatalogError::Merge(error) => Some(error.hint()),
             CatalogError::Type { .. } => Some("name the other tables with `--table KEYSPACE.TABLE`".to_owned()),
             CatalogError::Call { .. } => None,
         }
@@ -81,7 +72,7 @@ impl CatalogError {
         match self {
             CatalogError::Call { error, .. } if error.class.is_trouble() => 6,
             CatalogError::Call { .. } => 1,
-            CatalogError::Type { .. } | CatalogError::NoTable { .. } | CatalogError::NoMatch { .. } => 5,
+            CatalogError::Type { .. } | CatalogError::Select(_) | CatalogError::Merge(_) => 5,
         }
     }
 }
@@ -98,7 +89,7 @@ pub async fn read_catalog(cluster: &Cluster, wanted: &Wanted) -> Result<Catalog,
     let (own, keyspaces) = tokio::try_join!(own, keyspaces).map_err(call)?;
     // Which of these tables there are depends on the version.
     let own: BTreeSet<String> = own.into_iter().map(|mut row| row.take_text("table_name")).collect();
-    let mut catalog = Catalog::default();
+    let mut found = Vec::new();
     for mut row in keyspaces {
         let name = row.take_text("keyspace_name");
         let is_wanted = match wanted {
@@ -108,85 +99,43 @@ pub async fn read_catalog(cluster: &Cluster, wanted: &Wanted) -> Result<Catalog,
         };
         if is_wanted {
             let rows = Rows::read(cluster, &own, &name).await.map_err(call)?;
-            let only = match wanted {
-                Wanted::Tables(selection) => Some(selected(selection, &name, &rows.tables)),
-                Wanted::Everything | Wanted::Keyspaces(_) => None,
-            };
-            let keyspace = rows.keyspace(side, &name, options(row), only.as_ref())?;
-            catalog.keyspaces.insert(name, keyspace);
+            found.push((name, options(row), rows));
         }
     }
-    match wanted {
-        Wanted::Tables(selection) => renamed(side, &catalog, selection),
-        Wanted::Everything | Wanted::Keyspaces(_) => Ok(catalog),
-    }
-}
-
-/// The tables of a keyspace that a selection comes to.
-fn selected(selection: &Selection, keyspace: &str, tables: &[Record]) -> BTreeSet<String> {
-    let names = tables.iter().map(|row| row.text("table_name").to_owned());
-    let is_meant = |table: &String| {
-        let name = TableName { keyspace: keyspace.to_owned(), table: table.clone() };
-        selection.tables.iter().any(|pattern| target_of(pattern, selection, &name).is_some())
+    let tables = match wanted {
+        Wanted::Tables(selection) => {
+            let (tables, views) =
+                (names(&found, |rows| &rows.tables, "table_name"), names(&found, |rows| &rows.views, "view_name"));
+            Some(select(selection, &Catalogue { tables, views }, Vec::new())?.tables)
+        }
+        Wanted::Everything | Wanted::Keyspaces(_) => None,
     };
-    names.filter(is_meant).collect()
-}
-
-/// Where a pattern puts a table, if it stands for it.
-fn target_of(pattern: &TablePattern, selection: &Selection, table: &TableName) -> Option<TableName> {
-    match pattern {
-        TablePattern::One { source, target } => (source == table).then(|| target.clone()),
-        TablePattern::Every { from, target_keyspace } => {
-            let is_meant = from.matches(table) && !selection.excludes.iter().any(|exclude| exclude.matches(table));
-            is_meant.then(|| TableName { keyspace: target_keyspace.clone(), table: table.table.clone() })
-        }
-    }
-}
-
-/// The tables under the names that they are to have, each with what belongs to it. One that is named outright goes where that
-/// says, whatever a pattern says too.
-fn renamed(side: Side, found: &Catalog, selection: &Selection) -> Result<Catalog, CatalogError> {
-    let names =
-        || found.keyspaces.values().flat_map(|keyspace| keyspace.tables.values()).map(|table| &table.table.name);
-    let mut targets: BTreeMap<&TableName, TableName> = BTreeMap::new();
-    let is_one = |pattern: &&TablePattern| matches!(pattern, TablePattern::One { .. });
-    let (ones, patterns): (Vec<_>, Vec<_>) = selection.tables.iter().partition(is_one);
-    for pattern in ones.into_iter().chain(patterns) {
-        let meant: Vec<_> = names().filter_map(|name| Some((name, target_of(pattern, selection, name)?))).collect();
-        if meant.is_empty() {
-            return Err(match pattern {
-                TablePattern::One { source, .. } => CatalogError::NoTable { side, table: source.clone() },
-                TablePattern::Every { .. } => CatalogError::NoMatch { side, pattern: pattern.clone() },
-            });
-        }
-        for (name, target) in meant {
-            targets.entry(name).or_insert(target);
-        }
-    }
     let mut catalog = Catalog::default();
-    for (source, target) in &targets {
-        let keyspace = &found.keyspaces[&source.keyspace];
-        let table = &keyspace.tables[&source.table];
-        let new = catalog.keyspace_mut(target);
-        new.options.clone_from(&keyspace.options);
-        new.types.extend(keyspace.types.clone());
-        let mut table = table.clone();
-        table.table.name.clone_from(target);
-        new.tables.insert(target.table.clone(), table);
-        for (name, index) in keyspace.indexes_of(&source.table) {
-            new.indexes.insert(name.clone(), Index { table: target.table.clone(), ..index.clone() });
-        }
-        for (name, view) in keyspace.views.iter().filter(|(_, view)| view.base == source.table) {
-            let mut view = View { base: target.table.clone(), ..view.clone() };
-            view.table.name.keyspace.clone_from(&target.keyspace);
-            new.views.insert(name.clone(), view);
-        }
-        for ((_, name), class) in keyspace.triggers.iter().filter(|((of, _), _)| *of == source.table) {
-            new.triggers.insert((target.table.clone(), name.clone()), class.clone());
-        }
+    for (name, options, rows) in found {
+        let of_keyspace = |tables: &Vec<JobTable>| -> BTreeSet<String> {
+            tables
+                .iter()
+                .filter(|table| table.source.keyspace == name)
+                .map(|table| table.source.table.clone())
+                .collect()
+        };
+        let only = tables.as_ref().map(of_keyspace);
+        let keyspace = rows.keyspace(side, &name, options, only.as_ref())?;
+        catalog.keyspaces.insert(name, keyspace);
     }
-    catalog.keyspaces.values_mut().for_each(Keyspace::keep_used_types);
-    Ok(catalog)
+    match tables {
+        Some(tables) => Ok(merge(&catalog, tables.into_iter().map(|table| (table.source, table.target)))?),
+        None => Ok(catalog),
+    }
+}
+
+/// The full names in a column of these rows.
+fn names(found: &[(String, Options, Rows)], rows: impl Fn(&Rows) -> &[Record], column: &str) -> BTreeSet<TableName> {
+    let of_keyspace = |(keyspace, _, all): &(String, Options, Rows)| {
+        let name = |row: &Record| TableName { keyspace: keyspace.clone(), table: row.text(column).to_owned() };
+        rows(all).iter().map(name).collect::<Vec<_>>()
+    };
+    found.iter().flat_map(of_keyspace).collect()
 }
 
 /// The rows of one keyspace.

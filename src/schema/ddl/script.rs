@@ -125,10 +125,11 @@ impl Writer<'_> {
     fn keyspace(&self, replication: Option<&Replication>) -> Object {
         let mut options = self.keyspace.options.clone();
         options.extend(replication.map(|replication| ("replication".to_owned(), replication.option())));
-        let Translated { what: options, notes } = match self.dialect {
+        let Translated { what: options, mut notes } = match self.dialect {
             Dialect::Scylla => translate::keyspace(&options),
             Dialect::Cassandra => Translated { what: options, notes: Vec::new() },
         };
+        notes.extend(self.keyspace.notes.iter().cloned());
         let found = self.found.map(|found| compare::options(&options, &found.options, self.dialect).into());
         let mut object = self.object(Kind::Keyspace, Section::Before, self.name);
         object.statement = Some(render::keyspace(self.name, &options));

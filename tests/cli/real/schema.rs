@@ -435,7 +435,10 @@ fn patterns_stand_for_tables_as_they_do_for_a_copy() {
     CREATE KEYSPACE "other" WITH durable_writes = true
     CREATE TABLE "other"."z" (
     "#);
-    insta::assert_snapshot!(schema(&tool, &["--table", &none]).line(), @"5 error: `--table KS.x*` stands for no table of the source hint: check `--table KEYSPACE.TABLE`: names are taken as they are, upper and lower case apart");
+    insta::assert_snapshot!(schema(&tool, &["--table", &none]).line(), @"5 error: `--table KS.x*` stands for no table of the source hint: check the keyspace and the name: they are taken as they are, upper and lower case apart");
+    // What a copy refuses, this refuses too.
+    let (one, other) = (format!("{all}=x.*"), format!("{}.a*=y.*", lab.keyspace));
+    insta::assert_snapshot!(schema(&tool, &["--table", &one, "--table", &other]).line(), @"5 error: KS.a would be written to x.a and to y.a hint: say which is meant: `--table KS.a=KEYSPACE.TABLE` comes before every pattern");
 }
 
 #[test]

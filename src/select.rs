@@ -1,14 +1,9 @@
 //! From patterns to tables: what the selection comes to, given what there is at the source.
 
-use super::table::patiently;
-use super::{PATIENCE, PreflightError, Sides};
-use crate::event::Events;
 use crate::job::JobTable;
 use crate::schema::TableName;
-use crate::schema::read::read_names;
 use crate::settings::selection::{Selection, SelectionError};
 use crate::settings::tables::TablePattern;
-use crate::side::Side;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Names in a note; all are counted.
@@ -16,35 +11,75 @@ const NAMES_LISTED: usize = 10;
 
 /// What there is in the keyspaces of a selection at the source.
 #[derive(Debug, Default)]
-pub(super) struct Catalogue {
-    tables: BTreeSet<TableName>,
-    views: BTreeSet<TableName>,
+pub struct Catalogue {
+    /// Its tables.
+    pub tables: BTreeSet<TableName>,
+    /// Its materialized views.
+    pub views: BTreeSet<TableName>,
 }
 
 /// What a selection comes to.
 #[derive(Debug)]
-pub(super) struct Selected {
+pub struct Selected {
     /// Those that the job has, under their numbers, then those that are new.
-    pub(super) tables: Vec<JobTable>,
+    pub tables: Vec<JobTable>,
     /// What was left out, and why.
-    pub(super) notes: Vec<String>,
+    pub notes: Vec<String>,
 }
 
-/// Asks the source for the names of tables and views.
-pub(super) async fn catalogue(
-    sides: &Sides,
-    selection: &Selection,
-    events: &Events,
-) -> Result<Catalogue, PreflightError> {
-    let mut catalogue = Catalogue::default();
-    for keyspace in selection.source_keyspaces().into_iter().collect::<BTreeSet<_>>() {
-        let read = || read_names(&sides.source, &keyspace);
-        let names = patiently(&sides.source, PATIENCE, events, read).await;
-        let names = names.map_err(|error| PreflightError::Names { keyspace: keyspace.clone(), error })?;
-        catalogue.tables.extend(names.tables);
-        catalogue.views.extend(names.views);
+/// What can be wrong with a selection, given what there is at the source.
+#[derive(Debug, thiserror::Error)]
+pub enum SelectError {
+    /// A table that isn't there.
+    #[error("there is no table {0} at the source")]
+    NoTable(TableName),
+    /// A view alone.
+    #[error("{0} is a materialized view at the source: its rows come from its base table")]
+    View(TableName),
+    /// A pattern that comes to nothing: a slip of the pen, most likely.
+    #[error("`--table {pattern}` stands for no table of the source{}", excluded_words(*excluded))]
+    NoMatch {
+        /// The pattern.
+        pattern: TablePattern,
+        /// Tables that it would stand for, if they weren't excluded.
+        excluded: usize,
+    },
+    /// Patterns that contradict each other.
+    #[error("{source_table} would be written to {first} and to {second}")]
+    TwoTargets {
+        /// At the source.
+        source_table: TableName,
+        /// By one pattern.
+        first: TableName,
+        /// By another.
+        second: TableName,
+    },
+    /// Two tables into one.
+    #[error(transparent)]
+    OneTarget(#[from] SelectionError),
+}
+
+fn excluded_words(excluded: usize) -> String {
+    if excluded == 0 { String::new() } else { format!(": all {excluded} are left out by `--exclude`") }
+}
+
+impl SelectError {
+    /// The next thing to type.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            SelectError::NoTable(_) => Some(
+                "check `--table KEYSPACE.TABLE`: names are taken as they are, upper and lower case apart".to_owned(),
+            ),
+            SelectError::NoMatch { .. } => Some(
+                "check the keyspace and the name: they are taken as they are, upper and lower case apart".to_owned(),
+            ),
+            SelectError::TwoTargets { source_table, .. } => {
+                Some(format!("say which is meant: `--table {source_table}=KEYSPACE.TABLE` comes before every pattern"))
+            }
+            SelectError::View(_) => Some("name the base table: the view comes with it".to_owned()),
+            SelectError::OneTarget(_) => None,
+        }
     }
-    Ok(catalogue)
 }
 
 /// Turns patterns into tables. A table that is named outright goes where that says, whatever a pattern says too; a view is
@@ -52,11 +87,7 @@ pub(super) async fn catalogue(
 ///
 /// # Errors
 /// A name or a pattern that stands for nothing, and two ways for one table.
-pub(super) fn select(
-    selection: &Selection,
-    catalogue: &Catalogue,
-    known: Vec<JobTable>,
-) -> Result<Selected, PreflightError> {
+pub fn select(selection: &Selection, catalogue: &Catalogue, known: Vec<JobTable>) -> Result<Selected, SelectError> {
     let mut chosen: BTreeMap<TableName, TableName> = BTreeMap::new();
     let mut views: BTreeSet<&TableName> = BTreeSet::new();
     let mut excluded: BTreeSet<&TableName> = BTreeSet::new();
@@ -67,7 +98,7 @@ pub(super) fn select(
         } else if catalogue.tables.contains(source) {
             chosen.insert(source.clone(), target.clone());
         } else if !known.iter().any(|table| table.source == *source) {
-            return Err(PreflightError::NoTable { side: Side::Source, table: source.clone() });
+            return Err(SelectError::NoTable(source.clone()));
         }
     }
     let named: BTreeSet<TableName> = chosen.keys().cloned().collect();
@@ -80,13 +111,13 @@ pub(super) fn select(
             .filter(|table| from.matches(table))
             .partition(|table| is_excluded(table) && !named.contains(*table));
         if matched.is_empty() && !known.iter().any(|table| from.matches(&table.source)) {
-            return Err(PreflightError::NoMatch { pattern: pattern.clone(), excluded: left_out.len() });
+            return Err(SelectError::NoMatch { pattern: pattern.clone(), excluded: left_out.len() });
         }
         for source in matched.into_iter().filter(|table| !named.contains(*table)) {
             let target = TableName { keyspace: target_keyspace.clone(), table: source.table.clone() };
             if let Some(first) = chosen.insert(source.clone(), target.clone()).filter(|first| *first != target) {
                 let (source_table, second) = (source.clone(), target);
-                return Err(PreflightError::TwoTargets { source_table, first, second });
+                return Err(SelectError::TwoTargets { source_table, first, second });
             }
         }
         excluded.extend(left_out);
@@ -95,7 +126,7 @@ pub(super) fn select(
     let tables = number(chosen, known);
     expect_one_source_each(&tables)?;
     match views.first() {
-        Some(view) if tables.is_empty() => Err(PreflightError::View { side: Side::Source, table: (*view).clone() }),
+        Some(view) if tables.is_empty() => Err(SelectError::View((*view).clone())),
         _ => Ok(Selected { notes: notes(selection, catalogue, &views, &excluded), tables }),
     }
 }
