@@ -1,7 +1,7 @@
 //! `migrate schema`: the source's schema as statements for the target, printed or run.
 
 use crate::cluster::{self, Cluster, ConnectError, Product};
-use crate::schema::ddl::{self, ApplyError, CatalogError, Dialect, Section, Wanted, apply, read_catalog};
+use crate::schema::ddl::{self, Applied, ApplyError, CatalogError, Dialect, Section, Wanted, apply, read_catalog};
 use crate::settings::SettingsError;
 use crate::settings::schema::SchemaSettings;
 use crate::side::Side;
@@ -65,7 +65,8 @@ impl SchemaError {
     }
 }
 
-/// Prints the statements, or runs them. Gives the exit code: 5 where the target has something else under one of the names.
+/// Prints the statements, or runs them. Gives the exit code: 5 where the target has something else under one of the names,
+/// 3 where it still lacks something.
 ///
 /// # Errors
 /// What stood in the way.
@@ -104,6 +105,9 @@ pub async fn create_schema(settings: SchemaSettings) -> Result<u8, SchemaError> 
 }
 
 async fn create(target: &Cluster, script: &ddl::Script, section: Section) -> Result<u8, SchemaError> {
-    let differing = apply(target, script, section, ui::ddl::report).await?;
-    Ok(if differing == 0 { 0 } else { 5 })
+    Ok(match apply(target, script, section, ui::ddl::report).await? {
+        Applied { differing: 0, missing: 0 } => 0,
+        Applied { differing: 0, .. } => 3,
+        Applied { .. } => 5,
+    })
 }

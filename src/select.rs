@@ -76,7 +76,7 @@ impl SelectError {
             SelectError::TwoTargets { source_table, .. } => {
                 Some(format!("say which is meant: `--table {source_table}=KEYSPACE.TABLE` comes before every pattern"))
             }
-            SelectError::View(_) => Some("name the base table: the view comes with it".to_owned()),
+            SelectError::View(_) => Some("copy the base table; the target builds its own view".to_owned()),
             SelectError::OneTarget(_) => None,
         }
     }

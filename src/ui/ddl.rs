@@ -23,15 +23,18 @@ pub fn print(script: &Script, source: &ClusterInfo, dialect: Dialect, section: O
 
 /// Says what became of an object.
 pub fn report(object: &Object, outcome: &Outcome<'_>) {
-    let (word, details): (&str, &[String]) = match outcome {
-        Outcome::Created => ("created", &object.notes),
-        Outcome::Same => ("same", &[]),
-        Outcome::Differs(differences) => ("differs", differences),
-        Outcome::LeftOut(why) => ("left out", why),
+    let lines = |of: &[String]| of.iter().map(|line| safe(line)).collect();
+    let (word, details): (&str, Vec<String>) = match outcome {
+        Outcome::Created => ("created", lines(&object.notes)),
+        Outcome::Same => ("same", Vec::new()),
+        Outcome::Differs(differences) => ("differs", lines(differences)),
+        Outcome::LeftOut(why) => ("left out", lines(why)),
+        Outcome::Refused(why) => ("refused", vec![safe(why)]),
+        Outcome::Waits(name) => ("not tried", vec![format!("{} isn't there as it should be", safe(name))]),
     };
     let mut text = format!("{word:<9} {} {}\n", object.kind.words(), safe(&object.name));
     for detail in details {
-        let _ = writeln!(text, "          {}", safe(detail));
+        let _ = writeln!(text, "          {detail}");
     }
     // What was created stays created, whether anybody reads of it or not.
     let _ = to_stdout(&text);
@@ -117,6 +120,7 @@ mod tests {
             keyspace: "ks".to_owned(),
             base: None,
             name: evil.to_owned(),
+            needs: Vec::new(),
             section: Section::After,
             statement: statement.map(str::to_owned),
             notes: vec![evil.to_owned()],

@@ -24,7 +24,7 @@ mod script;
 mod tests;
 mod translate;
 
-pub use apply::{ApplyError, Outcome, apply};
+pub use apply::{Applied, ApplyError, Outcome, apply};
 pub use merge::MergeError;
 pub use model::{Catalog, Keyspace};
 pub use read::{CatalogError, Wanted, read_catalog};

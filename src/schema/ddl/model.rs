@@ -139,7 +139,7 @@ impl Keyspace {
     }
 
     /// The types that the fields of `name` name.
-    fn inner_types(&self, name: &str) -> Vec<&str> {
+    pub(super) fn inner_types(&self, name: &str) -> Vec<&str> {
         use crate::schema::CqlType;
         let fields = self.types.get(name).map(Vec::as_slice).unwrap_or_default();
         let parsed = fields.iter().filter_map(|(_, text)| CqlType::parse(text, &BTreeMap::new()).ok());

@@ -28,6 +28,8 @@ pub struct Object {
     pub base: Option<TableName>,
     /// Its name as CQL text. Anybody's text.
     pub name: String,
+    /// The keyspace and the types without which it can't be, or wouldn't be what it is: their names as CQL text.
+    pub needs: Vec<String>,
     /// When it is to be created.
     pub section: Section,
     /// The statement, without a semicolon; `None` where the target can't have it.
@@ -113,13 +115,19 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
+    /// The full name of something in the keyspace.
+    fn full(&self, name: &str) -> String {
+        format!("{}.{}", quote(self.name), quote(name))
+    }
+
     fn object(&self, kind: Kind, section: Section, name: &str) -> Object {
         let name = match kind {
             Kind::Keyspace => quote(name),
-            _ => format!("{}.{}", quote(self.name), quote(name)),
+            _ => self.full(name),
         };
         let keyspace = self.name.to_owned();
-        Object { kind, keyspace, base: None, name, section, statement: None, notes: Vec::new(), found: None }
+        let needs = if kind == Kind::Keyspace { Vec::new() } else { vec![quote(self.name)] };
+        Object { kind, keyspace, base: None, name, needs, section, statement: None, notes: Vec::new(), found: None }
     }
 
     fn keyspace(&self, replication: Option<&Replication>) -> Object {
@@ -156,6 +164,7 @@ impl Writer<'_> {
 
     fn user_type(&self, name: &str) -> Object {
         let mut object = self.object(Kind::Type, Section::Before, name);
+        object.needs.extend(self.keyspace.inner_types(name).into_iter().map(|inner| self.full(inner)));
         let texts = &self.keyspace.types[name];
         let parse = |(field, text): &(String, String)| match CqlType::parse(text, &BTreeMap::new()) {
             Ok(cql_type) => Ok((field.clone(), cql_type)),
@@ -199,13 +208,18 @@ impl Writer<'_> {
 
     fn table(&self, table: &TableDefinition) -> Object {
         let name = &table.table.name.table;
-        let object = self.object(Kind::Table, Section::Before, name);
+        let mut object = self.object(Kind::Table, Section::Before, name);
+        let types = table.table.columns.iter().flat_map(|column| column.cql_type.udts());
+        object.needs.extend(types.map(|name| self.full(name)));
         let found = self.found.and_then(|found| found.tables.get(name));
         match self.translated(table) {
             Ok(Translated { what, notes }) => Object {
                 statement: Some(render::table(&what)),
                 notes,
-                found: found.map(|found| compare::tables(&what, &comparable(found), self.dialect).into()),
+                found: match found {
+                    Some(found) => Some(compare::tables(&what, &comparable(found), self.dialect).into()),
+                    None => self.taken(name, |found| &found.views, "a materialized view"),
+                },
                 ..object
             },
             Err(why) => Object { notes: vec![why], ..object },
@@ -253,6 +267,13 @@ impl Writer<'_> {
         Ok(table)
     }
 
+    /// Whether something of another kind has the name of a table or a view at the target. Cassandra 5.0 doesn't refuse the
+    /// statement in time: it breaks on it.
+    fn taken<T>(&self, name: &str, all: fn(&Keyspace) -> &BTreeMap<String, T>, kind: &str) -> Option<Found> {
+        let found = self.found.filter(|found| all(found).contains_key(name));
+        found.map(|_| Found::Differs(vec![format!("{kind} at the target")]))
+    }
+
     fn view(&self, view: &View) -> Object {
         let name = &view.table.name.table;
         let object = self.object_of(Kind::View, &view.base, name);
@@ -266,7 +287,10 @@ impl Writer<'_> {
             Ok(Translated { what, notes }) => Object {
                 statement: Some(render::view(&what)),
                 notes,
-                found: found.map(|found| compare::views(&what, &settable_view(found), self.dialect).into()),
+                found: match found {
+                    Some(found) => Some(compare::views(&what, &settable_view(found), self.dialect).into()),
+                    None => self.taken(name, |found| &found.tables, "a table"),
+                },
                 ..object
             },
             Err(why) => Object { notes: vec![why], ..object },

@@ -390,6 +390,59 @@ fn what_the_target_has_is_shown_beside_each_statement_and_left_as_it_is() {
 }
 
 #[test]
+fn what_the_target_refuses_keeps_only_what_needs_it() {
+    let Some(lab) = Lab::new("schema_refused") else { return };
+    let on = |nodes: &[&Node], statement: &str| {
+        nodes.iter().for_each(|node| drop(node.cql(&statement.replace("KS", &lab.keyspace))))
+    };
+    on(&[&lab.source], "CREATE TYPE KS.inner (n int)");
+    on(&[&lab.target], "CREATE TYPE KS.inner (n text)");
+    on(&[&lab.source], "CREATE TYPE KS.middle (i frozen<inner>)");
+    on(&[&lab.source], "CREATE TYPE KS.other (n int)");
+    lab.create(&[&lab.source], "a", "id int PRIMARY KEY, v frozen<list<frozen<middle>>>");
+    lab.create(&[&lab.source], "b", "id int PRIMARY KEY, v frozen<other>");
+    lab.create(&[&lab.source], "c", "id int PRIMARY KEY");
+    lab.create(&[&lab.source], "d", "id int PRIMARY KEY, u int, v int");
+    lab.create(&[&lab.target], "d", "id int PRIMARY KEY, v int");
+    on(&[&lab.source], "CREATE INDEX d_u ON KS.d (u)");
+    on(&[&lab.source], "CREATE INDEX d_v ON KS.d (v)");
+    let of_d = "AS SELECT id, v FROM KS.d WHERE id IS NOT NULL AND v IS NOT NULL PRIMARY KEY (v, id)";
+    on(&[&lab.target], &format!("CREATE MATERIALIZED VIEW KS.c {of_d}"));
+    let (tool, all) = (lab.tool(), format!("{}.*", lab.keyspace));
+    let apply = |section| schema(&tool, &["--target", TARGET, "--apply", "--table", &all, "--section", section]);
+    insta::assert_snapshot!(apply("before"), @r#"
+    exit code 5
+    -- stdout
+    same      keyspace "KS"
+    differs   type "KS"."inner"
+              fields: n int expected, n text at the target
+    not tried type "KS"."middle"
+              "KS"."inner" isn't there as it should be
+    created   type "KS"."other"
+    not tried table "KS"."a"
+              "KS"."middle" isn't there as it should be
+    created   table "KS"."b"
+    differs   table "KS"."c"
+              a materialized view at the target
+    differs   table "KS"."d"
+              column u: int (regular) at the source, missing at the target
+    "#);
+    insta::assert_snapshot!(apply("after"), @r#"
+    exit code 3
+    -- stdout
+    refused   index "KS"."d_u"
+              rejected: Undefined column name u in table KS.d
+    created   index "KS"."d_v"
+    "#);
+    on(&[&lab.target], "DROP TYPE KS.inner");
+    on(&[&lab.target], "DROP MATERIALIZED VIEW KS.c");
+    on(&[&lab.target], "ALTER TABLE KS.d ADD u int");
+    for section in ["before", "after"] {
+        apply(section).expect(0);
+    }
+}
+
+#[test]
 fn a_table_under_another_name_brings_its_types_and_indexes() {
     let Some(lab) = Lab::new("schema_renamed") else { return };
     for statement in
