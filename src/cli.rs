@@ -64,7 +64,7 @@ pub enum Command {
 }
 
 /// Everything that describes a copy. Each has the same name as a flag, as a key of the `--config` file and, in capitals with
-/// `MIGRATE_` before it, as an environment variable.
+/// `MIGRATE_` before it, as an environment variable; but for those that are about a single call.
 #[derive(Args, Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
@@ -143,9 +143,18 @@ pub struct JobArgs {
     pub future_timestamps: Option<FutureTimestamps>,
 
     /// Keep the target tables' tombstones for as long as the copy takes: `tombstone_gc` on ScyllaDB, `gc_grace_seconds` on
-    /// Cassandra, set back when a table is done
-    #[arg(long, env = "MIGRATE_MANAGE_TABLE_OPTIONS", help_heading = "How exact")]
-    pub manage_table_options: bool,
+    /// Cassandra, set back at the end of the run that has done a table
+    #[arg(
+        long,
+        value_name = "BOOL",
+        env = "MIGRATE_MANAGE_TABLE_OPTIONS",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_parser = clap::builder::BoolishValueParser::new(),
+        help_heading = "How exact"
+    )]
+    pub manage_table_options: Option<bool>,
 
     /// Ranges that are scanned at the same time [default: 8]
     #[arg(long, value_name = "N", env = "MIGRATE_READERS", help_heading = "How fast")]
@@ -273,7 +282,6 @@ impl JobArgs {
                 restart: self.restart || other.restart,
                 dry_run: self.dry_run || other.dry_run,
                 json: self.json || other.json,
-                manage_table_options: self.manage_table_options || other.manage_table_options,
                 source_password_file,
                 source_password_command,
                 target_password_file,
@@ -293,6 +301,7 @@ impl JobArgs {
             row_marker,
             counters,
             future_timestamps,
+            manage_table_options,
             readers,
             writers,
             memory,

@@ -25,6 +25,8 @@ pub struct Selected {
     pub tables: Vec<JobTable>,
     /// What was left out, and why.
     pub notes: Vec<String>,
+    /// Tables that appeared at the source since the job was begun and have no place in it: why, a sentence each.
+    pub misfits: Vec<String>,
 }
 
 /// What can be wrong with a selection, given what there is at the source.
@@ -85,12 +87,15 @@ impl SelectError {
 /// Turns patterns into tables. A table that is named outright goes where that says, whatever a pattern says too; a view is
 /// left out, as its rows come from its base table, unless nothing else is there to copy.
 ///
+/// A job that was begun goes on with the tables that it has, whatever appears at the source meanwhile.
+///
 /// # Errors
-/// A name or a pattern that stands for nothing, and two ways for one table.
+/// A name or a pattern that stands for nothing, and two ways for one table of a new job.
 pub fn select(selection: &Selection, catalogue: &Catalogue, known: Vec<JobTable>) -> Result<Selected, SelectError> {
     let mut chosen: BTreeMap<TableName, TableName> = BTreeMap::new();
     let mut views: BTreeSet<&TableName> = BTreeSet::new();
     let mut excluded: BTreeSet<&TableName> = BTreeSet::new();
+    let mut conflicts: BTreeMap<TableName, SelectError> = BTreeMap::new();
     for pattern in &selection.tables {
         let TablePattern::One { source, target } = pattern else { continue };
         if let Some(view) = catalogue.views.get(source) {
@@ -117,41 +122,50 @@ pub fn select(selection: &Selection, catalogue: &Catalogue, known: Vec<JobTable>
             let target = TableName { keyspace: target_keyspace.clone(), table: source.table.clone() };
             if let Some(first) = chosen.insert(source.clone(), target.clone()).filter(|first| *first != target) {
                 let (source_table, second) = (source.clone(), target);
-                return Err(SelectError::TwoTargets { source_table, first, second });
+                conflicts.entry(source.clone()).or_insert(SelectError::TwoTargets { source_table, first, second });
             }
         }
         excluded.extend(left_out);
         views.extend(catalogue.views.iter().filter(|view| from.matches(view) && !is_excluded(view)));
     }
-    let tables = number(chosen, known);
-    expect_one_source_each(&tables)?;
+    let is_new = known.is_empty();
+    conflicts.retain(|source, _| !known.iter().any(|table| table.source == *source));
+    chosen.retain(|source, _| !conflicts.contains_key(source));
+    let tables = number(chosen, known, &mut conflicts);
+    if is_new && let Some(conflict) = conflicts.pop_first() {
+        return Err(conflict.1);
+    }
+    let misfits =
+        conflicts.into_values().map(|conflict| format!("the job doesn't take in a new table: {conflict}")).collect();
     match views.first() {
         Some(view) if tables.is_empty() => Err(SelectError::View((*view).clone())),
-        _ => Ok(Selected { notes: notes(selection, catalogue, &views, &excluded), tables }),
+        _ => Ok(Selected { notes: notes(selection, catalogue, &views, &excluded), tables, misfits }),
     }
 }
 
 /// Those that are known keep their numbers, whether they are there still or not: what became of them is seen when they are
-/// looked at.
-fn number(chosen: BTreeMap<TableName, TableName>, known: Vec<JobTable>) -> Vec<JobTable> {
+/// looked at. A target is the first one's that goes there.
+fn number(
+    chosen: BTreeMap<TableName, TableName>,
+    known: Vec<JobTable>,
+    conflicts: &mut BTreeMap<TableName, SelectError>,
+) -> Vec<JobTable> {
     let mut tables = known;
+    let mut sources: BTreeMap<TableName, TableName> =
+        tables.iter().map(|table| (table.target.clone(), table.source.clone())).collect();
     for (source, target) in chosen {
-        if !tables.iter().any(|table| table.source == source) {
-            tables.push(JobTable { source, target, admitted: None, broken: None });
+        if tables.iter().any(|table| table.source == source) {
+            continue;
         }
+        if let Some(first) = sources.get(&target) {
+            let conflict = SelectionError::OneTarget { first: first.clone(), second: source.clone(), target };
+            conflicts.insert(source, conflict.into());
+            continue;
+        }
+        sources.insert(target.clone(), source.clone());
+        tables.push(JobTable { source, target, admitted: None, broken: None });
     }
     tables
-}
-
-fn expect_one_source_each(tables: &[JobTable]) -> Result<(), SelectionError> {
-    let mut sources: BTreeMap<&TableName, &TableName> = BTreeMap::new();
-    for table in tables {
-        if let Some(first) = sources.insert(&table.target, &table.source) {
-            let (first, second, target) = (first.clone(), table.source.clone(), table.target.clone());
-            return Err(SelectionError::OneTarget { first, second, target });
-        }
-    }
-    Ok(())
 }
 
 fn notes(
@@ -205,9 +219,9 @@ mod tests {
             views: views.iter().map(|text| name(text)).collect(),
         };
         match select(&selection, &catalogue, known) {
-            Ok(Selected { tables, notes }) => {
+            Ok(Selected { tables, notes, misfits }) => {
                 let tables = tables.iter().map(|table| format!("{}={}", table.source, table.target));
-                tables.chain(notes).collect::<Vec<_>>().join("\n")
+                tables.chain(notes).chain(misfits).collect::<Vec<_>>().join("\n")
             }
             Err(error) => format!("error: {error}"),
         }
@@ -266,6 +280,28 @@ mod tests {
         assert_eq!(error(&["a.*", "b.t=a.t"]), "error: a.t and b.t would both be written to a.t");
         assert_eq!(error(&["a.*=c.*", "a.t*=d.*"]), "error: a.t would be written to c.t and to d.t");
         assert_eq!(error(&["a.*=c.*", "a.t*=d.*", "a.t"]), "a.t=a.t");
+    }
+
+    #[test]
+    fn a_job_goes_on_whatever_appears_at_the_source() {
+        let text = |tables: &[&str], has: &[&str], job: &[(&str, &str)]| {
+            let known = job.iter().map(|(source, target)| JobTable { target: name(target), ..known(source) }).collect();
+            select_of(tables, &[], has, &[], known)
+        };
+        let tables = ["a.*=z.*", "b.*=z.*"];
+        let job = [("a.t", "z.t"), ("b.u", "z.u")];
+        insta::assert_snapshot!(text(&tables, &["a.t", "a.u", "b.t", "b.u", "b.v"], &job), @r"
+        a.t=z.t
+        b.u=z.u
+        b.v=z.v
+        the job doesn't take in a new table: b.u and a.u would both be written to z.u
+        the job doesn't take in a new table: a.t and b.t would both be written to z.t
+        ");
+        // What two patterns stand for now, and did not.
+        insta::assert_snapshot!(text(&["a.*=x.*", "a.t*=y.*"], &["a.t", "a.u"], &[("a.u", "x.u")]), @r"
+        a.u=x.u
+        the job doesn't take in a new table: a.t would be written to x.t and to y.t
+        ");
     }
 
     #[test]

@@ -44,6 +44,8 @@ pub struct Looked {
     pub tables: Vec<Candidate>,
     /// What was left out of the job, and why: a sentence each.
     pub notes: Vec<String>,
+    /// [`select::Selected::misfits`]: the job isn't complete without them.
+    pub misfits: Vec<String>,
 }
 
 /// A table of the job.
@@ -113,7 +115,7 @@ pub async fn look(
     events: &Events,
 ) -> Result<Looked, PreflightError> {
     let catalogue = catalogue(sides, &settings.selection, events).await?;
-    let select::Selected { tables, notes } = select::select(&settings.selection, &catalogue, known)?;
+    let select::Selected { tables, notes, misfits } = select::select(&settings.selection, &catalogue, known)?;
     let looks = tables.into_iter().map(|table| async {
         let verdict = Box::pin(table::look(sides, &table, settings, events)).await;
         Candidate::new(table, verdict)
@@ -126,7 +128,7 @@ pub async fn look(
     }
     let targets = tables.iter().filter(|candidate| candidate.verdict.is_ok()).map(|candidate| &candidate.table.target);
     table_options::warn(&sides.target, targets, settings.manage_table_options, events).await;
-    Ok(Looked { tables, notes })
+    Ok(Looked { tables, notes, misfits })
 }
 
 /// Asks the source for the names of tables and views.

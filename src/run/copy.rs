@@ -51,6 +51,8 @@ struct Begun {
     sides: Sides,
     /// By their number.
     tables: Vec<JobTable>,
+    /// Whether there are tables that the job should have, and can't.
+    has_misfits: bool,
     /// Of the tables that are ready, by their number.
     lanes: BTreeMap<usize, Lane<CqlSource, CqlTarget>>,
     rejects: Rejects,
@@ -67,14 +69,15 @@ async fn copy(settings: &Settings, events: &Events) -> Result<(Ended, bool), Err
     stop.on_signals(move |signal, draining| emit.emit(Event::Stopping { signal, draining }))
         .map_err(|error| Error::Io { what: "listen to signals", error })?;
     // Where nothing was begun, there is nothing to drain.
-    let Begun { sides, tables, mut lanes, rejects, has_rejected, checkpoint, mut work } = tokio::select! {
+    let Begun { sides, tables, has_misfits, mut lanes, rejects, has_rejected, checkpoint, mut work } = tokio::select! {
         begun = begin(settings, events) => begun?,
         () = stop.requested() => return Err(Error::Stopped(stop.signal().unwrap_or(Signal::Interrupt))),
     };
     let targets: Vec<TableName> = tables.iter().map(|table| table.target.clone()).collect();
     if work.is_empty() {
         let options_back = release(&sides, &targets, checkpoint, events).await?;
-        let outcome = if lanes.len() == tables.len() { RunOutcome::Done } else { RunOutcome::Incomplete };
+        let outcome =
+            if lanes.len() == tables.len() && !has_misfits { RunOutcome::Done } else { RunOutcome::Incomplete };
         let rejects = has_rejected.then(|| rejects.path().to_path_buf());
         let ended = Ended { outcome, failed: 0, unclaimed: 0, unfinished: BTreeSet::new(), rejects, signal: None };
         return Ok((ended, options_back));
@@ -101,7 +104,7 @@ async fn copy(settings: &Settings, events: &Events) -> Result<(Ended, bool), Err
         }
     }
     let ready: BTreeSet<usize> = lanes.keys().copied().collect();
-    let all_ready = ready.len() == tables.len();
+    let all_ready = ready.len() == tables.len() && !has_misfits;
     let rejects_file = rejects.path().to_path_buf();
     let committer = Committer::start(checkpoint, events.clone());
     let mut ended =
@@ -204,6 +207,10 @@ async fn begin(settings: &Settings, events: &Events) -> Result<Begun, Error> {
     for message in looked.notes {
         events.emit(Event::Note { message });
     }
+    let has_misfits = !looked.misfits.is_empty();
+    for message in looked.misfits {
+        events.emit(Event::Warning { message });
+    }
     let ranges = plan::admit(settings, &sides.source, &looked.tables, &known).await;
     let tables: Vec<JobTable> = looked.tables.iter().map(|candidate| candidate.table.clone()).collect();
     let checkpoint = match found {
@@ -251,7 +258,7 @@ async fn begin(settings: &Settings, events: &Events) -> Result<Begun, Error> {
             Err(error) => events.emit(broken_event(number, &table, &error)),
         }
     }
-    Ok(Begun { sides, tables, lanes, rejects, has_rejected, checkpoint, work })
+    Ok(Begun { sides, tables, has_misfits, lanes, rejects, has_rejected, checkpoint, work })
 }
 
 /// The rules for what can't be read or kept. A writetime that is capped is capped to the same one in every run of a job.

@@ -152,8 +152,10 @@ async fn show_plan(settings: &Settings) -> Result<u8, Error> {
     // The copy would refuse that file; the rest of the plan is as good as it was.
     let refused = other_job.is_some();
     looked.notes.extend(other_job);
+    let has_misfits = !looked.misfits.is_empty();
+    looked.notes.append(&mut looked.misfits);
     let plan = plan::plan(settings, &sides, looked).await;
-    let code = match plan.is_incomplete() {
+    let code = match plan.is_incomplete() || has_misfits {
         _ if refused => 5,
         true => 3,
         false => 0,

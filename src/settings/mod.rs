@@ -212,7 +212,7 @@ impl Settings {
             restart: args.restart,
             dry_run: args.dry_run,
             unknown_timestamp: args.unknown_timestamp.unwrap_or(1),
-            manage_table_options: args.manage_table_options,
+            manage_table_options: args.manage_table_options.unwrap_or(false),
             row_marker: args.row_marker.unwrap_or_default(),
             counters: args.counters.unwrap_or_default(),
             future_timestamps: args.future_timestamps.unwrap_or_default(),

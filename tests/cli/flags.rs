@@ -1,7 +1,7 @@
 //! Flags, environment variables and the `--config` file, up to where a copy would begin.
 
 use crate::tool::Tool;
-use clap::CommandFactory;
+use clap::{CommandFactory, Parser};
 use migrate::cli::Cli;
 
 /// A call that is complete, but for what is added to it. Nothing listens at port 1.
@@ -20,6 +20,21 @@ fn each(lines: &[(&str, &str)]) -> String {
         answer.line()
     };
     lines.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn what_the_file_switches_on_can_be_switched_off() {
+    let tool = Tool::new();
+    let config = tool.write("on.toml", "manage-table-options = true");
+    let settled = |more: &[&str]| {
+        let call = [&["migrate"], &COMPLETE[..], &["--config", &config], more].concat();
+        let cli = Cli::try_parse_from(call).unwrap();
+        migrate::settings::Settings::resolve(cli.job).unwrap().manage_table_options
+    };
+    assert!(settled(&[]) && settled(&["--manage-table-options"]));
+    assert!(!settled(&["--manage-table-options=false"]));
+    let answer = tool.run_with(&[("MIGRATE_MANAGE_TABLE_OPTIONS", "sometimes")], &COMPLETE);
+    assert!(answer.expect(2).err.contains("sometimes"), "the environment says it with the same words: {answer}");
 }
 
 #[test]
