@@ -92,6 +92,19 @@ enum ShapeName {
     Blobs,
 }
 
+impl ShapeName {
+    fn of(self, arguments: &Arguments) -> Box<dyn Shape> {
+        match self {
+            ShapeName::Messages => Box::new(messages::Messages::new(arguments)),
+            ShapeName::Wide => Box::new(shapes::wide(arguments)),
+            ShapeName::Narrow => Box::new(shapes::narrow(arguments)),
+            ShapeName::Collections => Box::new(shapes::collections(arguments)),
+            ShapeName::Lists => Box::new(shapes::lists(arguments)),
+            ShapeName::Blobs => Box::new(shapes::blobs(arguments)),
+        }
+    }
+}
+
 /// One kind of table, and what fills it: batches of writes, each of one partition.
 trait Shape: Iterator<Item = Vec<Write>> {
     /// What creates the table where it is missing.
@@ -157,14 +170,7 @@ async fn main() -> ExitCode {
 
 async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let table = &arguments.table;
-    let mut shape: Box<dyn Shape> = match arguments.shape {
-        ShapeName::Messages => Box::new(messages::Messages::new(arguments)),
-        ShapeName::Wide => Box::new(shapes::wide(arguments)),
-        ShapeName::Narrow => Box::new(shapes::narrow(arguments)),
-        ShapeName::Collections => Box::new(shapes::collections(arguments)),
-        ShapeName::Lists => Box::new(shapes::lists(arguments)),
-        ShapeName::Blobs => Box::new(shapes::blobs(arguments)),
-    };
+    let mut shape = arguments.shape.of(arguments);
     // Of its own keyspace only: the driver can't read every type that somebody else's table may have.
     let session =
         SessionBuilder::new().known_node(&arguments.host).keyspaces_to_fetch([&table.keyspace]).build().await?;
@@ -232,6 +238,41 @@ impl<'a> Writer<'a> {
                 Err(_) => tokio::time::sleep(Duration::from_millis(100 << attempt)).await,
             }
             attempt += 1;
+        }
+    }
+}
+
+/// Run them with `cargo test --examples`.
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::ValueEnum;
+
+    /// The writes of 5 rows, and how many values each statement takes.
+    fn of(shape: ShapeName, seed: &str) -> (Vec<Write>, Vec<usize>) {
+        let arguments = Arguments::parse_from(["load", "--host", "h", "--table", "k.t", "--rows", "5", "--seed", seed]);
+        let mut made = shape.of(&arguments);
+        let writes = made.by_ref().flatten().collect();
+        (writes, made.statements(&arguments.table).iter().map(|text| text.matches('?').count()).collect())
+    }
+
+    #[test]
+    fn each_write_has_the_values_of_its_statement() {
+        for shape in ShapeName::value_variants() {
+            let (writes, placeholders) = of(*shape, "1");
+            assert!(writes.iter().filter(|write| write.statement == 0).count() == 5, "a row each");
+            for Write { statement, values } in writes {
+                assert_eq!(values.len(), placeholders[statement], "{statement}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_same_seed_makes_the_same_data() {
+        for shape in ShapeName::value_variants() {
+            let data = |seed| format!("{:?}", of(*shape, seed).0.iter().map(|write| &write.values).collect::<Vec<_>>());
+            assert!(data("1") == data("1"));
+            assert!(data("1") != data("2"));
         }
     }
 }

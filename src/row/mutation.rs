@@ -201,9 +201,6 @@ fn push_all(rows: &mut Rows, row: usize, form: Form, marker: Option<Group>, scra
     let Scratch { groups, cell_groups, elements, list_elements } = scratch;
     let cells_span = rows.page.span(row, rows.layout.keys(), rows.layout.values.len()).len();
     let one_by_one = cells_span >= LARGE_ROW;
-    if let Some(marker) = marker.filter(|marker| one_by_one || cell_groups.binary_search(marker).is_err()) {
-        rows.statements.push(statement(row, Form::Insert, Cells::None, marker));
-    }
     let mut rest = &elements[..];
     for &group in groups {
         if one_by_one {
@@ -227,6 +224,10 @@ fn push_all(rows: &mut Rows, row: usize, form: Form, marker: Option<Group>, scra
             rows.statements
                 .push(Statement { elements: (at, at + 1), ..statement(row, Form::Element, Cells::None, group) });
         }
+    }
+    // Last, so that a row in several requests isn't there before its cells are.
+    if let Some(marker) = marker.filter(|marker| one_by_one || cell_groups.binary_search(marker).is_err()) {
+        rows.statements.push(statement(row, Form::Insert, Cells::None, marker));
     }
 }
 

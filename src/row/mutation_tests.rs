@@ -318,8 +318,8 @@ fn a_row_too_large_for_one_request_has_a_statement_for_each_cell() {
     let bound = batches[0].bind(0);
     let forms: Vec<_> =
         (0..bound.len()).map(|index| (bound.statement(index).form, bound.statement(index).cells)).collect();
-    assert_eq!(forms, [(Form::Insert, Cells::None), (Form::Update, Cells::One(0)), (Form::Update, Cells::One(1))]);
-    assert!(bound.size(1) > LARGE_ROW && bound.size(2) < 100);
+    assert_eq!(forms, [(Form::Update, Cells::One(0)), (Form::Update, Cells::One(1)), (Form::Insert, Cells::None)]);
+    assert!(bound.size(0) > LARGE_ROW && bound.size(1) < 100);
 }
 
 #[test]

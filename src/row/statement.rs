@@ -168,6 +168,11 @@ impl Rows {
         self.value(row, value)
     }
 
+    /// Whether the source tells the writetimes of the `value`-th value.
+    pub fn tells_writetimes(&self, value: usize) -> bool {
+        self.layout.values[value].metadata.is_some()
+    }
+
     /// Where a statement writes one element of a list: the list as an index into [`Layout::values`], whose it is, and the
     /// element with its length, as the wire has it.
     pub fn list_element(&self, statement: &Statement) -> Option<(usize, Part, &[u8])> {

@@ -3,7 +3,7 @@
 //! ScyllaDB takes the key of each element ([`crate::row::list_key`]). Apache Cassandra makes a fresh key for every element that is
 //! written, so the same write twice is the same elements twice. There, the list is read first, and what it lacks is added:
 //! behind what is there, or before it where it stands before it in the source's list. Elements are told apart by their bytes
-//! and their writetime.
+//! and their writetime, where both sides tell it.
 
 use super::read_back::{ReadBack, Stragglers};
 use super::{columns_of, statements};
@@ -119,15 +119,18 @@ impl FoundLists {
         }
         let mut reordered = Split::<Settled>::default();
         for ((row, part, list), elements) in lists {
+            // Elements whose age nobody knows are told apart by their bytes alone.
+            let by_writetime = self.writetimes && rows.tells_writetimes(list);
             let item = |&index: &usize| {
                 let statement = rows.statement(index);
                 let (_, _, bytes) = rows.list_element(statement)?;
-                Some((bytes, self.writetimes.then_some(statement.writetime)))
+                Some((bytes, by_writetime.then_some(statement.writetime)))
             };
             let source: Vec<Item<'_>> = elements.iter().filter_map(item).collect();
             let target = self.rows.get(&(row, part)).and_then(|lists| lists.get(&list));
             let target = target.map_or(&[][..], Vec::as_slice);
-            let target: Vec<Item<'_>> = target.iter().map(|(bytes, at)| (bytes.as_slice(), *at)).collect();
+            let target: Vec<Item<'_>> =
+                target.iter().map(|(bytes, at)| (bytes.as_slice(), at.filter(|_| by_writetime))).collect();
             let (missing, in_order) = align(&source, &target);
             picks.extend(missing.into_iter().map(|(index, list)| Pick { statement: elements[index], list }));
             if !in_order {
