@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Before the first row, an operator waits.
-const PATIENCE: Patience = Patience { give_up_after: Duration::from_secs(5) };
+const PATIENCE: Patience = Patience::of(Duration::from_secs(5));
 /// Tables that are looked at at the same time.
 pub(crate) const AT_ONCE: usize = 8;
 
