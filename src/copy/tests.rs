@@ -152,7 +152,7 @@ async fn copy(
 
 pub(super) fn rejects(checkpoint: &Checkpoint) -> Rejects {
     let table = crate::schema::tests::table(&[("k", "pk0 bigint"), ("c", "ck0 bigint")]);
-    Rejects::beside(checkpoint.path(), (0..2).map(|number| (number, &table)))
+    Rejects::beside(checkpoint.path(), (0..2).map(|number| (number, (&table, &table.name))))
 }
 
 fn assert_accounts_close(status: &status::Status, rows: u64) {
