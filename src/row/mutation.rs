@@ -8,9 +8,9 @@ use std::cmp::Reverse;
 use std::ops::Range;
 
 /// Rows above this many bytes get a statement per cell, so that they can be sent in several requests.
-const LARGE_ROW: usize = 4 << 20;
+const LARGE_ROW: usize = 2 << 20;
 /// Bytes of elements that a statement holds at most, for the same reason.
-const LARGE_ELEMENTS: usize = 1 << 20;
+const LARGE_ELEMENTS: usize = 256 << 10;
 
 /// A writetime and a TTL.
 type Group = (i64, i32);
