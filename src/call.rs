@@ -30,6 +30,11 @@ impl Class {
         !matches!(self, Class::Rejected | Class::Unauthorized)
     }
 
+    /// Whether it may be the request's own fault, whatever state the cluster is in.
+    pub fn may_be_the_request(self) -> bool {
+        matches!(self, Class::Rejected | Class::Failure | Class::Other)
+    }
+
     /// Whether it is the cluster's state that stands in the way, rather than the request.
     pub fn is_trouble(self) -> bool {
         matches!(self, Class::Timeout | Class::Overloaded | Class::Unavailable | Class::Connection)

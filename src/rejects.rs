@@ -7,12 +7,12 @@
 use crate::job::RangeKey;
 use crate::row::Batch;
 use crate::schema::literal::literal;
-use crate::schema::{CqlType, Table};
+use crate::schema::{CqlType, Table, TableName};
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::{File, OpenOptions, Permissions};
+use std::io::{Seek, SeekFrom, Write};
+use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
@@ -20,17 +20,26 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 #[derive(Clone, Debug)]
 pub struct Rejects {
     path: Arc<Path>,
-    /// By the table's number in the job: its name, and the names and types of its key.
-    tables: Arc<BTreeMap<usize, (String, KeyColumns)>>,
+    /// By the table's number in the job.
+    tables: Arc<BTreeMap<usize, RejectTable>>,
     /// Opened when there is something to write.
     file: Arc<Mutex<Option<File>>>,
 }
 
-/// Names and types of a primary key's columns.
-type KeyColumns = Vec<(String, CqlType)>;
+/// What of a table goes into a line.
+#[derive(Debug)]
+struct RejectTable {
+    source: String,
+    target: String,
+    /// Names and types of the primary key's columns.
+    key: Vec<(String, CqlType)>,
+}
 
 /// What any bytes are a literal of.
 static BLOB: LazyLock<CqlType> = LazyLock::new(|| CqlType::Native("blob".to_owned()));
+
+/// A job has no row of a table that it doesn't have.
+static UNKNOWN: RejectTable = RejectTable { source: String::new(), target: String::new(), key: Vec::new() };
 
 /// A row that the target refused, or the statics of a partition.
 #[derive(Debug)]
@@ -44,7 +53,9 @@ pub struct Reject {
 /// A line of the file.
 #[derive(Serialize)]
 struct Line<'a> {
+    /// At the source.
     table: &'a str,
+    target: &'a str,
     /// As CQL literals, by column; statics have no clustering key.
     key: serde_json::Map<String, serde_json::Value>,
     /// The same as raw bytes, in the order of the key.
@@ -64,14 +75,13 @@ pub struct RejectsError {
 }
 
 impl Rejects {
-    /// For a job of these tables, by their numbers, beside its checkpoint. Nothing is created until a row is rejected.
-    pub fn beside<'a>(checkpoint: &Path, tables: impl Iterator<Item = (usize, &'a Table)>) -> Rejects {
-        let key = |table: &Table| table.key_columns().map(|c| (c.name.clone(), c.cql_type.clone())).collect();
-        Rejects {
-            path: path(checkpoint).into(),
-            tables: Arc::new(tables.map(|(number, table)| (number, (table.name.to_string(), key(table)))).collect()),
-            file: Arc::default(),
-        }
+    /// For a job of these tables and where they go, by their numbers, beside its checkpoint. Nothing is created until a row is rejected.
+    pub fn beside<'a>(checkpoint: &Path, tables: impl Iterator<Item = (usize, (&'a Table, &'a TableName))>) -> Rejects {
+        let table = |(number, (source, target)): (usize, (&Table, &TableName))| {
+            let key = source.key_columns().map(|column| (column.name.clone(), column.cql_type.clone())).collect();
+            (number, RejectTable { source: source.name.to_string(), target: target.to_string(), key })
+        };
+        Rejects { path: path(checkpoint).into(), tables: Arc::new(tables.map(table).collect()), file: Arc::default() }
     }
 
     /// The file.
@@ -105,7 +115,7 @@ impl Rejects {
     }
 
     fn line<'a>(&'a self, range: RangeKey, Reject { batch, reason }: &'a Reject) -> Line<'a> {
-        let (table, columns) = self.tables.get(&range.table).map_or(("", &[][..]), |(name, key)| (name, key));
+        let RejectTable { source: table, target, key: columns } = self.tables.get(&range.table).unwrap_or(&UNKNOWN);
         let (rows, row) = (batch.rows(), batch.first_row());
         let count = if batch.is_statics() { rows.partition_key() } else { columns.len() };
         // A partition of only statics has a null for its clustering key.
@@ -114,6 +124,7 @@ impl Rejects {
         let named = cells.iter().map(|((name, cql_type), cell)| (name.clone(), literal(cql_type, cell).into()));
         Line {
             table,
+            target,
             key: named.collect(),
             key_hex: cells.iter().map(|(_, cell)| literal(&BLOB, cell)).collect(),
             token: rows.token(row).0,
@@ -131,6 +142,33 @@ pub fn path(checkpoint: &Path) -> PathBuf {
     name.into()
 }
 
+/// Moves the file of an earlier job aside, and says where it is now. Nothing is deleted.
+///
+/// # Errors
+/// Where the folder can't be written.
+pub fn set_aside(checkpoint: &Path) -> Result<Option<PathBuf>, RejectsError> {
+    let path = path(checkpoint);
+    if path.symlink_metadata().is_err() {
+        return Ok(None);
+    }
+    let name = |n: u32| PathBuf::from(format!("{}.{n}", path.display()));
+    let aside = (1..=u32::MAX).map(name).find(|name| name.symlink_metadata().is_err()).unwrap_or_default();
+    match std::fs::rename(&path, &aside) {
+        Ok(()) => Ok(Some(aside)),
+        Err(error) => Err(RejectsError { path, error }),
+    }
+}
+
 fn open(path: &Path) -> std::io::Result<File> {
-    OpenOptions::new().append(true).create(true).mode(0o600).open(path)
+    let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
+    file.set_permissions(Permissions::from_mode(0o600))?;
+    // A crash may have left half a line; the rest of it is written again, on a line of its own.
+    if file.seek(SeekFrom::End(0))? > 0 {
+        let mut last = [0];
+        file.read_exact_at(&mut last, file.metadata()?.len() - 1)?;
+        if last != *b"\n" {
+            file.write_all(b"\n")?;
+        }
+    }
+    Ok(file)
 }

@@ -58,6 +58,8 @@ pub(crate) struct MemoryTarget {
     pub(crate) failures: Mutex<VecDeque<Class>>,
     /// Rows with this clustering key are refused for ever.
     pub(crate) poison: Option<Vec<u8>>,
+    /// In which words.
+    pub(crate) poison_class: Class,
     /// Whether the table is still the one that was prepared.
     pub(crate) unchanged: bool,
     /// Later writes of a round are acknowledged first.
@@ -81,6 +83,7 @@ impl MemoryTarget {
             store: store.clone(),
             failures: Mutex::default(),
             poison: None,
+            poison_class: Class::Rejected,
             unchanged: true,
             reorder: false,
             delay: Duration::ZERO,
@@ -169,7 +172,7 @@ impl Target for MemoryTarget {
             std::future::pending::<()>().await;
         }
         if self.poison.is_some() && sent.iter().any(|write| Some(&write.key.1) == self.poison.as_ref()) {
-            return Err(CallError { class: Class::Rejected, message: "poison".to_owned() });
+            return Err(CallError { class: self.poison_class, message: "poison".to_owned() });
         }
         // A timeout's outcome is unknown: here it took effect.
         if failure.is_none() || failure == Some(Class::Timeout) {

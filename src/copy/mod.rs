@@ -11,6 +11,7 @@ mod range;
 pub mod retry;
 pub mod seam;
 mod watermark;
+mod write;
 
 #[cfg(test)]
 mod fakes;
@@ -81,6 +82,8 @@ struct Learned<S, T> {
     lane: Lane<S, T>,
     page_size: PageSize,
     failures_in_a_row: AtomicU64,
+    /// Requests that its target has acknowledged.
+    acknowledged: AtomicU64,
     /// Its ranges that are not done.
     left: AtomicUsize,
 }
@@ -123,7 +126,10 @@ pub async fn run<S: Source, T: Target>(
     }
     let learned = |(table, lane)| {
         let left = left.get(&table).copied().unwrap_or_default().into();
-        (table, Learned { lane, page_size: PageSize::default(), failures_in_a_row: 0.into(), left })
+        (
+            table,
+            Learned { lane, page_size: PageSize::default(), failures_in_a_row: 0.into(), acknowledged: 0.into(), left },
+        )
     };
     let shared = Arc::new(Shared {
         lanes: lanes.into_iter().map(learned).collect(),

@@ -5,12 +5,10 @@ use super::page_size::PAGE_BYTES;
 use super::retry::{GaveUp, with_retries};
 use super::seam::{Fetched, Placement, Position, Read, Source, Target};
 use super::watermark::{BatchNumber, Watermark};
-use super::{Lane, Learned, PageSize, Shared};
-use crate::call::{CallError, Class};
+use super::{Learned, Shared, write};
 use crate::checkpoint::{Change, CheckpointError};
 use crate::event::Event;
 use crate::job::{RangeKey, Tally, Work};
-use crate::rejects::Reject;
 use crate::ring::TokenRange;
 use crate::row::{Batch, BatchMode, Grouper, Settled, Split};
 use crate::side::Side;
@@ -72,8 +70,7 @@ pub(super) async fn copy<S: Source, T: Target>(shared: &Shared<S, T>, work: Work
         shared.ledger.report(Change::Done { key, tally: Tally::default() }).await?;
         return Ok(RangeEnd::Done { wrote: false });
     };
-    let Learned { lane, page_size, .. } = &shared.lanes[&key.table];
-    Pass::new(shared, lane, page_size, key, rest).run().await
+    Pass::new(shared, &shared.lanes[&key.table], key, rest).run().await
 }
 
 /// The state of one pass over one range.
@@ -84,8 +81,7 @@ pub(super) async fn copy<S: Source, T: Target>(shared: &Shared<S, T>, work: Work
 /// watermark is complete. Once it is halted (`failure`, `stopping`), all but `writes` is dropped.
 struct Pass<'a, S, T> {
     shared: &'a Shared<S, T>,
-    lane: &'a Lane<S, T>,
-    page_size: &'a PageSize,
+    learned: &'a Learned<S, T>,
     key: RangeKey,
     rest: TokenRange,
     grouper: Grouper,
@@ -98,13 +94,8 @@ struct Pass<'a, S, T> {
 }
 
 impl<'a, S: Source, T: Target> Pass<'a, S, T> {
-    fn new(
-        shared: &'a Shared<S, T>,
-        lane: &'a Lane<S, T>,
-        page_size: &'a PageSize,
-        key: RangeKey,
-        rest: TokenRange,
-    ) -> Self {
+    fn new(shared: &'a Shared<S, T>, learned: &'a Learned<S, T>, key: RangeKey, rest: TokenRange) -> Self {
+        let lane = &learned.lane;
         // What batches may hold is settled per range: a topology change shows from the next one on.
         let mode = match lane.mode {
             BatchMode::Auto | BatchMode::Replicas if lane.target.placement().is_some() => BatchMode::Replicas,
@@ -113,8 +104,7 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
         };
         Pass {
             shared,
-            lane,
-            page_size,
+            learned,
             key,
             rest,
             grouper: Grouper::new(Arc::clone(&lane.layout), lane.limits, mode, lane.policy, rest),
@@ -196,7 +186,8 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
 
     /// Asks for one page, patiently.
     fn fetch(&self, position: Position) -> impl Future<Output = Result<Arrived, GaveUp>> + use<'a, S, T> {
-        let (shared, lane, page_size, range) = (self.shared, self.lane, self.page_size, self.rest);
+        let (shared, range) = (self.shared, self.rest);
+        let Learned { lane, page_size, .. } = self.learned;
         async move {
             let mut reservation = shared.budget.reserve(PAGE_BYTES * 5 / 4).await;
             let (fetched, read_at) =
@@ -219,7 +210,7 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
 
     /// Groups a page into the queue.
     fn take_page(&mut self, page: Arrived, last: bool) {
-        let placement: Option<Arc<dyn Placement>> = self.lane.target.placement();
+        let placement: Option<Arc<dyn Placement>> = self.learned.lane.target.placement();
         let place = |token| placement.as_ref().map_or(0, |placement| placement.place(token));
         match self.grouper.group(page.fetched.page, page.read_at, place) {
             Ok(batches) => {
@@ -241,13 +232,13 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
         queued: Queued,
         permit: OwnedSemaphorePermit,
     ) -> impl Future<Output = Written> + use<'a, S, T> {
-        let (shared, lane, key) = (self.shared, self.lane, self.key);
+        let (shared, learned, key) = (self.shared, self.learned, self.key);
         let in_flight = &shared.events.counters().in_flight;
         in_flight.fetch_add(1, Ordering::Relaxed);
         async move {
             let Queued { batch, reservation } = queued;
             let rows = batch.row_count() as u64;
-            let result = write_or_split(shared, lane, key, batch).await;
+            let result = write::write(shared, learned, key, batch).await;
             in_flight.fetch_sub(1, Ordering::Relaxed);
             drop((permit, reservation));
             Written { number, rows, result }
@@ -296,56 +287,6 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
             None => Ok(RangeEnd::Stopped),
         }
     }
-}
-
-/// Writes a batch. One that the target refuses for good is halved until the rows are found that are to blame; those are
-/// rejected, once their keys are on the disk, and everything else is written.
-async fn write_or_split<S: Source, T: Target>(
-    shared: &Shared<S, T>,
-    lane: &Lane<S, T>,
-    key: RangeKey,
-    batch: Batch,
-) -> Result<Split<Settled>, GaveUp> {
-    let mut settled = Split::<Settled>::default();
-    let mut rejected = Vec::new();
-    let mut parts = vec![batch];
-    while let Some(part) = parts.pop() {
-        let write = |tries| lane.target.write(&part, shared.clock, tries);
-        match with_retries(Side::Target, shared.patience, &shared.events, &shared.stop, write).await {
-            Ok(more) => settled += more,
-            Err(GaveUp::Failed(error, tries)) if error.class == Class::Rejected => {
-                if let Some([first, second]) = part.halves() {
-                    parts.extend([second, first]);
-                    continue;
-                }
-                // Every row is refused by a table that is gone, or that is another one by now.
-                let look = |_| lane.target.is_unchanged();
-                if !with_retries(Side::Target, shared.patience, &shared.events, &shared.stop, look).await? {
-                    let message = format!("{} (the target's table was changed or dropped)", error.message);
-                    return Err(GaveUp::Failed(CallError { message, ..error }, tries));
-                }
-                if part.row_count() > 0 || part.is_statics() {
-                    part.side_mut(&mut settled, part.first_row()).rejected += 1;
-                }
-                if part.is_statics() {
-                    // The row that they came with is next. It is written, and counts as rejected already.
-                    let row = parts.pop().map(Batch::uncounted);
-                    parts.extend(row);
-                }
-                rejected.push(Reject { batch: part, reason: error.message });
-            }
-            Err(gave_up) => return Err(gave_up),
-        }
-    }
-    if let Some(first) = rejected.first() {
-        let (rows, reason) = (rejected.len() as u64, first.reason.clone());
-        if let Err(error) = shared.rejects.append(key, rejected).await {
-            let class = Class::Other;
-            return Err(GaveUp::Failed(CallError { class, message: error.to_string() }, 1));
-        }
-        shared.events.emit(Event::RowsRejected { key, rows, reason });
-    }
-    Ok(settled)
 }
 
 /// Polls the future in place; a lost race against another branch doesn't lose the future.

@@ -35,7 +35,7 @@ where
     F: Future<Output = Result<T, CallError>>,
 {
     let mut tries = 0;
-    let mut deadline = None;
+    let mut failing_since = None;
     loop {
         let error = match call(tries).await {
             Ok(value) => return Ok(value),
@@ -43,7 +43,7 @@ where
         };
         tries += 1;
         let now = Instant::now();
-        let deadline = *deadline.get_or_insert(now + patience.give_up_after);
+        let deadline = *failing_since.get_or_insert(now) + patience.with(error.class);
         let wait = wait(tries, error.class, fraction());
         if !error.class.is_retryable() || now + wait > deadline {
             return Err(GaveUp::Failed(error, tries));
@@ -90,7 +90,7 @@ mod tests {
         let calls = Cell::new(0);
         let started = Instant::now();
         let result =
-            with_retries(Side::Target, Patience { give_up_after }, &Events::none(), &Stop::default(), |tries| {
+            with_retries(Side::Target, Patience::of(give_up_after), &Events::none(), &Stop::default(), |tries| {
                 assert_eq!(tries, calls.get());
                 calls.set(tries + 1);
                 async move { if tries < failures { Err(error(class)) } else { Ok(tries) } }
@@ -128,14 +128,11 @@ mod tests {
     async fn a_stop_ends_the_waiting() {
         let stop = Stop::default();
         stop.drain(crate::shutdown::Signal::Interrupt);
-        let result: Result<(), _> = with_retries(
-            Side::Source,
-            Patience { give_up_after: Duration::MAX / 4 },
-            &Events::none(),
-            &stop,
-            |_| async { Err(error(Class::Timeout)) },
-        )
-        .await;
+        let result: Result<(), _> =
+            with_retries(Side::Source, Patience::of(Duration::MAX / 4), &Events::none(), &stop, |_| async {
+                Err(error(Class::Timeout))
+            })
+            .await;
         assert!(matches!(result, Err(GaveUp::Stopped)));
     }
 

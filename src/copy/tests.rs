@@ -28,7 +28,7 @@ fn limits() -> BatchLimits {
 }
 
 pub(super) fn pace() -> Pace {
-    Pace { readers: 3, writers: 4, memory: 4 << 20, patience: Patience { give_up_after: Duration::from_secs(60) } }
+    Pace { readers: 3, writers: 4, memory: 4 << 20, patience: Patience::of(Duration::from_secs(60)) }
 }
 
 pub(super) fn lane(source: MemorySource, target: MemoryTarget) -> Lane<MemorySource, MemoryTarget> {
@@ -152,7 +152,7 @@ async fn copy(
 
 pub(super) fn rejects(checkpoint: &Checkpoint) -> Rejects {
     let table = crate::schema::tests::table(&[("k", "pk0 bigint"), ("c", "ck0 bigint")]);
-    Rejects::beside(checkpoint.path(), (0..2).map(|number| (number, &table)))
+    Rejects::beside(checkpoint.path(), (0..2).map(|number| (number, (&table, &table.name))))
 }
 
 fn assert_accounts_close(status: &status::Status, rows: u64) {
@@ -231,8 +231,37 @@ fn a_row_that_is_refused_is_rejected_and_no_other() {
     let line: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).expect("is there")).expect("one line");
     let number = |bytes: &[u8]| i64::from_be_bytes(bytes.try_into().expect("eight bytes")).to_string();
     assert_eq!(line["key"], serde_json::json!({ "k": number(&partition), "c": number(&poisoned) }));
-    assert_eq!((line["table"].as_str(), line["reason"].as_str()), (Some("ks.t"), Some("poison")));
+    assert_eq!((line["table"].as_str(), line["reason"].as_str()), (Some("ks.t"), Some("rejected: poison")));
     assert_eq!(std::fs::metadata(&file).expect("is there").permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn a_row_that_fails_at_the_replicas_is_rejected_where_others_get_through() {
+    for poison_class in [Class::Failure, Class::Other] {
+        let scene = Scene::new(3000, 8);
+        let poisoned = scene.rows.keys().nth(5).expect("there is one").2.clone();
+        let delay = Duration::from_millis(500);
+        let target = MemoryTarget { poison: Some(poisoned), poison_class, delay, ..scene.target() };
+        let ended =
+            runtime().block_on(scene.copy(scene.source(), target, Events::none(), Stop::default())).expect("ran");
+        assert_eq!(
+            (ended.outcome, ended.failed, ended.rejects.is_some()),
+            (RunOutcome::Done, 0, true),
+            "{poison_class:?}"
+        );
+        assert_accounts_close(&scene.status(), 3000);
+        assert_eq!(scene.status().counts.tally.rows_rejected, 1);
+    }
+}
+
+#[test]
+fn no_row_is_to_blame_where_all_fail() {
+    let scene = Scene::new(100, 4);
+    let target = scene.target();
+    target.failures.lock().expect("not poisoned").extend(std::iter::repeat_n(Class::Failure, 100_000));
+    let ended = runtime().block_on(scene.copy(scene.source(), target, Events::none(), Stop::default())).expect("ran");
+    assert_eq!((ended.outcome, ended.rejects), (RunOutcome::Incomplete, None));
+    assert_eq!(scene.status().counts.tally.rows_rejected, 0);
 }
 
 #[test]

@@ -78,7 +78,7 @@ pub struct TablePlan {
     pub estimate: Estimate,
     /// Into how many ranges the ring is cut.
     pub ranges: usize,
-    /// What is kept of each column; nothing where the table is broken.
+    /// What is kept of each column, or why it can't be copied; nothing where that isn't known, as of a table that is missing.
     pub columns: Vec<Fidelity>,
     /// Why it can't be copied, if it can't. Untrusted text.
     pub broken: Option<String>,
@@ -92,14 +92,14 @@ impl Plan {
 }
 
 /// What a copy of these tables will do.
-pub async fn plan(settings: &Settings, sides: &Sides, looked: Looked) -> Plan {
+pub async fn plan(settings: &Settings, sides: &Sides, looked: &Looked) -> Plan {
     let Sides { source, target } = sides;
     let tables = looked.tables.iter().map(|candidate| of_table(settings, source, candidate));
     Plan {
         source: of_cluster(source),
         target: of_cluster(target),
         tables: futures::stream::iter(tables).buffered(AT_ONCE).collect().await,
-        notes: looked.notes,
+        notes: looked.notes.clone(),
         checkpoint: settings.checkpoint.clone(),
         checkpoint_fraction: status::read(&settings.checkpoint).ok().map(|status| status.fraction),
         readers: settings.pace.readers,
@@ -116,12 +116,12 @@ async fn of_table(settings: &Settings, source: &Cluster, candidate: &Candidate) 
         target: candidate.table.target.clone(),
         estimate: Estimate::default(),
         ranges: 0,
-        columns: Vec::new(),
+        columns: candidate.fidelity().to_vec(),
         broken: candidate.table.broken.clone(),
     };
     if let Ok(ready) = &candidate.verdict {
         let (estimate, ranges) = cut(settings, source, ready).await;
-        (planned.estimate, planned.ranges, planned.columns) = (estimate, ranges.len(), ready.fidelity.clone());
+        (planned.estimate, planned.ranges) = (estimate, ranges.len());
     }
     planned
 }

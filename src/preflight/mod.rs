@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Before the first row, an operator waits.
-const PATIENCE: Patience = Patience { give_up_after: Duration::from_secs(5) };
+const PATIENCE: Patience = Patience::of(Duration::from_secs(5));
 /// Tables that are looked at at the same time.
 pub(crate) const AT_ONCE: usize = 8;
 
@@ -40,7 +40,7 @@ pub struct Sides {
 /// What there is to copy.
 #[derive(Debug)]
 pub struct Looked {
-    /// The tables, by their number in the job; at least one of them is ready.
+    /// The tables, by their number in the job.
     pub tables: Vec<Candidate>,
     /// What was left out of the job, and why: a sentence each.
     pub notes: Vec<String>,
@@ -106,8 +106,7 @@ pub async fn connect(settings: &Settings, events: &Events) -> Result<Sides, Pref
 /// Finds the tables that are meant and looks at each of them. `known` are those that the job has already.
 ///
 /// # Errors
-/// Where the selection comes to nothing, or no table can be copied: the first reason. One that can't be copied beside
-/// others that can is no error: its verdict says why.
+/// Where the selection comes to nothing. A table that can't be copied is no error: its verdict says why.
 pub async fn look(
     sides: &Sides,
     settings: &Settings,
@@ -120,12 +119,7 @@ pub async fn look(
         let verdict = Box::pin(table::look(sides, &table, settings, events)).await;
         Candidate::new(table, verdict)
     });
-    let mut tables: Vec<Candidate> = futures::stream::iter(looks).buffered(AT_ONCE).collect().await;
-    if !tables.iter().any(|candidate| candidate.verdict.is_ok())
-        && let Some(error) = tables.drain(..).find_map(|candidate| candidate.verdict.err())
-    {
-        return Err(error);
-    }
+    let tables: Vec<Candidate> = futures::stream::iter(looks).buffered(AT_ONCE).collect().await;
     let targets = tables.iter().filter(|candidate| candidate.verdict.is_ok()).map(|candidate| &candidate.table.target);
     table_options::warn(&sides.target, targets, settings.manage_table_options, events).await;
     Ok(Looked { tables, notes, misfits })
@@ -144,6 +138,25 @@ async fn catalogue(sides: &Sides, selection: &Selection, events: &Events) -> Res
     Ok(catalogue)
 }
 
+impl Looked {
+    /// The same, where at least one table can be copied.
+    ///
+    /// # Errors
+    /// Why the first one can't, where none can.
+    pub fn any_ready(mut self) -> Result<Looked, PreflightError> {
+        if self.tables.iter().any(|candidate| candidate.verdict.is_ok()) {
+            return Ok(self);
+        }
+        let first = self.tables.drain(..).find_map(|candidate| candidate.verdict.err());
+        first.map_or(Ok(self), Err)
+    }
+
+    /// Whether there is something to tell of a table's columns: it is ready, or refused for some of them.
+    pub fn tells_columns(&self) -> bool {
+        self.tables.iter().any(|candidate| !candidate.fidelity().is_empty())
+    }
+}
+
 /// Looks once more at tables of which every row has arrived, and names those that aren't what the job has taken in: one that
 /// was dropped and created again has lost what was copied before, and a column that was added was not copied.
 pub async fn changed<'a>(
@@ -160,6 +173,15 @@ pub async fn changed<'a>(
 }
 
 impl Candidate {
+    /// What is kept of each column, where that is known.
+    pub fn fidelity(&self) -> &[Fidelity] {
+        match &self.verdict {
+            Ok(ready) => &ready.fidelity,
+            Err(PreflightError::Inexact { columns, .. }) => columns,
+            Err(_) => &[],
+        }
+    }
+
     fn new(mut table: JobTable, verdict: Result<ReadyTable, PreflightError>) -> Candidate {
         table.broken = verdict.as_ref().err().map(ToString::to_string);
         if let Ok(ready) = &verdict {

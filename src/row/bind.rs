@@ -73,14 +73,23 @@ impl Bound {
         Bound { statements: Statements::Picked(picks.into(), 0, count), ..self.clone() }
     }
 
-    /// Some of the statements.
+    /// Some of the statements, less those whose cells have expired at `now`: a later moment than that of the whole.
     #[must_use]
-    pub fn part(&self, from: usize, to: usize) -> Bound {
-        let statements = match &self.statements {
-            Statements::Run(start, _) => Statements::Run(start + from, start + to),
-            Statements::Picked(picks, start, _) => Statements::Picked(Arc::clone(picks), start + from, start + to),
-        };
-        Bound { statements, ..self.clone() }
+    pub fn part(&self, from: usize, to: usize, now: i64) -> Bound {
+        let part = Bound { now, ..self.clone() };
+        if (from..to).all(|index| part.is_alive(part.statement(index))) {
+            let statements = match &self.statements {
+                Statements::Run(start, _) => Statements::Run(start + from, start + to),
+                Statements::Picked(picks, start, _) => Statements::Picked(Arc::clone(picks), start + from, start + to),
+            };
+            return Bound { statements, ..part };
+        }
+        part.picked(
+            (from..to)
+                .map(|index| part.pick(index))
+                .filter(|&pick| part.is_alive(part.rows.statement(pick.statement)))
+                .collect(),
+        )
     }
 
     /// How many statements there are to send.
@@ -132,8 +141,11 @@ impl Bound {
     pub fn size(&self, index: usize) -> usize {
         let (rows, statement) = (&self.rows, self.statement(index));
         let row = statement.row as usize;
-        let cells = (0..rows.layout.values.len()).filter(|&value| rows.is_chosen(statement, value));
-        let cells: usize = cells.filter_map(|value| rows.value(row, value)).map(<[u8]>::len).sum();
+        let part = rows.part_of(statement);
+        let cells = rows.layout.values.iter().enumerate().filter(|(index, value)| {
+            value.part == part && value.shape == Shape::Cell && rows.is_chosen(statement, *index)
+        });
+        let cells: usize = cells.filter_map(|(index, _)| rows.value(row, index)).map(<[u8]>::len).sum();
         let elements = &rows.elements[statement.elements.0 as usize..statement.elements.1 as usize];
         let elements: usize = elements.iter().map(|element| (element.to - element.from) as usize).sum();
         rows.page.span(row, 0, rows.layout.keys()).len() + cells + elements

@@ -12,7 +12,8 @@ use std::ops::Range;
 pub struct Element {
     /// The column: its index in [`super::Layout::values`].
     pub value: u16,
-    /// Which field of a user-defined type, or the place among elements of one list that were written at one time.
+    /// Which field of a user-defined type it is; for an element of a list, where its [`super::list_key::Place`] stands among the
+    /// page's.
     pub index: u32,
     /// Where it lies in the page, the lengths that the wire has in front of its cells included.
     pub from: u32,

@@ -101,11 +101,6 @@ impl Layout {
         self.plain
     }
 
-    /// Whether there are lists that keep a cell per element.
-    pub fn has_lists(&self) -> bool {
-        self.values.iter().any(|value| value.shape == Shape::List)
-    }
-
     /// Whether this is a table of counters: such a table has nothing else outside of its key.
     pub fn has_counters(&self) -> bool {
         self.values.iter().any(|value| value.shape == Shape::Counter)

@@ -8,9 +8,9 @@ use std::cmp::Reverse;
 use std::ops::Range;
 
 /// Rows above this many bytes get a statement per cell, so that they can be sent in several requests.
-const LARGE_ROW: usize = 4 << 20;
+const LARGE_ROW: usize = 2 << 20;
 /// Bytes of elements that a statement holds at most, for the same reason.
-const LARGE_ELEMENTS: usize = 1 << 20;
+const LARGE_ELEMENTS: usize = 256 << 10;
 
 /// A writetime and a TTL.
 type Group = (i64, i32);
@@ -168,12 +168,23 @@ fn read_elements(rows: &Rows, row: usize, index: usize, into: &mut Vec<(Group, E
             let ttls = numbers::<4>(rows.page.cell(row, at.ttl).unwrap_or_default());
             let malformed = |Malformed| fail("its writetimes or TTLs aren't a list of numbers");
             let (writetimes, ttls) = (writetimes.map_err(malformed)?, ttls.map_err(malformed)?);
-            if writetimes.len() < spans.len() || ttls.len() != writetimes.len() {
+            // A user-defined type may be shorter than its type says, where fields were added later.
+            let fits = if let Shape::Udt(_) = value.shape {
+                spans.len() <= writetimes.len()
+            } else {
+                spans.len() == writetimes.len()
+            };
+            if !fits || ttls.len() != writetimes.len() {
                 return Err(fail("it has another number of elements than of writetimes or TTLs"));
             }
             Some((writetimes, ttls))
         }
     };
+    if let Shape::Udt(fields) = value.shape
+        && spans.len() > usize::from(fields)
+    {
+        return Err(fail("it has more fields than its type had"));
+    }
     let base = rows.page.offset(row, rows.layout.keys() + index);
     for (place, span) in spans.into_iter().enumerate() {
         let Some(Range { start, end }) = span else { continue };

@@ -285,7 +285,7 @@ proptest! {
         let mut pieces = Written::default();
         for batch in &whole {
             let bound = batch.bind(0);
-            (0..bound.len()).for_each(|index| pieces.add(&bound.part(index, index + 1), 0));
+            (0..bound.len()).for_each(|index| pieces.add(&bound.part(index, index + 1, 0), 0));
         }
         pieces.values.iter_mut().filter(|((.., c), _)| SHAPES[*c].1 != Shape::List).for_each(|(_, v)| v.sort());
         prop_assert_eq!(pieces, Written::all(&whole));
@@ -338,4 +338,24 @@ fn writetimes_of_the_far_future_are_lowered_and_counted() {
     writetimes.sort_unstable();
     assert_eq!(writetimes, [5, 1000]);
     assert_eq!(batches.iter().map(|batch| batch.noted().tail.capped).sum::<u64>(), 1);
+}
+
+#[test]
+fn parts_that_are_sent_later_carry_the_ttls_of_that_moment() {
+    let layout = Arc::new(Layout::new(1, 0, vec![(Part::Regular, Shape::List, true)]));
+    let limits = BatchLimits { rows_max: 4, bytes_max: 200, partition_bytes_max: 200 };
+    let list: Value = [(3, 0), (4, 100), (5, 7)].map(|(writetime, ttl)| Some((vec![1], writetime, ttl))).into();
+    let row = [vec![Some(vec![1])], columns(Shape::List, &list).to_vec()].concat();
+    let page = Page::parse(encode(&[row]), 1, layout.columns()).expect("well formed");
+    let mut grouper = Grouper::new(layout, limits, BatchMode::Partition, POLICY, TokenRange::RING);
+    let batches = grouper.group(page, 1000, |_| 0).expect("in order");
+    let bound = batches[0].bind(1000);
+    let ttls = |bound: &Bound| {
+        let ttl =
+            |index| i32::from_be_bytes(bound.wire(index)[1].clone().expect("a TTL")[..].try_into().expect("an int"));
+        (0..bound.len()).filter(|&index| bound.statement(index).form == Form::Element).map(ttl).collect::<Vec<_>>()
+    };
+    assert_eq!(ttls(&bound), [0, 100, 7]);
+    assert_eq!(ttls(&bound.part(1, 3, 1005)), [95, 2]);
+    assert_eq!(ttls(&bound.part(0, 3, 1010)), [0, 90], "the third has expired meanwhile");
 }

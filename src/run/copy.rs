@@ -8,7 +8,7 @@ use crate::event::{Event, Events};
 use crate::job::{Job, JobTable, RunOutcome, Work};
 use crate::plan;
 use crate::preflight::{self, Candidate, PreflightError, ReadyTable, Sides};
-use crate::rejects::Rejects;
+use crate::rejects::{self, Rejects};
 use crate::row::{BatchMode, Policy};
 use crate::schema::TableName;
 use crate::settings::{FutureTimestamps, Settings};
@@ -203,7 +203,7 @@ async fn begin(settings: &Settings, events: &Events) -> Result<Begun, Error> {
         }
         FoundFile::Room(_) => Vec::new(),
     };
-    let looked = Box::pin(preflight::look(&sides, settings, known.clone(), events)).await?;
+    let looked = Box::pin(preflight::look(&sides, settings, known.clone(), events)).await?.any_ready()?;
     for message in looked.notes {
         events.emit(Event::Note { message });
     }
@@ -233,6 +233,10 @@ async fn begin(settings: &Settings, events: &Events) -> Result<Begun, Error> {
             });
             reserved.take_over(Box::pin(table_options::take_over(&sides.target, owed, &tables, events)).await);
             let existing = if settings.restart { Existing::SetAside } else { Existing::Keep };
+            if let Some(aside) = rejects::set_aside(&settings.checkpoint)? {
+                let message = format!("the rejected rows of an earlier job are now in {}", aside.display());
+                events.emit(Event::Warning { message });
+            }
             let job = Job { identity, tables: tables.clone() };
             let (checkpoint, aside) = blocking(move || checkpoint::create(reserved, &job, &ranges, existing)).await?;
             if let Some(aside) = aside {
@@ -248,7 +252,9 @@ async fn begin(settings: &Settings, events: &Events) -> Result<Begun, Error> {
     let created_at = checkpoint.created_at()?;
     events.emit(Event::from(found));
     let ready = looked.tables.iter().enumerate();
-    let ready = ready.filter_map(|(number, candidate)| Some((number, &candidate.verdict.as_ref().ok()?.source)));
+    let ready = ready.filter_map(|(number, candidate)| {
+        candidate.verdict.as_ref().ok().map(|ready| (number, (&ready.source, &ready.target.name)))
+    });
     let rejects = Rejects::beside(checkpoint.path(), ready);
     let policy = policy(settings, &sides, created_at, events).await;
     let mut lanes = BTreeMap::new();

@@ -43,6 +43,9 @@ pub enum Error {
     /// `migrate schema`.
     #[error(transparent)]
     Schema(#[from] SchemaError),
+    /// The rejects file.
+    #[error(transparent)]
+    Rejects(#[from] crate::rejects::RejectsError),
     /// The operating system.
     #[error("failed to {what}")]
     Io {
@@ -66,7 +69,7 @@ impl Error {
             Error::Checkpoint(error) => error.hint(),
             Error::Options(error) => error.hint(),
             Error::Schema(error) => error.hint(),
-            Error::MisplacedFlag { .. } | Error::Io { .. } | Error::Stopped(_) => None,
+            Error::MisplacedFlag { .. } | Error::Rejects(_) | Error::Io { .. } | Error::Stopped(_) => None,
         }
     }
 
@@ -78,7 +81,7 @@ impl Error {
             Error::Schema(error) => error.exit_code(),
             Error::Options(error) => error.exit_code(),
             Error::Checkpoint(error) if error.is_refusal() => 5,
-            Error::Checkpoint(_) | Error::Io { .. } => 1,
+            Error::Checkpoint(_) | Error::Rejects(_) | Error::Io { .. } => 1,
             Error::Stopped(signal) => signal.exit_code(),
         }
     }
@@ -149,19 +152,24 @@ async fn show_plan(settings: &Settings) -> Result<u8, Error> {
         Err(error) => return Err(error.into()),
     };
     let mut looked = Box::pin(preflight::look(&sides, settings, known, &events)).await?;
+    if !looked.tells_columns() {
+        looked = looked.any_ready()?;
+    }
     // The copy would refuse that file; the rest of the plan is as good as it was.
     let refused = other_job.is_some();
     looked.notes.extend(other_job);
     let has_misfits = !looked.misfits.is_empty();
     looked.notes.append(&mut looked.misfits);
-    let plan = plan::plan(settings, &sides, looked).await;
+    let plan = plan::plan(settings, &sides, &looked).await;
     let code = match plan.is_incomplete() || has_misfits {
         _ if refused => 5,
         true => 3,
         false => 0,
     };
     let printed = if settings.json { print_json(&plan) } else { print(&tables::plan(&plan, Style::stdout())) };
-    printed.map(|_| code)
+    printed?;
+    looked.any_ready()?;
+    Ok(code)
 }
 
 /// Refuses flags of a copy in front of a command: they would be ignored silently.

@@ -25,9 +25,9 @@ pub struct Means {
 pub enum Lists {
     /// Under keys that follow from what was read: writing twice changes nothing.
     Keyed,
-    /// The target is read, and what is missing is added: neither product but ScyllaDB takes keys.
+    /// The target is read, and what is missing is added: Cassandra takes no keys.
     ReadBack,
-    /// A ScyllaDB that takes no keys.
+    /// Not at all: a ScyllaDB that takes no keys.
     Impossible,
 }
 

@@ -220,9 +220,7 @@ impl Settings {
                 readers: args.readers.map_or(8, usize::from),
                 writers: args.writers.map_or(32, usize::from),
                 memory,
-                patience: Patience {
-                    give_up_after: args.give_up_after.map_or(Duration::from_secs(900), |period| period.0),
-                },
+                patience: Patience::of(args.give_up_after.map_or(Duration::from_secs(900), |period| period.0)),
             },
             batch: args.batch.unwrap_or_default(),
             ranges: args.ranges.map(usize::from),

@@ -1,5 +1,6 @@
 //! How fast, and how patient. None of this changes what arrives.
 
+use crate::call::Class;
 use std::time::Duration;
 
 /// How a copy is run.
@@ -20,4 +21,18 @@ pub struct Pace {
 pub struct Patience {
     /// A call that has failed for this long is given up.
     pub give_up_after: Duration,
+    /// The same of a call whose failures may be its own fault, where that is shorter.
+    pub of_failures: Duration,
+}
+
+impl Patience {
+    /// The same with all failures.
+    pub const fn of(give_up_after: Duration) -> Patience {
+        Patience { give_up_after, of_failures: Duration::MAX }
+    }
+
+    /// How long a call may keep failing in this way.
+    pub fn with(self, class: Class) -> Duration {
+        if class.may_be_the_request() { self.give_up_after.min(self.of_failures) } else { self.give_up_after }
+    }
 }

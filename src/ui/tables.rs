@@ -3,6 +3,7 @@
 use super::text::{Style, count, indented, instant, safe, short};
 use crate::checkpoint::status::{State, Status, TableState};
 use crate::plan::Plan;
+use crate::schema::fidelity::Fidelity;
 use crate::settings::units::Bytes;
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
@@ -45,30 +46,40 @@ pub fn plan(plan: &Plan, style: Style) -> String {
         } else {
             format!(" → {}", safe(&planned.target.to_string()))
         };
+        let name = safe(&planned.source.to_string());
         if let Some(reason) = &planned.broken {
-            let table = style.bad(&safe(&planned.source.to_string()));
-            let _ = writeln!(text, "\n{table}{arrow}   can't be copied: {}", indented(reason));
-            continue;
+            // Where the columns are told, each says its own reason.
+            let lines = if planned.columns.is_empty() { usize::MAX } else { 1 };
+            let reason = reason.lines().take(lines).collect::<Vec<_>>().join("\n");
+            let _ = writeln!(text, "\n{}{arrow}   can't be copied: {}", style.bad(&name), indented(&reason));
+        } else {
+            let bytes = planned.estimate.bytes;
+            let bytes = bytes.map_or_else(|| "unknown size".to_owned(), |bytes| format!("~{}", Bytes(bytes)));
+            let _ = writeln!(
+                text,
+                "\n{}{arrow}   {} rows, {} partitions, {bytes}, {} ranges",
+                style.good(&name),
+                about(planned.estimate.rows),
+                about(planned.estimate.partitions),
+                count(planned.ranges as u64),
+            );
         }
-        let bytes =
-            planned.estimate.bytes.map_or_else(|| "unknown size".to_owned(), |bytes| format!("~{}", Bytes(bytes)));
-        let _ = writeln!(
-            text,
-            "\n{}{arrow}   {} rows, {} partitions, {bytes}, {} ranges",
-            style.good(&safe(&planned.source.to_string())),
-            about(planned.estimate.rows),
-            about(planned.estimate.partitions),
-            count(planned.ranges as u64),
-        );
-        let mut table = Table::new();
-        table.load_style(NOTHING);
-        table.add_row(["column", "type", "part", "kept"]);
-        for column in &planned.columns {
-            table.add_row([safe(&column.column), safe(&column.cql_type), column.part.clone(), column.words.to_owned()]);
+        if !planned.columns.is_empty() {
+            let _ = writeln!(text, "{}", fidelity(&planned.columns));
         }
-        let _ = writeln!(text, "{table}");
     }
     text
+}
+
+/// What is kept of each column.
+fn fidelity(columns: &[Fidelity]) -> Table {
+    let mut table = Table::new();
+    table.load_style(NOTHING);
+    table.add_row(["column", "type", "part", "kept"]);
+    for column in columns {
+        table.add_row([safe(&column.column), safe(&column.cql_type), column.part.clone(), column.words.to_owned()]);
+    }
+    table
 }
 
 /// The status, for people.

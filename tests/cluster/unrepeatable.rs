@@ -168,3 +168,21 @@ fn counters_converge_over_kills() {
     job.succeed();
     assert_counters_equal(&lab, &expected);
 }
+
+/// Goal: a counter that was deleted at the target before ends right, or is named: never wrong with exit code 0.
+#[test]
+fn a_counter_that_was_deleted_at_the_target_ends_right_or_is_rejected() {
+    let Some(lab) = Lab::open("counters_deleted") else { return };
+    lab.both("CREATE TABLE hits (k int PRIMARY KEY, a counter)");
+    let add = "UPDATE hits SET a = a + ? WHERE k = ?";
+    lab.source.load_singly(add, (0..20).map(|k| (Counter(6), k)));
+    lab.target.load_singly(add, (0..20).map(|k| (Counter(9), k)));
+    lab.target.load_singly("DELETE FROM hits WHERE k = ?", (0..10).map(|k| (k,)));
+    let job = lab.job("hits").args(&["--counters", "delta"]);
+    let finished = job.run();
+    let found = lab.target.rows::<(i32, Counter)>("SELECT k, a FROM hits");
+    let right = found.iter().filter(|(_, a)| a.0 == 6).count();
+    let rejected = job.status()["rows_rejected"].as_u64().unwrap();
+    assert_eq!(right as u64 + rejected, 20, "{found:?}");
+    finished.assert_code(if rejected == 0 { 0 } else { 3 });
+}

@@ -5,7 +5,7 @@
 
 use super::read_back::{ReadBack, Stragglers};
 use super::{columns_of, statements};
-use crate::call::CallError;
+use crate::call::{CallError, Class};
 use crate::cluster::{Cluster, call};
 use crate::row::bind::KeyOf;
 use crate::row::layout::{Part, Shape};
@@ -79,20 +79,35 @@ impl CounterWrite {
         Ok(Some(CounterWrite { part, read_back, add, columns }))
     }
 
+    /// Adds what is missing and reads the row again, until nothing is: a counter that was deleted at the target may come back
+    /// with what it had, or not at all.
     async fn bring_up(&self, session: &Session, rows: &Rows, row: usize) -> Result<(), CallError> {
         let key = KeyOf::new(rows, row);
-        let found = self.read_back.row(key).await?;
         let counter = |cell: Option<&[u8]>| cell.and_then(|cell| cell.try_into().ok()).map(i64::from_be_bytes);
-        let sides = self.columns.iter().zip(&found);
-        let sides = sides.map(|(&column, target)| (counter(rows.value_of(row, column)), counter(target.as_deref())));
-        let differences: Vec<Option<i64>> = sides.map(|(source, target)| difference(source, target)).collect();
-        if differences.iter().all(Option::is_none) {
-            return Ok(());
+        let mut additions = 0;
+        loop {
+            let found = self.read_back.row(key).await?;
+            let sides = self.columns.iter().zip(&found);
+            let sides =
+                sides.map(|(&column, target)| (counter(rows.value_of(row, column)), counter(target.as_deref())));
+            let differences: Vec<Option<i64>> = sides.map(|(source, target)| difference(source, target)).collect();
+            if differences.iter().all(Option::is_none) {
+                return Ok(());
+            }
+            if additions == ADDITIONS_MAX {
+                let message =
+                    format!("its counters are others after {additions} additions: were they deleted at the target?");
+                return Err(CallError { class: Class::Rejected, message });
+            }
+            additions += 1;
+            let values = Addition { differences: &differences, key: key.of(self.part) };
+            session.execute_unpaged(&self.add, values).await.map_err(call::classify)?;
         }
-        let values = Addition { differences: &differences, key: key.of(self.part) };
-        session.execute_unpaged(&self.add, values).await.map(drop).map_err(call::classify)
     }
 }
+
+/// Additions to one row in one try, each followed by a look at what came of it.
+const ADDITIONS_MAX: u32 = 3;
 
 /// What is to be added, if anything: a counter that is 0 at the source is there, unlike one that was never written.
 fn difference(source: Option<i64>, target: Option<i64>) -> Option<i64> {

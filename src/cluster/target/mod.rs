@@ -26,9 +26,9 @@ use scylla::statement::prepared::PreparedStatement;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// A request holds this many statements at most (the protocol's limit is 65,535) …
-const REQUEST_STATEMENTS: usize = 2000;
+const REQUEST_STATEMENTS: usize = 1000;
 /// … and about this many bytes, unless one statement alone is larger: Cassandra takes 16 MiB of them.
-const REQUEST_BYTES: usize = 4 << 20;
+const REQUEST_BYTES: usize = 2 << 20;
 
 /// Writes one table of the target.
 pub struct CqlTarget {
@@ -147,23 +147,30 @@ impl CqlTarget {
         found.ok_or_else(|| call::nonsense(format!("{form:?} of a table that has nothing to write by it")))
     }
 
-    /// Sends statements, in as many requests as their number and size ask for.
-    async fn execute_all(&self, bound: &Bound, batch: &Batch) -> Result<(), CallError> {
+    /// Sends statements, in as many requests as their number and size ask for; after `tries` failed ones, in smaller ones: a
+    /// request that took too long once may always do.
+    async fn execute_all(&self, bound: &Bound, batch: &Batch, clock: Clock, tries: u32) -> Result<(), CallError> {
+        let shift = tries.min(5);
+        let (statements_max, bytes_max) = (REQUEST_STATEMENTS >> shift, REQUEST_BYTES >> shift);
         // Every statement repeats its row's key.
         let bytes = batch.bytes() + bound.len() * batch.bytes() / batch.row_count().max(1);
-        if bound.len() <= REQUEST_STATEMENTS && bytes < REQUEST_BYTES {
+        if bound.len() <= statements_max && bytes < bytes_max {
             return self.execute(bound).await;
         }
         let (mut from, mut size) = (0, 0);
-        for index in 0..bound.len() {
-            let more = bound.size(index);
-            if index > from && (index - from == REQUEST_STATEMENTS || size + more > REQUEST_BYTES) {
-                self.execute(&bound.part(from, index)).await?;
+        for index in 0..=bound.len() {
+            let more = if index < bound.len() { bound.size(index) } else { usize::MAX };
+            if index > from && (index - from == statements_max || more > bytes_max - size.min(bytes_max)) {
+                // What comes later carries the TTLs of its own moment.
+                let part = bound.part(from, index, clock.seconds());
+                if !part.is_empty() {
+                    self.execute(&part).await?;
+                }
                 (from, size) = (index, 0);
             }
-            size += more;
+            size = size.saturating_add(more);
         }
-        self.execute(&bound.part(from, bound.len())).await
+        Ok(())
     }
 
     async fn execute(&self, bound: &Bound) -> Result<(), CallError> {
@@ -225,7 +232,7 @@ impl Target for CqlTarget {
             settled += reordered;
         }
         if !bound.is_empty() {
-            self.execute_all(&bound, batch).await?;
+            self.execute_all(&bound, batch, clock, tries).await?;
         }
         Ok(settled)
     }

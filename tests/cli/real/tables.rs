@@ -212,6 +212,16 @@ fn a_table_that_cannot_be_copied_exactly_is_refused_column_by_column() {
     lab.create(&both, "t", "id int PRIMARY KEY, hits counter");
     insta::assert_snapshot!(lab.plan(SOURCE, TARGET), @"
     exit code 5
+    -- stdout
+    source   Apache Cassandra 5.0.6, cluster `source`, 1 node, datacenter datacenter1, LOCAL_QUORUM
+    target   Apache Cassandra 5.0.6, cluster `target`, 1 node, datacenter datacenter1, LOCAL_QUORUM
+    pace     8 readers, 32 writers, 256.0 MiB of memory for pages
+    file     migrate.db (new)
+
+    KS.t   can't be copied: KS.t can't be copied
+     column  type     part             kept                                                                                        
+     id      int      partition key 0  value                                                                                       
+     hits    counter  regular          refused: a counter can't be written twice; `--counters delta` copies it while nobody writes
     -- stderr
     error: KS.t can't be copied
       hits counter is refused: a counter can't be written twice; `--counters delta` copies it while nobody writes

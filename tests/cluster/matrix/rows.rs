@@ -305,7 +305,7 @@ fn large_rows_and_long_keys_arrive() {
     let Some(mut lab) = Lab::open("m_large") else { return };
     lab.both("CREATE TABLE large (id int, c int, v blob, m map<int, blob>, s blob static, PRIMARY KEY (id, c))");
     let blob = |megabytes: usize, id: i32| vec![id.to_be_bytes()[3]; megabytes << 20];
-    let rows = (0..6).map(|id| Raw::of([int(id % 2), int(id), blob(5, id), bigint(THEN)]));
+    let rows = (0..4).map(|id| Raw::of([int(id % 2), int(id), blob(5, id), bigint(THEN)]));
     lab.source.load_singly("INSERT INTO large (id, c, v) VALUES (?, ?, ?) USING TIMESTAMP ?", rows);
     let elements = (0..4).map(|n: i32| {
         let element = collection(&[&n.to_be_bytes(), &blob(1, n)], 1);
@@ -324,7 +324,7 @@ fn large_rows_and_long_keys_arrive() {
 
     let job = lab.job("large").args(&["--table", &lab.name("long"), "--ranges", "4"]);
     let large = "SELECT id, c, v, m, s, WRITETIME(v), WRITETIME(m), WRITETIME(s) FROM large WHERE";
-    let mut selects: Vec<String> = (0..6).map(|c| format!("{large} id = {} AND c = {c}", c % 2)).collect();
+    let mut selects: Vec<String> = (0..4).map(|c| format!("{large} id = {} AND c = {c}", c % 2)).collect();
     selects.push("SELECT a, b, c, v, s, WRITETIME(v), WRITETIME(s) FROM long".to_owned());
     prove_by_selects(&mut lab, &job, &selects.iter().map(String::as_str).collect::<Vec<_>>());
     assert_same(&lab, "SELECT id, c FROM large");

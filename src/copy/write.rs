@@ -1,0 +1,85 @@
+//! One batch into the target: whole, in parts, or as rejected rows.
+//!
+//! A batch that the target refuses for good is halved until the rows are found that are to blame; those are rejected, once
+//! their keys are on the disk, and everything else is written. A batch that keeps failing at the replicas is taken apart in the
+//! same way: what a server says of a row that is too large for it, or that it can't decode, is often no more than that
+//! a write failed.
+
+use super::retry::{GaveUp, with_retries};
+use super::seam::{Source, Target};
+use super::{Learned, Shared};
+use crate::call::{CallError, Class};
+use crate::event::Event;
+use crate::job::RangeKey;
+use crate::rejects::Reject;
+use crate::row::{Batch, Settled, Split};
+use crate::settings::Patience;
+use crate::side::Side;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// After this long, a batch that fails at the replicas is taken apart. What it says when it stands alone is waited for as long
+/// as anything.
+const PATIENCE_WITH_BATCHES: Duration = Duration::from_secs(10);
+
+/// Writes a batch, patiently.
+pub(super) async fn write<S: Source, T: Target>(
+    shared: &Shared<S, T>,
+    learned: &Learned<S, T>,
+    key: RangeKey,
+    batch: Batch,
+) -> Result<Split<Settled>, GaveUp> {
+    let target = &learned.lane.target;
+    let mut settled = Split::<Settled>::default();
+    let mut rejected: Vec<Reject> = Vec::new();
+    let mut parts = vec![batch];
+    while let Some(part) = parts.pop() {
+        let is_divisible = part.row_count() > 1 || part.halves().is_some();
+        let of_failures = if is_divisible { PATIENCE_WITH_BATCHES } else { Duration::MAX };
+        let patience = Patience { of_failures, ..shared.patience };
+        let acknowledged = learned.acknowledged.load(Ordering::Relaxed);
+        let send = |tries| target.write(&part, shared.clock, tries);
+        let (error, tries) = match with_retries(Side::Target, patience, &shared.events, &shared.stop, send).await {
+            Ok(more) => {
+                learned.acknowledged.fetch_add(1, Ordering::Relaxed);
+                settled += more;
+                continue;
+            }
+            Err(GaveUp::Failed(error, tries)) if error.class.may_be_the_request() => (error, tries),
+            Err(gave_up) => return Err(gave_up),
+        };
+        if let Some([first, second]) = part.halves() {
+            parts.extend([second, first]);
+            continue;
+        }
+        // Where nothing else got through meanwhile, the row isn't to blame.
+        let alone = learned.acknowledged.load(Ordering::Relaxed) > acknowledged;
+        if error.class != Class::Rejected && !alone {
+            return Err(GaveUp::Failed(error, tries));
+        }
+        // Every row is refused by a table that is gone, or that is another one by now.
+        let look = |_| target.is_unchanged();
+        if !with_retries(Side::Target, shared.patience, &shared.events, &shared.stop, look).await? {
+            let message = format!("{} (the target's table was changed or dropped)", error.message);
+            return Err(GaveUp::Failed(CallError { message, ..error }, tries));
+        }
+        if part.row_count() > 0 || part.is_statics() {
+            part.side_mut(&mut settled, part.first_row()).rejected += 1;
+        }
+        if part.is_statics() {
+            // The row that they came with is next. It is written, and counts as rejected already.
+            let row = parts.pop().map(Batch::uncounted);
+            parts.extend(row);
+        }
+        rejected.push(Reject { batch: part, reason: error.to_string() });
+    }
+    if let Some(first) = rejected.first() {
+        let (rows, reason) = (rejected.len() as u64, first.reason.clone());
+        if let Err(error) = shared.rejects.append(key, rejected).await {
+            let class = Class::Other;
+            return Err(GaveUp::Failed(CallError { class, message: error.to_string() }, 1));
+        }
+        shared.events.emit(Event::RowsRejected { key, rows, reason });
+    }
+    Ok(settled)
+}
