@@ -67,7 +67,6 @@ pub enum Command {
 /// `MIGRATE_` before it, as an environment variable; but for those that are about a single call.
 #[derive(Args, Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct JobArgs {
     /// The cluster to read.
     #[arg(help = SOURCE_HELP, long, value_name = "HOSTS", env = "MIGRATE_SOURCE", help_heading = "What")]

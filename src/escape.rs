@@ -7,8 +7,8 @@ use std::fmt::Write;
 pub fn safe(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        let invisible =
-            matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+        let invisible = matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}');
         if c.is_control() || invisible {
             let _ = write!(out, "{}", c.escape_unicode());
         } else {
@@ -30,6 +30,7 @@ mod tests {
     #[test]
     fn nothing_reaches_the_terminal_unescaped() {
         assert_eq!(safe("a\x1b[31mb\nc\u{202e}d\u{9b}"), "a\\u{1b}[31mb\\u{a}c\\u{202e}d\\u{9b}");
+        assert_eq!(safe("\u{ad}\u{61c}\u{2028}\u{2060}"), "\\u{ad}\\u{61c}\\u{2028}\\u{2060}");
         assert_eq!(safe("chat.messages é 你好"), "chat.messages é 你好");
         assert_eq!(lines("one\ntwo\x07"), "one\ntwo\\u{7}");
     }

@@ -4,7 +4,7 @@ mod estimate;
 
 pub use estimate::Estimate;
 
-use crate::checkpoint::status;
+use crate::checkpoint::status::{self, AlteredOption};
 use crate::cluster::Cluster;
 use crate::job::JobTable;
 use crate::preflight::{AT_ONCE, Candidate, Looked, ReadyTable, Sides};
@@ -12,6 +12,7 @@ use crate::ring::{TokenRange, tile};
 use crate::schema::TableName;
 use crate::schema::fidelity::Fidelity;
 use crate::settings::Settings;
+use crate::table_options;
 use futures::StreamExt;
 use serde::Serialize;
 use std::collections::{BTreeMap, VecDeque};
@@ -80,6 +81,8 @@ pub struct TablePlan {
     pub ranges: usize,
     /// What is kept of each column, or why it can't be copied; nothing where that isn't known, as of a table that is missing.
     pub columns: Vec<Fidelity>,
+    /// Options of the target's table that are altered until it is done.
+    pub alters: Vec<AlteredOption>,
     /// Why it can't be copied, if it can't. Untrusted text.
     pub broken: Option<String>,
 }
@@ -94,7 +97,7 @@ impl Plan {
 /// What a copy of these tables will do.
 pub async fn plan(settings: &Settings, sides: &Sides, looked: &Looked) -> Plan {
     let Sides { source, target } = sides;
-    let tables = looked.tables.iter().map(|candidate| of_table(settings, source, candidate));
+    let tables = looked.tables.iter().map(|candidate| of_table(settings, sides, candidate));
     Plan {
         source: of_cluster(source),
         target: of_cluster(target),
@@ -110,17 +113,21 @@ pub async fn plan(settings: &Settings, sides: &Sides, looked: &Looked) -> Plan {
     }
 }
 
-async fn of_table(settings: &Settings, source: &Cluster, candidate: &Candidate) -> TablePlan {
+async fn of_table(settings: &Settings, sides: &Sides, candidate: &Candidate) -> TablePlan {
     let mut planned = TablePlan {
         source: candidate.table.source.clone(),
         target: candidate.table.target.clone(),
         estimate: Estimate::default(),
         ranges: 0,
         columns: candidate.fidelity().to_vec(),
+        alters: Vec::new(),
         broken: candidate.table.broken.clone(),
     };
     if let Ok(ready) = &candidate.verdict {
-        let (estimate, ranges) = cut(settings, source, ready).await;
+        if settings.manage_table_options {
+            planned.alters.extend(table_options::intended(&sides.target, &planned.target).await);
+        }
+        let (estimate, ranges) = cut(settings, &sides.source, ready).await;
         (planned.estimate, planned.ranges) = (estimate, ranges.len());
     }
     planned

@@ -68,7 +68,7 @@ pub enum PreflightError {
         differences: Vec<Difference>,
     },
     /// Some columns can't be copied exactly.
-    #[error("{table} can't be copied{}", list(&refused(columns)))]
+    #[error("{table} has columns that can't be copied{}", list(&refused(columns)))]
     Inexact {
         /// The table at the source.
         table: TableName,

@@ -11,6 +11,7 @@ pub use given_up::take_over;
 pub use manage::{OptionsError, engage, release};
 
 use crate::call::CallError;
+use crate::checkpoint::status::AlteredOption;
 use crate::cluster::{Cluster, Product};
 use crate::event::{Event, Events};
 use crate::schema::TableName;
@@ -103,6 +104,16 @@ pub async fn warn(target: &Cluster, tables: impl IntoIterator<Item = &TableName>
             }
         }
     }
+}
+
+/// What a copy would alter of this table. Of what can't be read, nothing is altered.
+pub async fn intended(target: &Cluster, table: &TableName) -> Option<AlteredOption> {
+    let guard = Guard::read(target, table).await.ok()??;
+    if guard.is_managed() {
+        return None;
+    }
+    let new = guard.managed();
+    Some(AlteredOption { name: guard.name.to_owned(), old: guard.value?, new })
 }
 
 #[cfg(test)]

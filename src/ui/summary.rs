@@ -152,7 +152,8 @@ pub(super) fn summary(snapshot: &Snapshot, tables: &[TableProgress], ended: &End
             "too many ranges failed one after another, so the rest of their table was not begun: see `migrate status`, then run the same command again"
         }
         RunOutcome::Incomplete if broken > 0 => {
-            "mend what is broken; the same command tries those tables again, and ranges that failed"
+            "mend what is broken; the same command tries those tables again, and ranges that failed. What takes another flag is a job \
+             of its own: `--table KEYSPACE.TABLE … --checkpoint OTHER.db`"
         }
         RunOutcome::Incomplete => {
             "see `migrate status` for the reasons; the same command tries the failed ranges again"

@@ -64,6 +64,10 @@ pub fn plan(plan: &Plan, style: Style) -> String {
                 count(planned.ranges as u64),
             );
         }
+        for option in &planned.alters {
+            let (name, old, new) = (&option.name, safe(&option.old), &option.new);
+            let _ = writeln!(text, " alters  {name} = {new} at the target until it is done; it is {old}");
+        }
         if !planned.columns.is_empty() {
             let _ = writeln!(text, "{}", fidelity(&planned.columns));
         }

@@ -155,6 +155,31 @@ fn tables_may_come_and_go_while_a_job_lasts() {
     assert_eq!(lab.target.rows::<(i64,)>("SELECT count(*) FROM b")[0].0, 0, "nothing is written to another table");
 }
 
+/// Goal: a table that appears at the source and has no place in the job keeps it from nothing, and is told.
+#[test]
+fn a_job_goes_on_beside_a_new_table_that_has_no_place_in_it() {
+    let Some(lab) = Lab::open("tables_misfit") else { return };
+    both(&lab, "a1");
+    fill(&lab, "b");
+    create(&lab.target, "a2");
+    let job = job(&lab, &["a*"]).arg("--table").arg(&format!("{}={}", lab.name("b"), lab.name("a2")));
+    job.succeed();
+    fill(&lab, "a2");
+    both(&lab, "a3");
+    let finished = job.run();
+    finished.assert_code(3);
+    let (a, b) = (lab.name("a2"), lab.name("b"));
+    let misfit = format!("the job doesn't take in a new table: {b} and {a} would both be written to {a}");
+    assert_eq!(told(&finished, "warning", "message"), [&misfit]);
+    assert_eq!(states(finished.end()), ["a1", "b", "a3"].map(|table| state(table, "done", true)));
+    lab.assert_equal("a3", ROWS);
+    lab.assert_equal_into("b", "a2", ROWS);
+    // Where nothing is left to do, it is still not complete.
+    job.run().assert_code(3);
+    lab.source.run("DROP TABLE a2");
+    job.succeed();
+}
+
 /// Goal: what stands for nothing is an error that names it, whatever else there is to copy.
 #[test]
 fn a_pattern_that_stands_for_nothing_is_refused() {

@@ -126,6 +126,7 @@ fn a_plan_as_json_has_everything() {
       "source_consistency": "LOCAL_QUORUM",
       "tables": [
         {
+          "alters": [],
           "broken": null,
           "bytes_estimate": null,
           "columns": [
@@ -226,4 +227,19 @@ fn a_flag_comes_before_the_environment_before_the_file_before_the_default() {
     let defaults =
         ["readers", "writers", "memory", "checkpoint", "source_consistency"].map(|name| json[name].to_string());
     assert_eq!(defaults, ["8", "32", "268435456", "\"migrate.db\"", "\"LOCAL_QUORUM\""]);
+}
+
+#[test]
+fn a_plan_tells_what_it_alters() {
+    let Some(lab) = Lab::new("plan_alters") else { return };
+    let table = lab.usual();
+    let plan = |more: &[&str]| {
+        let call = ["plan", "--source", SOURCE, "--target", TARGET, "--table", &table];
+        lab.tool().run(&[&call[..], more].concat())
+    };
+    let told = " alters  gc_grace_seconds = 315360000 at the target until it is done; it is 864000\n";
+    assert!(plan(&["--manage-table-options"]).expect(0).out.contains(told));
+    assert!(!plan(&[]).expect(0).out.contains("alters"));
+    let altered = serde_json::json!([{"name": "gc_grace_seconds", "old": "864000", "new": "315360000"}]);
+    assert_eq!(plan(&["--manage-table-options", "--json"]).json()["tables"][0]["alters"], altered);
 }

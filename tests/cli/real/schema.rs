@@ -392,22 +392,20 @@ fn what_the_target_has_is_shown_beside_each_statement_and_left_as_it_is() {
 #[test]
 fn what_the_target_refuses_keeps_only_what_needs_it() {
     let Some(lab) = Lab::new("schema_refused") else { return };
-    let on = |nodes: &[&Node], statement: &str| {
-        nodes.iter().for_each(|node| drop(node.cql(&statement.replace("KS", &lab.keyspace))))
-    };
-    on(&[&lab.source], "CREATE TYPE KS.inner (n int)");
-    on(&[&lab.target], "CREATE TYPE KS.inner (n text)");
-    on(&[&lab.source], "CREATE TYPE KS.middle (i frozen<inner>)");
-    on(&[&lab.source], "CREATE TYPE KS.other (n int)");
+    let on = |node: &Node, statement: &str| drop(node.cql(&statement.replace("KS", &lab.keyspace)));
+    on(&lab.source, "CREATE TYPE KS.inner (n int)");
+    on(&lab.target, "CREATE TYPE KS.inner (n text)");
+    on(&lab.source, "CREATE TYPE KS.middle (i frozen<inner>)");
+    on(&lab.source, "CREATE TYPE KS.other (n int)");
     lab.create(&[&lab.source], "a", "id int PRIMARY KEY, v frozen<list<frozen<middle>>>");
     lab.create(&[&lab.source], "b", "id int PRIMARY KEY, v frozen<other>");
     lab.create(&[&lab.source], "c", "id int PRIMARY KEY");
     lab.create(&[&lab.source], "d", "id int PRIMARY KEY, u int, v int");
     lab.create(&[&lab.target], "d", "id int PRIMARY KEY, v int");
-    on(&[&lab.source], "CREATE INDEX d_u ON KS.d (u)");
-    on(&[&lab.source], "CREATE INDEX d_v ON KS.d (v)");
+    on(&lab.source, "CREATE INDEX d_u ON KS.d (u)");
+    on(&lab.source, "CREATE INDEX d_v ON KS.d (v)");
     let of_d = "AS SELECT id, v FROM KS.d WHERE id IS NOT NULL AND v IS NOT NULL PRIMARY KEY (v, id)";
-    on(&[&lab.target], &format!("CREATE MATERIALIZED VIEW KS.c {of_d}"));
+    on(&lab.target, &format!("CREATE MATERIALIZED VIEW KS.c {of_d}"));
     let (tool, all) = (lab.tool(), format!("{}.*", lab.keyspace));
     let apply = |section| schema(&tool, &["--target", TARGET, "--apply", "--table", &all, "--section", section]);
     insta::assert_snapshot!(apply("before"), @r#"
@@ -434,9 +432,9 @@ fn what_the_target_refuses_keeps_only_what_needs_it() {
               rejected: Undefined column name u in table KS.d
     created   index "KS"."d_v"
     "#);
-    on(&[&lab.target], "DROP TYPE KS.inner");
-    on(&[&lab.target], "DROP MATERIALIZED VIEW KS.c");
-    on(&[&lab.target], "ALTER TABLE KS.d ADD u int");
+    on(&lab.target, "DROP TYPE KS.inner");
+    on(&lab.target, "DROP MATERIALIZED VIEW KS.c");
+    on(&lab.target, "ALTER TABLE KS.d ADD u int");
     for section in ["before", "after"] {
         apply(section).expect(0);
     }

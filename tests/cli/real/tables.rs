@@ -159,7 +159,7 @@ fn a_plan_a_summary_and_a_status_list_each_table_and_what_is_broken() {
     broken: KS.b: the columns of KS.b at the source and KS.b at the target differ
     w: text (regular) at the source, missing at the target
     broken: KS.c: there is no table KS.c at the target
-    next: mend what is broken; the same command tries those tables again, and ranges that failed
+    next: mend what is broken; the same command tries those tables again, and ranges that failed. What takes another flag is a job of its own: `--table KEYSPACE.TABLE … --checkpoint OTHER.db`
     ");
     insta::assert_snapshot!(steady(&tool.run(&["status"]).expect(0).out), @"
     incomplete … % of the ring … ranges … rows … B … of … tables broken
@@ -218,12 +218,12 @@ fn a_table_that_cannot_be_copied_exactly_is_refused_column_by_column() {
     pace     8 readers, 32 writers, 256.0 MiB of memory for pages
     file     migrate.db (new)
 
-    KS.t   can't be copied: KS.t can't be copied
+    KS.t   can't be copied: KS.t has columns that can't be copied
      column  type     part             kept                                                                                        
      id      int      partition key 0  value                                                                                       
      hits    counter  regular          refused: a counter can't be written twice; `--counters delta` copies it while nobody writes
     -- stderr
-    error: KS.t can't be copied
+    error: KS.t has columns that can't be copied
       hits counter is refused: a counter can't be written twice; `--counters delta` copies it while nobody writes
     ");
 }
