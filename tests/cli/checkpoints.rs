@@ -371,6 +371,7 @@ fn status_as_json_has_the_numbers() {
           "state": "unfinished",
           "reason": null,
           "fraction": 0.015625,
+          "altered": [],
           "ranges": 64,
           "ranges_done": 1,
           "ranges_claimed": 0,

@@ -4,7 +4,7 @@ use crate::job::{Finished, Job, Running};
 use crate::lab::{Lab, THEN};
 use crate::proxy::Proxy;
 use serde_json::Value;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const ROWS: i32 = 20_000;
 const OLD: i32 = 3600;
@@ -220,4 +220,20 @@ fn a_signal_while_options_are_set_ends_like_any_other_stop() {
     job.succeed();
     let left = lab.target.rows::<(String, i32)>(&format!("{cql}'{}'", lab.keyspace));
     assert!(left.iter().all(|(_, grace)| *grace == 864_000), "{left:?}");
+}
+
+/// Goal: what is owed passes from job to job in whole files: there is no instant at which a kill loses it.
+#[test]
+fn a_job_that_is_killed_while_it_is_begun_anew_still_owes_the_old_value() {
+    let Some(slow) = slow("options_restart") else { return };
+    slow.killed();
+    let anew = slow.managed().args(&["--restart", "--ranges", "20000"]);
+    for kill in 0..12 {
+        let mut run = anew.start();
+        let killed_at = Instant::now() + Duration::from_millis(80 + kill * 25);
+        while run.next(killed_at).is_some() {}
+        run.kill();
+    }
+    let finished = end(slow.job.clone().arg("--restart").start());
+    assert_eq!(slow.grace(), OLD, "{:?}", told(&finished.events));
 }
