@@ -80,6 +80,11 @@ pub fn create(
     }
 }
 
+/// The name of a file that isn't complete, or hasn't its name yet.
+pub(super) fn draft_path(path: &Path) -> PathBuf {
+    sibling(path, "-new")
+}
+
 /// Writes the whole file under another name.
 fn draft(
     path: &Path,
@@ -87,7 +92,7 @@ fn draft(
     ranges: &[Vec<TokenRange>],
     options: &[ManagedOption],
 ) -> Result<PathBuf, CheckpointError> {
-    let draft = sibling(path, "-new");
+    let draft = draft_path(path);
     for leftover in [draft.clone(), sibling(&draft, "-journal")] {
         match std::fs::remove_file(&leftover) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

@@ -1,9 +1,11 @@
 //! Options of target tables that the job has set for its duration.
 
+use super::create::draft_path;
 use super::error::CheckpointError;
 use super::{Checkpoint, Reserved, open};
 use crate::schema::TableName;
 use rusqlite::{Connection, params};
+use std::path::Path;
 
 /// An option that was changed, or is about to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,17 +107,12 @@ impl Reserved {
     /// # Errors
     /// Where there is one, but it can't be read.
     pub fn owed(&self) -> Result<Vec<Owed>, CheckpointError> {
-        let connection = match open::open_read_only(&self.path) {
-            Ok(connection) => connection,
-            Err(CheckpointError::Missing { .. } | CheckpointError::Foreign { .. }) => return Ok(Vec::new()),
-            Err(error) => return Err(error),
-        };
-        match open::check_kind(&connection, &self.path) {
-            Ok(()) => {}
-            Err(CheckpointError::Foreign { .. }) => return Ok(Vec::new()),
-            Err(error) => return Err(error),
+        match owed_by(&self.path) {
+            // Killed when the old file was moved aside and the new one, complete, hadn't its name yet.
+            Err(CheckpointError::Missing { .. }) => Ok(owed_by(&draft_path(&self.path)).unwrap_or_default()),
+            Err(CheckpointError::Foreign { .. }) => Ok(Vec::new()),
+            owed => owed,
         }
-        read_owed(&connection).map_err(|error| CheckpointError::sqlite(&self.path, "read the managed options", error))
     }
 
     /// Has the new job set these back, as if it had changed them: by its own numbers of the tables.
@@ -135,6 +132,12 @@ pub(super) fn managed(connection: &Connection) -> rusqlite::Result<Vec<(ManagedO
         Ok((ManagedOption { table, name, old, new }, row.get(4)?))
     })?;
     options.collect()
+}
+
+fn owed_by(path: &Path) -> Result<Vec<Owed>, CheckpointError> {
+    let connection = open::open_read_only(path)?;
+    open::check_kind(&connection, path)?;
+    read_owed(&connection).map_err(|error| CheckpointError::sqlite(path, "read the managed options", error))
 }
 
 fn read_owed(connection: &Connection) -> rusqlite::Result<Vec<Owed>> {

@@ -449,6 +449,10 @@ fn a_managed_option_is_remembered_until_it_is_settled() {
     reserved.take_over(vec![option(1, "10")]);
     drop(create(reserved, &job(), &ranges(), Existing::SetAside).expect("created"));
     assert_eq!(open(&path).expect("opens").managed_options().expect("readable"), [(option(1, "10"), false)]);
+    let draft = path.with_file_name("killed.db-new");
+    std::fs::copy(&path, &draft).expect("copied");
+    let owed = reserve(&path.with_file_name("killed.db")).expect("free").owed().expect("readable");
+    assert_eq!(owed.len(), 1, "killed before the new file had its name");
     // Nothing is owed by what isn't there, or is no job's.
     let reserved = reserve(&path.with_file_name("other.db")).expect("free");
     assert_eq!(reserved.owed().expect("no job"), []);
