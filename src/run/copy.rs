@@ -233,14 +233,14 @@ async fn begin(settings: &Settings, events: &Events) -> Result<Begun, Error> {
             });
             reserved.take_over(Box::pin(table_options::take_over(&sides.target, owed, &tables, events)).await);
             let existing = if settings.restart { Existing::SetAside } else { Existing::Keep };
-            if let Some(aside) = rejects::set_aside(&settings.checkpoint)? {
-                let message = format!("the rejected rows of an earlier job are now in {}", aside.display());
-                events.emit(Event::Warning { message });
-            }
             let job = Job { identity, tables: tables.clone() };
             let (checkpoint, aside) = blocking(move || checkpoint::create(reserved, &job, &ranges, existing)).await?;
             if let Some(aside) = aside {
                 let message = format!("what there was of an earlier checkpoint is now {}", aside.display());
+                events.emit(Event::Warning { message });
+            }
+            if let Some(aside) = rejects::set_aside(&settings.checkpoint)? {
+                let message = format!("the rejected rows of an earlier job are now in {}", aside.display());
                 events.emit(Event::Warning { message });
             }
             checkpoint
