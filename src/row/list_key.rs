@@ -7,7 +7,7 @@
 //!
 //! A list that has grown or shrunk at an end, as lists do, should keep the keys of what it still has. So a key follows from
 //! its element's writetime, not from its index: as both databases do, elements that were put behind others have the time at
-//! which they were written, and those that were put before others have that time mirrored at [`REFERENCE`]. Which of the two
+//! which they were written, and those that were put before others have that time mirrored at the year 2010. Which of the two
 //! an element was can be seen from the writetimes: they fall towards the oldest element and rise behind it.
 
 /// 2010-01-01 in microseconds since the Unix epoch, where both databases mirror the keys of elements that are put in front
