@@ -239,7 +239,7 @@ async fn begin(settings: &Settings, events: &Events) -> Result<Begun, Error> {
                 let message = format!("what there was of an earlier checkpoint is now {}", aside.display());
                 events.emit(Event::Warning { message });
             }
-            if let Some(aside) = rejects::set_aside(&settings.checkpoint)? {
+            if let Some(aside) = rejects::set_aside(checkpoint.path())? {
                 let message = format!("the rejected rows of an earlier job are now in {}", aside.display());
                 events.emit(Event::Warning { message });
             }
