@@ -217,7 +217,7 @@ impl Batch {
         noted
     }
 
-    /// Whether the target must be read before anything of it can be written.
+    /// Whether there is a statement of this form.
     pub fn has(&self, form: Form) -> bool {
         self.statements().any(|(_, statement)| statement.form == form)
     }

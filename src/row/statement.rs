@@ -163,11 +163,6 @@ impl Rows {
         &self.statements[index]
     }
 
-    /// The bytes of the row's `value`-th value.
-    pub fn value_of(&self, row: usize, value: usize) -> Option<&[u8]> {
-        self.value(row, value)
-    }
-
     /// Whether the source tells the writetimes of the `value`-th value.
     pub fn tells_writetimes(&self, value: usize) -> bool {
         self.layout.values[value].metadata.is_some()
@@ -193,9 +188,9 @@ impl Rows {
         }
     }
 
-    /// The `value`-th value.
+    /// The bytes of the row's `value`-th value.
     #[inline]
-    pub(super) fn value(&self, row: usize, value: usize) -> Option<&[u8]> {
+    pub fn value(&self, row: usize, value: usize) -> Option<&[u8]> {
         self.page.cell(row, self.layout.keys() + value)
     }
 

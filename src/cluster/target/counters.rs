@@ -88,8 +88,7 @@ impl CounterWrite {
         loop {
             let found = self.read_back.row(key).await?;
             let sides = self.columns.iter().zip(&found);
-            let sides =
-                sides.map(|(&column, target)| (counter(rows.value_of(row, column)), counter(target.as_deref())));
+            let sides = sides.map(|(&column, target)| (counter(rows.value(row, column)), counter(target.as_deref())));
             let differences: Vec<Option<i64>> = sides.map(|(source, target)| difference(source, target)).collect();
             if differences.iter().all(Option::is_none) {
                 return Ok(());

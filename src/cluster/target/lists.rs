@@ -8,13 +8,14 @@
 use super::read_back::{ReadBack, Stragglers};
 use super::{columns_of, statements};
 use crate::call::CallError;
+use crate::cluster::source::unreadable;
 use crate::cluster::{Cluster, call};
 use crate::row::bind::{Bound, KeyOf, ListWrite, Pick};
 use crate::row::element::{Malformed, numbers, spans};
 use crate::row::layout::{Part, Shape};
 use crate::row::{Batch, Settled, Split};
+use crate::schema::Table;
 use crate::schema::fidelity::Lists;
-use crate::schema::{Column, Table};
 use scylla::statement::prepared::PreparedStatement;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
@@ -30,13 +31,19 @@ pub(super) struct ListWrites {
 #[derive(Debug)]
 struct Backs {
     stragglers: Stragglers,
-    regular: Option<ReadBack>,
-    statics: Option<ReadBack>,
-    /// The columns of both, as indices into the layout's values, in the order in which they are read.
-    regular_columns: Vec<usize>,
-    static_columns: Vec<usize>,
+    /// Of rows and of partitions, where there are such lists.
+    regular: Option<Back>,
+    statics: Option<Back>,
     /// Whether the target tells the writetimes of elements: Apache Cassandra does since 5.0.
     writetimes: bool,
+}
+
+/// What reads the lists of one part.
+#[derive(Debug)]
+struct Back {
+    reader: ReadBack,
+    /// The lists, as indices into the layout's values, in the order in which they are read.
+    columns: Vec<usize>,
 }
 
 /// What was read of the target.
@@ -51,40 +58,20 @@ type Item<'a> = (&'a [u8], Option<i64>);
 
 impl ListWrites {
     pub(super) async fn prepare(cluster: &Cluster, table: &Table, lists: Lists) -> Result<ListWrites, CallError> {
-        let (regular, statics) =
-            (columns_of(table, Part::Regular, Shape::List), columns_of(table, Part::Static, Shape::List));
         let ways = match lists {
             Lists::Keyed => &[ListWrite::Keyed][..],
             Lists::ReadBack | Lists::Impossible => &[ListWrite::Append, ListWrite::Prepend],
         };
         let mut prepared = HashMap::new();
-        for (index, column) in regular.iter().chain(&statics) {
+        for (index, column) in
+            [Part::Regular, Part::Static].into_iter().flat_map(|part| columns_of(table, part, Shape::List))
+        {
             for &how in ways {
                 let statement = cluster.prepare(statements::list_element(table, column, how)).await?;
-                prepared.insert((*index, how), statement);
+                prepared.insert((index, how), statement);
             }
         }
-        let read_back = if lists == Lists::Keyed {
-            None
-        } else {
-            let unreadable = crate::cluster::source::unreadable(cluster, table).await?;
-            let all = regular.iter().chain(&statics);
-            let writetimes = all.clone().all(|(_, column)| !unreadable.contains(&column.name));
-            let columns = |of: &[(usize, &Column)]| of.iter().map(|(index, _)| *index).collect();
-            let (regular_columns, static_columns) = (columns(&regular), columns(&statics));
-            let only =
-                |of: Vec<(usize, &'_ Column)>| of.into_iter().map(|(_, column)| column.clone()).collect::<Vec<_>>();
-            let (regular, statics) = (only(regular), only(statics));
-            let (regular, statics): (Vec<_>, Vec<_>) = (regular.iter().collect(), statics.iter().collect());
-            Some(Backs {
-                stragglers: Stragglers::of(cluster).await,
-                regular: ReadBack::prepare(cluster, table, Part::Regular, &regular, writetimes).await?,
-                statics: ReadBack::prepare(cluster, table, Part::Static, &statics, writetimes).await?,
-                regular_columns,
-                static_columns,
-                writetimes,
-            })
-        };
+        let read_back = if lists == Lists::Keyed { None } else { Some(Backs::prepare(cluster, table).await?) };
         Ok(ListWrites { statements: prepared, read_back })
     }
 
@@ -145,13 +132,38 @@ impl FoundLists {
 /// them, and its writetime.
 type Found = HashMap<usize, Vec<(Vec<u8>, Option<i64>)>>;
 
+impl Back {
+    async fn prepare(
+        cluster: &Cluster,
+        table: &Table,
+        part: Part,
+        writetimes: bool,
+    ) -> Result<Option<Back>, CallError> {
+        let (columns, lists): (Vec<_>, Vec<_>) = columns_of(table, part, Shape::List).into_iter().unzip();
+        let reader = ReadBack::prepare(cluster, table, part, &lists, writetimes).await?;
+        Ok(reader.map(|reader| Back { reader, columns }))
+    }
+}
+
 impl Backs {
+    async fn prepare(cluster: &Cluster, table: &Table) -> Result<Backs, CallError> {
+        let unreadable = unreadable(cluster, table).await?;
+        let mut columns = table.value_columns().into_iter();
+        let writetimes = !columns.any(|c| c.cql_type.shape() == Shape::List && unreadable.contains(&c.name));
+        Ok(Backs {
+            stragglers: Stragglers::of(cluster).await,
+            regular: Back::prepare(cluster, table, Part::Regular, writetimes).await?,
+            statics: Back::prepare(cluster, table, Part::Static, writetimes).await?,
+            writetimes,
+        })
+    }
+
     async fn read(&self, key: KeyOf<'_>, part: Part) -> Result<Found, CallError> {
-        let (reader, columns) = match part {
-            Part::Regular => (&self.regular, &self.regular_columns),
-            Part::Static => (&self.statics, &self.static_columns),
+        let back = match part {
+            Part::Regular => &self.regular,
+            Part::Static => &self.statics,
         };
-        let Some(reader) = reader else { return Ok(Found::new()) };
+        let Some(Back { reader, columns }) = back else { return Ok(Found::new()) };
         let cells = reader.row(key).await?;
         let malformed = |Malformed| call::nonsense("the target answered a list that isn't one");
         let mut found = Found::new();

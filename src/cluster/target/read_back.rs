@@ -36,7 +36,8 @@ impl Stragglers {
         Stragglers { time, not_before: Instant::now() + time }
     }
 
-    /// Waits until nothing of an earlier process, or of the `tries` failed ones before, can still take effect.
+    /// Waits until nothing of an earlier process, or of the `tries` failed ones before, can still take effect. No server tells
+    /// when that is: time is all there is to wait for.
     pub(super) async fn wait(&self, tries: u32) {
         tokio::time::sleep_until(self.not_before).await;
         if tries > 0 {
