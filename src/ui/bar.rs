@@ -8,6 +8,7 @@ use crate::event::Event;
 use crate::settings::units::Bytes;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::HashMap;
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 /// The bar's length: millionths of the ring.
@@ -38,7 +39,8 @@ impl Bar {
         if self.running {
             self.bar.println(line);
         } else {
-            super::text::to_stderr(&format!("{line}\n"));
+            // The bar itself is drawn at once: what stands above it must be there.
+            let _ = std::io::stderr().lock().write_all(format!("{line}\n").as_bytes());
         }
     }
 
