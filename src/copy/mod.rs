@@ -19,6 +19,8 @@ mod write;
 #[cfg(test)]
 mod fakes;
 #[cfg(test)]
+mod lost_tests;
+#[cfg(test)]
 mod several_tests;
 #[cfg(test)]
 mod split_tests;

@@ -1,6 +1,9 @@
 //! Pages that lie, from their bytes to the bound values of a request.
 
 use super::*;
+use crate::row::RowKey;
+use crate::schema::CqlType;
+use crate::schema::ordinal::between;
 
 /// What a broken or hostile node may put into a page.
 #[derive(Clone, Debug)]
@@ -36,7 +39,30 @@ impl Damage {
     }
 }
 
+/// The types of clustering columns that a partition is cut by.
+const CUT_BY: [&str; 11] =
+    ["tinyint", "smallint", "int", "bigint", "timestamp", "time", "date", "timeuuid", "uuid", "blob", "text"];
+
 proptest! {
+    /// The key of a row that isn't one, and values that aren't of their type, are no reason to panic when a partition is cut.
+    #[test]
+    fn keys_that_are_none_never_panic(
+        low in prop::option::of(prop::collection::vec(any::<u8>(), 0..20)),
+        high in prop::option::of(prop::collection::vec(any::<u8>(), 0..20)),
+        descending in any::<bool>(),
+    ) {
+        let [partition, clustering] = [&low, &high].map(|bytes| bytes.clone().unwrap_or_default());
+        let key = RowKey::new(&partition, &clustering);
+        let held = |cells: &[Vec<u8>]| cells.iter().map(|cell| cell.len() + 4).sum::<usize>();
+        prop_assert!(held(&key.partition_key()) <= partition.len());
+        prop_assert!(held(&key.clustering_key().unwrap_or_default()) <= clustering.len());
+        for name in CUT_BY {
+            let cql_type = CqlType::Native(name.to_owned());
+            let found = between(&cql_type, low.as_deref(), high.as_deref(), descending);
+            prop_assert!(found.is_none_or(|found| found.len() <= 28), "{name}");
+        }
+    }
+
     /// A page that lies is an error, or is taken for what it then says: never a panic, or bytes that it doesn't hold.
     #[test]
     fn damaged_pages_never_panic(table in table(), damages in prop::collection::vec(damage(), 1..6), now in -10i64..10) {

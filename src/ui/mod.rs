@@ -11,6 +11,7 @@ mod out;
 mod progress;
 mod summary;
 pub mod tables;
+mod terminal;
 pub mod text;
 
 use crate::copy::Ended;
