@@ -4,8 +4,9 @@ use crate::job::{Job, PATIENCE};
 use crate::lab::{Lab, THEN};
 use crate::proxy::{PAYLOAD, Proxy, writes};
 use scylla_proxy::{Reaction, RequestReaction, RequestRule};
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 const ROWS: i32 = 5000;
@@ -31,6 +32,30 @@ fn await_that(what: &str, mut holds: impl FnMut() -> bool) {
 fn await_end(child: &mut Child) -> Option<i32> {
     await_that("the end", || child.try_wait().unwrap().is_some());
     child.wait().unwrap().code()
+}
+
+/// The command line of a job, as a shell takes it.
+fn words(job: &Job) -> String {
+    let command = job.command();
+    let words = [command.get_program()].into_iter().chain(command.get_args());
+    words.map(|word| format!("'{}'", word.to_str().unwrap())).collect::<Vec<_>>().join(" ")
+}
+
+/// Has a shell run the line on a terminal of its own; what that shows can be had at the end.
+fn on_terminal(line: &str) -> (Child, JoinHandle<String>) {
+    let mut terminal = Command::new("env")
+        .args(["--default-signal=HUP", "TERM=xterm", "SHELL=/bin/sh", "script", "-qefc", line, "/dev/null"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut screen = terminal.stdout.take().unwrap();
+    let shown = std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = screen.read_to_end(&mut bytes);
+        String::from_utf8_lossy(&bytes).into_owned()
+    });
+    (terminal, shown)
 }
 
 fn assert_copied(lab: &Lab, job: &Job) {
@@ -93,29 +118,15 @@ fn a_terminal_that_closes_drains_the_copy() {
     fill(&lab);
     let mut proxy = Proxy::before(&lab.target, lab.runtime());
     let job = lab.job("t").args(&["--ranges", "400", "--writers", "2"]);
-    let slow = job.clone().target(&proxy.address).command();
-    let words =
-        [slow.get_program()].into_iter().chain(slow.get_args()).map(|word| format!("'{}'", word.to_str().unwrap()));
     let code = lab.folder.path().join("code");
     // As an interactive shell does, this one passes the signal on. It waits again where that interrupts it.
     let line = format!(
         "trap 'kill -HUP $pid' HUP; {} & pid=$!; while kill -0 $pid; do wait $pid; code=$?; done; echo $code >'{}'; mv '{1}' '{2}'",
-        words.collect::<Vec<_>>().join(" "),
+        words(&job.clone().target(&proxy.address)),
         code.with_extension("new").display(),
         code.display()
     );
-    let mut terminal = Command::new("env")
-        .args(["--default-signal=HUP", "TERM=xterm", "SHELL=/bin/sh", "script", "-qfc", &line, "/dev/null"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut screen = terminal.stdout.take().unwrap();
-    let shown = std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        let _ = screen.read_to_end(&mut bytes);
-        String::from_utf8_lossy(&bytes).into_owned()
-    });
+    let (mut terminal, shown) = on_terminal(&line);
     await_that("the checkpoint", || job.checkpoint.exists());
     await_that("the run", || job.status()["state"] == "running");
     proxy.delay_answers(Duration::from_millis(100));
@@ -130,6 +141,31 @@ fn a_terminal_that_closes_drains_the_copy() {
     assert_eq!(status["last_run"]["outcome"], "stopped", "it drained, rather than being killed");
     assert!(status["rows_written"].as_i64() < Some(ROWS.into()));
     job.succeed();
+    assert_copied(&lab, &job);
+}
+
+/// Goal: a terminal that somebody holds (Ctrl-S) holds up no copy; once it is let go, it shows how the copy ended.
+#[test]
+fn a_terminal_that_is_held_holds_up_no_copy() {
+    let Some(lab) = Lab::open("streams_held") else { return };
+    fill(&lab);
+    let mut proxy = Proxy::before(&lab.target, lab.runtime());
+    let job = lab.job("t").args(&["--ranges", "400"]);
+    let (mut terminal, shown) = on_terminal(&words(&job.clone().target(&proxy.address)));
+    let mut keyboard = terminal.stdin.take().unwrap();
+    await_that("the checkpoint", || job.checkpoint.exists());
+    await_that("the run", || job.status()["state"] == "running");
+    proxy.delay_answers(Duration::from_millis(100));
+    await_that("rows", || job.status()["rows_written"].as_i64() > Some(0));
+    keyboard.write_all(b"\x13").unwrap();
+    proxy.behave();
+    await_that("the end of the copy", || job.status()["state"] == "done");
+    assert_eq!(terminal.try_wait().unwrap(), None, "the terminal isn't held");
+    keyboard.write_all(b"\x11").unwrap();
+    assert_eq!(await_end(&mut terminal), Some(0));
+    let shown = shown.join().unwrap();
+    let end = shown.rsplit("copying").next().unwrap();
+    assert!(end.contains("done:") && end.contains("rows written"), "{shown:?}");
     assert_copied(&lab, &job);
 }
 
