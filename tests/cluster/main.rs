@@ -33,6 +33,7 @@ mod rejects;
 mod resume;
 mod shapes;
 mod signals;
+mod splits;
 mod tables;
 mod tombstones;
 mod traps;
