@@ -13,6 +13,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs, reason = "these are tests")]
 
 mod batches;
+mod clock;
 mod disks;
 mod dual_writes;
 mod empty_pages;
@@ -34,6 +35,8 @@ mod resume;
 mod shapes;
 mod signals;
 mod splits;
+mod storage;
+mod streams;
 mod tables;
 mod tombstones;
 mod traps;
