@@ -16,6 +16,8 @@ mod write;
 #[cfg(test)]
 mod fakes;
 #[cfg(test)]
+mod guard_tests;
+#[cfg(test)]
 mod several_tests;
 #[cfg(test)]
 mod tests;
@@ -86,6 +88,8 @@ struct Learned<S, T> {
     acknowledged: AtomicU64,
     /// Its ranges that are not done.
     left: AtomicUsize,
+    /// Halted where work on it is in vain.
+    stop: Stop,
 }
 
 /// What all readers share.
@@ -128,7 +132,14 @@ pub async fn run<S: Source, T: Target>(
         let left = left.get(&table).copied().unwrap_or_default().into();
         (
             table,
-            Learned { lane, page_size: PageSize::default(), failures_in_a_row: 0.into(), acknowledged: 0.into(), left },
+            Learned {
+                lane,
+                page_size: PageSize::default(),
+                failures_in_a_row: 0.into(),
+                acknowledged: 0.into(),
+                left,
+                stop: stop.part(),
+            },
         )
     };
     let shared = Arc::new(Shared {
@@ -145,6 +156,7 @@ pub async fn run<S: Source, T: Target>(
         patience: pace.patience,
         clock: Clock::start(),
     });
+    let mut ledger = shared.ledger.clone();
     let mut tasks = JoinSet::new();
     for _ in 0..readers {
         tasks.spawn(reader(Arc::clone(&shared)));
@@ -160,6 +172,9 @@ pub async fn run<S: Source, T: Target>(
                 Some(Ok(Err(_))) => { failed = true; shared.work().clear(); }
                 Some(Err(panic)) => std::panic::resume_unwind(panic.into_panic()),
             },
+            distrusted = ledger.distrusted() => {
+                shared.lanes.iter().filter(|(table, _)| distrusted.contains(table)).for_each(|(_, lane)| lane.stop.halt());
+            }
         }
     }
     tasks.shutdown().await;
@@ -213,6 +228,7 @@ impl<S, T> Shared<S, T> {
         loop {
             let work = queue.pop_front()?;
             match self.lanes.get(&work.key.table) {
+                Some(learned) if learned.stop.is_requested() => {}
                 Some(learned) if learned.failures_in_a_row.load(Ordering::Relaxed) < FAILURES_IN_A_ROW_MAX => {
                     return Some((work, learned));
                 }
