@@ -7,8 +7,9 @@
 //! Between the last change of a group and its commit, the [`Guard`] looks at the tables: of one that it doesn't trust any more,
 //! no progress is committed from then on, and whoever works on it is told.
 
-use super::{Checkpoint, CheckpointError, Guard, RangeKey, RunOutcome, Tally};
+use super::{Checkpoint, CheckpointError, Guard, RangeKey, RunOutcome, Tally, Work};
 use crate::event::{Event, Events};
+use crate::job::Cursor;
 use crate::ring::Token;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -29,12 +30,13 @@ pub enum Change {
         /// Which one.
         key: RangeKey,
     },
-    /// Everything up to `cursor` is acknowledged; `tally` counts what came since the last change of this range.
+    /// Everything up to `cursor` is acknowledged; `tally` counts what came since the last change of this range. Where the
+    /// cursor has no token, that of the range stays as it is.
     Moved {
         /// Which one.
         key: RangeKey,
         /// The new cursor.
-        cursor: Token,
+        cursor: Cursor,
         /// Rows between the old cursor and the new one.
         tally: Tally,
     },
@@ -45,12 +47,21 @@ pub enum Change {
         /// Rows after the last cursor.
         tally: Tally,
     },
+    /// It is several ranges from now on.
+    Split {
+        /// Which one.
+        key: RangeKey,
+        /// The pieces, which tile it, with their cursors.
+        into: Vec<Work>,
+    },
     /// It was given up, for this run.
     Failed {
         /// Which one.
         key: RangeKey,
         /// Why.
         error: String,
+        /// What can be done about it, where that is known.
+        remedy: Option<String>,
     },
 }
 
@@ -61,13 +72,14 @@ impl Change {
             Change::Claimed { key }
             | Change::Moved { key, .. }
             | Change::Done { key, .. }
+            | Change::Split { key, .. }
             | Change::Failed { key, .. } => *key,
         }
     }
 
-    /// Whether it says that rows arrived.
+    /// Whether it says that rows arrived: a range that is split has cursors in its pieces.
     fn is_progress(&self) -> bool {
-        matches!(self, Change::Moved { .. } | Change::Done { .. })
+        matches!(self, Change::Moved { .. } | Change::Done { .. } | Change::Split { .. })
     }
 }
 
@@ -116,7 +128,7 @@ impl Committer {
         let (changes, inbox) = mpsc::channel(1024);
         let (finish, finished) = oneshot::channel();
         let (tell, distrusted) = watch::channel(BTreeSet::new());
-        let watched = Watched { guard, tell, open: BTreeMap::new() };
+        let watched = Watched { guard, tell, open: BTreeMap::new(), unknown: BTreeSet::new() };
         let task = tokio::spawn(run(checkpoint, inbox, finished, watched, events));
         Committer { task, finish, ledger: Ledger { changes, distrusted } }
     }
@@ -183,6 +195,8 @@ struct Watched<G> {
     tell: watch::Sender<BTreeSet<usize>>,
     /// The tables that were claimed in this run, and how many of their ranges have not ended.
     open: BTreeMap<usize, u64>,
+    /// Pieces of ranges that the checkpoint doesn't know, since their splits were not to be committed.
+    unknown: BTreeSet<(usize, Token)>,
 }
 
 impl<G: Guard> Watched<G> {
@@ -194,14 +208,25 @@ impl<G: Guard> Watched<G> {
             match change {
                 Change::Claimed { .. } => *open += 1,
                 Change::Moved { .. } => {}
-                Change::Done { .. } | Change::Failed { .. } => *open = open.saturating_sub(1),
+                Change::Done { .. } | Change::Split { .. } | Change::Failed { .. } => *open = open.saturating_sub(1),
             }
         }
         let in_group: BTreeSet<usize> = group.iter().map(|change| change.key().table).collect();
         let open = self.open.iter().filter(|(table, open)| is_last || **open > 0 || in_group.contains(table));
         let tables = open.map(|(table, _)| *table).collect();
         let distrusted = self.guard.look(&tables, group.iter().any(Change::is_progress)).await;
-        group.retain(|change| !change.is_progress() || !distrusted.contains(&change.key().table));
+        let unknown = &mut self.unknown;
+        group.retain(|change| {
+            let key = change.key();
+            if !distrusted.contains(&key.table) {
+                return true;
+            }
+            if let Change::Split { into, .. } = change {
+                let others = into.iter().filter(|piece| piece.key.range.first() != key.range.first());
+                unknown.extend(others.map(|piece| (piece.key.table, piece.key.range.first())));
+            }
+            !change.is_progress() && !unknown.contains(&(key.table, key.range.first()))
+        });
         self.tell.send_if_modified(|told| {
             let more = *told != distrusted;
             *told = distrusted;
@@ -266,7 +291,7 @@ async fn run<G: Guard>(
     }
 }
 
-async fn commit(mut checkpoint: Checkpoint, updates: Vec<RangeUpdate>, events: &Events) -> Ended {
+async fn commit(mut checkpoint: Checkpoint, updates: Vec<Update>, events: &Events) -> Ended {
     let written = tokio::task::spawn_blocking(move || {
         let started = std::time::Instant::now();
         let result = checkpoint.commit(&updates);
@@ -277,20 +302,36 @@ async fn commit(mut checkpoint: Checkpoint, updates: Vec<RangeUpdate>, events: &
     if result.is_err() {
         return (checkpoint, result);
     }
-    for RangeUpdate { key, cursor, tally, state, .. } in updates {
+    for update in updates {
+        let RangeUpdate { key, cursor, tally, state, .. } = match update {
+            Update::Range(update) => update,
+            Update::Split { key, into } => {
+                events.emit(Event::RangeSplit { key, into: into.into_iter().map(|work| work.key.range).collect() });
+                continue;
+            }
+        };
         match (&state, cursor) {
             (RangeState::Done, _) => events.emit(Event::RangeDone { key, tally }),
-            (RangeState::Claimed | RangeState::Failed(_), Some(cursor)) => {
-                events.emit(Event::RangeMoved { key, cursor, tally });
+            (RangeState::Claimed | RangeState::Failed { .. }, Some(Cursor { token, .. })) => {
+                events.emit(Event::RangeMoved { key, cursor: token, tally });
             }
-            (RangeState::Claimed | RangeState::Failed(_), None) => {}
+            (RangeState::Claimed | RangeState::Failed { .. }, None) => {}
         }
-        if let RangeState::Failed(error) = state {
-            events.emit(Event::RangeFailed { key, error });
+        if let RangeState::Failed { error, remedy } = state {
+            events.emit(Event::RangeFailed { key, error, remedy });
         }
     }
     events.emit(Event::Committed { took_us: took.as_micros() });
     (checkpoint, Ok(()))
+}
+
+/// Something to write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Update {
+    /// A range moves on.
+    Range(RangeUpdate),
+    /// It becomes several.
+    Split { key: RangeKey, into: Vec<Work> },
 }
 
 /// All that a group says of one range: one row to update, however much happened.
@@ -299,8 +340,8 @@ pub(super) struct RangeUpdate {
     pub(super) key: RangeKey,
     /// How often it was claimed.
     pub(super) claims: u32,
-    /// Its last cursor, if it moved.
-    pub(super) cursor: Option<Token>,
+    /// Its last cursor, if it moved. Without a token, that of the range stays.
+    pub(super) cursor: Option<Cursor>,
     /// All rows of the group.
     pub(super) tally: Tally,
     pub(super) state: RangeState,
@@ -311,14 +352,21 @@ pub(super) struct RangeUpdate {
 pub(super) enum RangeState {
     Claimed,
     Done,
-    Failed(String),
+    Failed { error: String, remedy: Option<String> },
 }
 
-/// Folds the changes of a group, in their order, into one update per range.
-fn fold(group: Vec<Change>) -> Vec<RangeUpdate> {
+/// Folds the changes of a group, in their order, into one update per range; a split parts what was before it from what comes
+/// after.
+fn fold(group: Vec<Change>) -> Vec<Update> {
+    let mut folded = Vec::new();
     let mut updates: BTreeMap<(usize, Token), RangeUpdate> = BTreeMap::new();
     for change in group {
         let key = change.key();
+        if let Change::Split { into, .. } = change {
+            folded.extend(std::mem::take(&mut updates).into_values().map(Update::Range));
+            folded.push(Update::Split { key, into });
+            continue;
+        }
         let update = updates.entry((key.table, key.range.first())).or_insert_with(|| RangeUpdate {
             key,
             claims: 0,
@@ -332,16 +380,19 @@ fn fold(group: Vec<Change>) -> Vec<RangeUpdate> {
                 update.state = RangeState::Claimed;
             }
             Change::Moved { cursor, tally, .. } => {
-                update.cursor = Some(cursor);
+                let token = cursor.token.or(update.cursor.as_ref().and_then(|before| before.token));
+                update.cursor = Some(Cursor { token, ..cursor });
                 update.tally += tally;
             }
             Change::Done { tally, .. } => {
-                update.cursor = Some(key.range.last());
+                update.cursor = Some(Cursor { token: Some(key.range.last()), row: None });
                 update.tally += tally;
                 update.state = RangeState::Done;
             }
-            Change::Failed { error, .. } => update.state = RangeState::Failed(error),
+            Change::Failed { error, remedy, .. } => update.state = RangeState::Failed { error, remedy },
+            Change::Split { .. } => {}
         }
     }
-    updates.into_values().collect()
+    folded.extend(updates.into_values().map(Update::Range));
+    folded
 }

@@ -130,8 +130,11 @@ async fn copy(settings: &Settings, events: &Events) -> Result<(Ended, bool), Err
     if is_lost {
         ended.outcome = RunOutcome::Error;
     } else if ended.outcome == RunOutcome::Done && !(all_ready && changed.is_empty() && unseen.is_empty()) {
-        ended.outcome =
-            if stop.is_requested() && changed.is_empty() { RunOutcome::Stopped } else { RunOutcome::Incomplete };
+        ended.outcome = RunOutcome::Incomplete;
+        // What nobody could look at, since a signal came, isn't recorded.
+        if changed.is_empty() && stop.is_requested() {
+            (ended.outcome, ended.signal) = (RunOutcome::Stopped, stop.signal());
+        }
     }
     let retries = events.counters().retries.load(Ordering::Relaxed);
     let checkpoint = drained.end(ended.outcome, retries, broken).await?;
