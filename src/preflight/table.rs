@@ -116,8 +116,10 @@ async fn both(
         tokio::join!(describe(&sides.source, &table.source, events), describe(&sides.target, &table.target, events),);
     let (source, target) = (source?, target?);
     if let Some(known) = &table.admitted {
-        still(Side::Source, &table.source, known, Some(&source))?;
-        still(Side::Target, &table.target, known, Some(&target))?;
+        let of_source = still(Side::Source, &table.source, known, Some(&source));
+        let of_target = still(Side::Target, &table.target, known, Some(&target));
+        // Another table explains more than other columns do.
+        if target.id == known.target_id { of_source.and(of_target) } else { of_target }?;
         untruncated(&table.target, known, truncations)?;
     }
     Ok((source, target))
