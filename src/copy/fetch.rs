@@ -85,7 +85,7 @@ pub(super) async fn fetch<S: Source, T>(
             }
         };
         let patience = patience(is_suspect, shared.patience);
-        let read = with_retries(Side::Source, patience, &shared.events, &shared.stop, read_page).await;
+        let read = with_retries(Side::Source, patience, &shared.events, &learned.stop, read_page).await;
         let (error, tries) = match read {
             Ok((fetched, read_at, shrunk_to)) => {
                 reservation.fit(fetched.page.size());

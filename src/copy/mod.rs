@@ -19,6 +19,8 @@ mod write;
 #[cfg(test)]
 mod fakes;
 #[cfg(test)]
+mod guard_tests;
+#[cfg(test)]
 mod lost_tests;
 #[cfg(test)]
 mod several_tests;
@@ -93,6 +95,8 @@ struct Learned<S, T> {
     acknowledged: AtomicU64,
     /// Its ranges that are not done.
     left: AtomicUsize,
+    /// Halted where work on it is in vain.
+    stop: Stop,
 }
 
 /// A range that is to be copied.
@@ -151,7 +155,14 @@ pub async fn run<S: Source, T: Target>(
         let left = left.get(&table).copied().unwrap_or_default().into();
         (
             table,
-            Learned { lane, page_size: PageSize::default(), failures_in_a_row: 0.into(), acknowledged: 0.into(), left },
+            Learned {
+                lane,
+                page_size: PageSize::default(),
+                failures_in_a_row: 0.into(),
+                acknowledged: 0.into(),
+                left,
+                stop: stop.part(),
+            },
         )
     };
     let shared = Arc::new(Shared {
@@ -172,6 +183,7 @@ pub async fn run<S: Source, T: Target>(
         patience: pace.patience,
         clock: Clock::start(),
     });
+    let mut ledger = shared.ledger.clone();
     let mut tasks = JoinSet::new();
     for _ in 0..readers {
         tasks.spawn(reader(Arc::clone(&shared)));
@@ -189,6 +201,9 @@ pub async fn run<S: Source, T: Target>(
                 Some(Ok(Err(_))) => { failed = true; shared.queue().claims.clear(); }
                 Some(Err(panic)) => std::panic::resume_unwind(panic.into_panic()),
             },
+            distrusted = ledger.distrusted() => {
+                shared.lanes.iter().filter(|(table, _)| distrusted.contains(table)).for_each(|(_, lane)| lane.stop.halt());
+            }
         }
     }
     tasks.shutdown().await;
@@ -251,6 +266,7 @@ impl<S, T> Shared<S, T> {
                 let mut queue = self.queue();
                 while let Some(claim) = queue.claims.pop_front() {
                     match self.lanes.get(&claim.work.key.table) {
+                        Some(learned) if learned.stop.is_requested() => {}
                         Some(learned) if learned.failures_in_a_row.load(Ordering::Relaxed) < FAILURES_IN_A_ROW_MAX => {
                             queue.claimed += 1;
                             return Some((claim, learned));

@@ -284,7 +284,7 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
                         }
                     }
                 }
-                () = shared.stop.requested(), if !self.stopping => self.stopping = true,
+                () = self.learned.stop.requested(), if !self.stopping => self.stopping = true,
             }
             self.report_cursor(REPORT_EVERY).await?;
         }
