@@ -124,11 +124,14 @@ pub async fn run<S: Source, T: Target>(
     for work in &work {
         *left.entry(work.key.table).or_default() += 1;
     }
+    let budget = Budget::new(pace.memory);
+    // Each reader holds a page that is being written, and the next one.
+    let page_max = budget.for_pages() / (2 * readers.max(1));
     let learned = |(table, lane)| {
         let left = left.get(&table).copied().unwrap_or_default().into();
         (
             table,
-            Learned { lane, page_size: PageSize::default(), failures_in_a_row: 0.into(), acknowledged: 0.into(), left },
+            Learned { lane, page_size: PageSize::new(page_max), failures_in_a_row: 0.into(), acknowledged: 0.into(), left },
         )
     };
     let shared = Arc::new(Shared {
@@ -140,7 +143,7 @@ pub async fn run<S: Source, T: Target>(
         rejects,
         events,
         stop: stop.clone(),
-        budget: Budget::new(pace.memory),
+        budget,
         pool: Arc::new(Semaphore::new(pace.writers)),
         patience: pace.patience,
         clock: Clock::start(),

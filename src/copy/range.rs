@@ -1,7 +1,6 @@
 //! One range, from its first page to its last acknowledgement.
 
 use super::budget::Reservation;
-use super::page_size::PAGE_BYTES;
 use super::retry::{GaveUp, with_retries};
 use super::seam::{Fetched, Placement, Position, Read, Source, Target};
 use super::watermark::{BatchNumber, Watermark};
@@ -189,7 +188,7 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
         let (shared, range) = (self.shared, self.rest);
         let Learned { lane, page_size, .. } = self.learned;
         async move {
-            let mut reservation = shared.budget.reserve(PAGE_BYTES * 5 / 4).await;
+            let mut reservation = shared.budget.page(|| page_size.bytes()).await;
             let (fetched, read_at) =
                 with_retries(Side::Source, shared.patience, &shared.events, &shared.stop, |attempt| {
                     let read = Read { range, position: position.clone(), rows: page_size.rows(), attempt };
@@ -200,8 +199,8 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
                     }
                 })
                 .await?;
+            page_size.learn(&fetched.page);
             reservation.fit(fetched.page.size());
-            page_size.learn(fetched.page.rows(), fetched.page.wire_size());
             let (rows, bytes) = (fetched.page.rows() as u64, fetched.page.wire_size() as u64);
             shared.events.emit(Event::PageRead { rows, bytes });
             Ok(Arrived { fetched, read_at, reservation })
@@ -209,11 +208,13 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
     }
 
     /// Groups a page into the queue.
-    fn take_page(&mut self, page: Arrived, last: bool) {
+    fn take_page(&mut self, mut page: Arrived, last: bool) {
         let placement: Option<Arc<dyn Placement>> = self.learned.lane.target.placement();
         let place = |token| placement.as_ref().map_or(0, |placement| placement.place(token));
         match self.grouper.group(page.fetched.page, page.read_at, place) {
             Ok(batches) => {
+                let rows = batches.first().map_or(0, |batch| batch.rows().size());
+                page.reservation.fit(rows + batches.len() * size_of::<Queued>());
                 let reservation = Arc::new(page.reservation);
                 self.queue
                     .extend(batches.into_iter().map(|batch| Queued { batch, reservation: Arc::clone(&reservation) }));
