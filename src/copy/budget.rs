@@ -5,6 +5,7 @@
 //! for another page goes on sending those that it has. Of each share, one part may be larger than the whole: then it
 //! travels alone, rather than never.
 
+use crate::event::Counters;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::{Mutex, Notify};
@@ -29,7 +30,7 @@ struct Share {
     /// never find room otherwise.
     turn: Mutex<()>,
     freed: Notify,
-    waiting: AtomicUsize,
+    counters: Arc<Counters>,
 }
 
 /// Some bytes of the budget; they go back when this is dropped.
@@ -40,9 +41,12 @@ pub(super) struct Reservation {
 }
 
 impl Budget {
-    /// A budget of `bytes`.
-    pub(super) fn new(bytes: u64) -> Budget {
-        let share = |bytes| Arc::new(Share { total: usize::try_from(bytes).unwrap_or(usize::MAX), ..Share::default() });
+    /// A budget of `bytes`. Whoever waits for room is counted while it lasts.
+    pub(super) fn new(bytes: u64, counters: &Arc<Counters>) -> Budget {
+        let share = |bytes| {
+            let total = usize::try_from(bytes).unwrap_or(usize::MAX);
+            Arc::new(Share { total, counters: Arc::clone(counters), ..Share::default() })
+        };
         Budget { pages: share(bytes - bytes / PARTS), requests: share(bytes / PARTS) }
     }
 
@@ -62,11 +66,6 @@ impl Budget {
     pub(super) async fn request(&self, bytes: usize) -> Reservation {
         Share::take(&self.requests, || bytes).await
     }
-
-    /// Whether anybody waits for room at this moment.
-    pub(super) fn is_full(&self) -> bool {
-        [&self.pages, &self.requests].iter().any(|share| share.waiting.load(Ordering::Relaxed) > 0)
-    }
 }
 
 impl Share {
@@ -76,7 +75,7 @@ impl Share {
         {
             return reservation;
         }
-        let _waits = Waits::of(this);
+        let _waits = Waits::counted(&this.counters);
         let _turn = this.turn.lock().await;
         loop {
             if let Some(reservation) = Share::try_take(this, bytes()) {
@@ -122,18 +121,18 @@ impl Drop for Reservation {
 }
 
 /// Somebody waits, until this is dropped.
-struct Waits<'a>(&'a AtomicUsize);
+struct Waits<'a>(&'a Counters);
 
 impl<'a> Waits<'a> {
-    fn of(share: &'a Share) -> Waits<'a> {
-        share.waiting.fetch_add(1, Ordering::Relaxed);
-        Waits(&share.waiting)
+    fn counted(counters: &'a Counters) -> Waits<'a> {
+        counters.waiting_for_memory.fetch_add(1, Ordering::Relaxed);
+        Waits(counters)
     }
 }
 
 impl Drop for Waits<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.waiting_for_memory.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -143,12 +142,20 @@ mod tests {
     use futures::FutureExt;
     use std::cell::Cell;
 
+    fn budget() -> Budget {
+        Budget::new(400, &Arc::default())
+    }
+
+    fn waiting(budget: &Budget) -> u64 {
+        budget.pages.counters.waiting_for_memory.load(Ordering::Relaxed)
+    }
+
     #[tokio::test]
     async fn what_is_taken_is_given_back() {
-        let budget = Budget::new(400);
+        let budget = budget();
         let mut first = budget.page(|| 200).await;
         assert!(budget.page(|| 101).now_or_never().is_none(), "more than is free must wait");
-        assert!(!budget.is_full(), "who was dropped waits no more");
+        assert_eq!(waiting(&budget), 0, "who was dropped waits no more");
         first.fit(190);
         let second = budget.page(|| 101).now_or_never().expect("some was given back");
         drop((first, second));
@@ -157,7 +164,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_turns_out_too_large_is_paid_back_first() {
-        let budget = Budget::new(400);
+        let budget = budget();
         let (mut first, second) = (budget.page(|| 100).await, budget.page(|| 100).await);
         first.fit(1000);
         drop(second);
@@ -168,7 +175,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_larger_than_everything_travels_alone() {
-        let budget = Budget::new(400);
+        let budget = budget();
         let small = budget.page(|| 1).await;
         assert!(budget.page(|| 1 << 30).now_or_never().is_none());
         drop(small);
@@ -180,22 +187,22 @@ mod tests {
 
     #[tokio::test]
     async fn the_first_to_wait_is_the_first_to_be_served() {
-        let budget = Budget::new(400);
+        let budget = budget();
         let held = budget.page(|| 200).await;
         let (mut large, mut small) = (Box::pin(budget.page(|| 250)), Box::pin(budget.page(|| 10)));
         assert!(large.as_mut().now_or_never().is_none() && small.as_mut().now_or_never().is_none());
-        assert!(budget.is_full());
+        assert_eq!(waiting(&budget), 2);
         drop(held);
         assert!(small.as_mut().now_or_never().is_none(), "the large one comes first");
         let large = large.await;
         let small = small.now_or_never().expect("there is room");
-        assert!(!budget.is_full());
+        assert_eq!(waiting(&budget), 0);
         drop((large, small));
     }
 
     #[tokio::test]
     async fn what_is_learned_while_waiting_counts() {
-        let budget = Budget::new(400);
+        let budget = budget();
         let expected = Cell::new(1 << 20);
         let mut held = budget.page(|| 300).await;
         let mut next = Box::pin(budget.page(|| expected.get()));
@@ -207,7 +214,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_waiter_that_is_dropped_wakes_the_next() {
-        let budget = Budget::new(400);
+        let budget = budget();
         let held = budget.page(|| 200).await;
         let (mut first, mut second) = (Box::pin(budget.page(|| 250)), Box::pin(budget.page(|| 100)));
         assert!(first.as_mut().now_or_never().is_none());

@@ -16,6 +16,8 @@ mod write;
 #[cfg(test)]
 mod fakes;
 #[cfg(test)]
+mod memory_tests;
+#[cfg(test)]
 mod several_tests;
 #[cfg(test)]
 mod tests;
@@ -124,14 +126,20 @@ pub async fn run<S: Source, T: Target>(
     for work in &work {
         *left.entry(work.key.table).or_default() += 1;
     }
-    let budget = Budget::new(pace.memory);
+    let budget = Budget::new(pace.memory, events.counters());
     // Each reader holds a page that is being written, and the next one.
     let page_max = budget.for_pages() / (2 * readers.max(1));
     let learned = |(table, lane)| {
         let left = left.get(&table).copied().unwrap_or_default().into();
         (
             table,
-            Learned { lane, page_size: PageSize::new(page_max), failures_in_a_row: 0.into(), acknowledged: 0.into(), left },
+            Learned {
+                lane,
+                page_size: PageSize::new(page_max),
+                failures_in_a_row: 0.into(),
+                acknowledged: 0.into(),
+                left,
+            },
         )
     };
     let shared = Arc::new(Shared {

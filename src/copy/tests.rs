@@ -72,7 +72,7 @@ impl Scene {
         scene
     }
 
-    fn path(&self) -> PathBuf {
+    pub(super) fn path(&self) -> PathBuf {
         self.folder.path().join("migrate.db")
     }
 
@@ -114,7 +114,7 @@ impl Scene {
         }
     }
 
-    fn status(&self) -> status::Status {
+    pub(super) fn status(&self) -> status::Status {
         status::read(&self.path()).expect("readable")
     }
 }
@@ -130,11 +130,11 @@ fn expected_marker(cells: &[Option<super::fakes::Cell>; 2]) -> (i64, bool) {
     }
 }
 
-fn open(path: &Path) -> Checkpoint {
+pub(super) fn open(path: &Path) -> Checkpoint {
     checkpoint::open(path).expect("opens")
 }
 
-async fn copy(
+pub(super) async fn copy(
     mut checkpoint: Checkpoint,
     lane: Lane<MemorySource, MemoryTarget>,
     pace: Pace,
@@ -155,7 +155,7 @@ pub(super) fn rejects(checkpoint: &Checkpoint) -> Rejects {
     Rejects::beside(checkpoint.path(), (0..2).map(|number| (number, (&table, &table.name))))
 }
 
-fn assert_accounts_close(status: &status::Status, rows: u64) {
+pub(super) fn assert_accounts_close(status: &status::Status, rows: u64) {
     let tally = status.counts.tally;
     assert_eq!(tally.rows_read, tally.rows_written + tally.rows_expired + tally.rows_rejected);
     assert_eq!(tally.rows_read, rows, "each row is counted once, however often it was copied");

@@ -272,8 +272,7 @@ impl Rows {
         let row = statement.row as usize;
         let part = self.part_of(statement);
         let of_part = || self.layout.values.iter().enumerate().filter(|(_, value)| value.part == part);
-        let cells =
-            of_part().filter(|(index, value)| value.shape == Shape::Cell && self.is_chosen(statement, *index));
+        let cells = of_part().filter(|(index, value)| value.shape == Shape::Cell && self.is_chosen(statement, *index));
         let cells: usize = cells.filter_map(|(index, _)| self.value(row, index)).map(<[u8]>::len).sum();
         let elements = &self.elements[statement.elements.0 as usize..statement.elements.1 as usize];
         let elements: usize = elements.iter().map(|element| (element.to - element.from) as usize).sum();

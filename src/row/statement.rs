@@ -158,7 +158,7 @@ impl Rows {
         (writetime.min(self.policy.timestamp_max), ttl.map_or(0, i32::from_be_bytes))
     }
 
-    /// What all of this takes of memory, in bytes.
+    /// What the page takes of memory with all that is to be done with it, in bytes.
     pub fn size(&self) -> usize {
         self.page.size()
             + self.statements.capacity() * size_of::<Statement>()

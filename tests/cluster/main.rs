@@ -23,6 +23,7 @@ mod job;
 mod kills;
 mod lab;
 mod matrix;
+mod memory;
 mod metadata;
 mod options;
 #[path = "../support/oracle.rs"]
@@ -33,6 +34,7 @@ mod rejects;
 mod resume;
 mod shapes;
 mod signals;
+mod stall;
 mod tables;
 mod tombstones;
 mod traps;
