@@ -27,7 +27,7 @@ pub fn plan(plan: &Plan, style: Style) -> String {
     }
     let _ = writeln!(
         text,
-        "pace     {} readers, {} writers, {} of memory for pages",
+        "pace     {} readers, {} writers, {} of memory",
         plan.readers,
         plan.writers,
         Bytes(plan.memory)
