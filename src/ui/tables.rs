@@ -25,13 +25,8 @@ pub fn plan(plan: &Plan, style: Style) -> String {
             cluster.nodes
         );
     }
-    let _ = writeln!(
-        text,
-        "pace     {} readers, {} writers, {} of memory",
-        plan.readers,
-        plan.writers,
-        Bytes(plan.memory)
-    );
+    let _ =
+        writeln!(text, "pace     {} readers, {} writers, {} of memory", plan.readers, plan.writers, Bytes(plan.memory));
     let found = match plan.checkpoint_fraction {
         None => "new".to_owned(),
         Some(fraction) => format!("there already: {:.1} % of it is done", fraction * 100.0),
@@ -158,6 +153,9 @@ pub fn status(status: &Status, style: Style) -> String {
             failure.attempts,
             safe(&failure.error)
         );
+        if let Some(remedy) = &failure.remedy {
+            let _ = writeln!(text, "  hint: {}", safe(remedy));
+        }
     }
     let listed = status.failures.len() as u64;
     if counts.ranges_failed > listed {
