@@ -50,6 +50,17 @@ impl Stop {
         self.now.cancel();
     }
 
+    /// The same request for a part of the work, which can be halted alone.
+    #[must_use]
+    pub fn part(&self) -> Stop {
+        Stop { draining: self.draining.child_token(), ..self.clone() }
+    }
+
+    /// Halts a part: nothing more of it is begun, and what fails is not tried again.
+    pub fn halt(&self) {
+        self.draining.cancel();
+    }
+
     /// Resolves once somebody asked to stop, in either way.
     pub async fn requested(&self) {
         self.draining.cancelled().await;

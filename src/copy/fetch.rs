@@ -4,7 +4,6 @@
 use super::Learned;
 use super::Shared;
 use super::budget::Reservation;
-use super::page_size::PAGE_BYTES;
 use super::retry::{GaveUp, with_retries};
 use super::seam::{Fetched, Position, Read, Scan, Source};
 use crate::call::{CallError, Class};
@@ -51,7 +50,7 @@ pub(super) struct Wanted {
 /// How long a page may fail before fewer rows, or others, are tried: failures come at once, timeouts take their time.
 fn patience(is_suspect: bool, whole: Patience) -> Patience {
     let (of_failures, of_timeouts) = if is_suspect {
-        (Duration::from_millis(200), Duration::from_secs(1))
+        (Duration::from_millis(100), Duration::from_secs(1))
     } else {
         (Duration::from_secs(3), Duration::from_secs(20))
     };
@@ -66,7 +65,7 @@ pub(super) async fn fetch<S: Source, T>(
 ) -> Result<Arrived, Unread> {
     let Learned { lane, page_size, .. } = learned;
     let Wanted { scan, position, rows_max, is_suspect } = wanted;
-    let mut reservation = shared.budget.reserve(PAGE_BYTES * 5 / 4).await;
+    let mut reservation = shared.budget.page(|| page_size.bytes()).await;
     let started = Instant::now();
     let mut before = 0;
     loop {
@@ -85,11 +84,11 @@ pub(super) async fn fetch<S: Source, T>(
             }
         };
         let patience = patience(is_suspect, shared.patience);
-        let read = with_retries(Side::Source, patience, &shared.events, &shared.stop, read_page).await;
+        let read = with_retries(Side::Source, patience, &shared.events, &learned.stop, read_page).await;
         let (error, tries) = match read {
             Ok((fetched, read_at, shrunk_to)) => {
+                page_size.learn(&fetched.page);
                 reservation.fit(fetched.page.size());
-                page_size.learn(fetched.page.rows(), fetched.page.wire_size());
                 let (rows, bytes) = (fetched.page.rows() as u64, fetched.page.wire_size() as u64);
                 shared.events.emit(Event::PageRead { rows, bytes });
                 return Ok(Arrived { fetched, read_at, shrunk_to, reservation });

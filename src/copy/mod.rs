@@ -19,7 +19,11 @@ mod write;
 #[cfg(test)]
 mod fakes;
 #[cfg(test)]
+mod guard_tests;
+#[cfg(test)]
 mod lost_tests;
+#[cfg(test)]
+mod memory_tests;
 #[cfg(test)]
 mod several_tests;
 #[cfg(test)]
@@ -93,6 +97,8 @@ struct Learned<S, T> {
     acknowledged: AtomicU64,
     /// Its ranges that are not done.
     left: AtomicUsize,
+    /// Halted where work on it is in vain.
+    stop: Stop,
 }
 
 /// A range that is to be copied.
@@ -147,11 +153,21 @@ pub async fn run<S: Source, T: Target>(
     for work in &work {
         *left.entry(work.key.table).or_default() += 1;
     }
+    let budget = Budget::new(pace.memory, events.counters());
+    // Each reader holds a page that is being written, and the next one.
+    let page_max = budget.for_pages() / (2 * readers.max(1));
     let learned = |(table, lane)| {
         let left = left.get(&table).copied().unwrap_or_default().into();
         (
             table,
-            Learned { lane, page_size: PageSize::default(), failures_in_a_row: 0.into(), acknowledged: 0.into(), left },
+            Learned {
+                lane,
+                page_size: PageSize::new(page_max),
+                failures_in_a_row: 0.into(),
+                acknowledged: 0.into(),
+                left,
+                stop: stop.part(),
+            },
         )
     };
     let shared = Arc::new(Shared {
@@ -167,11 +183,12 @@ pub async fn run<S: Source, T: Target>(
         rejects,
         events,
         stop: stop.clone(),
-        budget: Budget::new(pace.memory),
+        budget,
         pool: Arc::new(Semaphore::new(pace.writers)),
         patience: pace.patience,
         clock: Clock::start(),
     });
+    let mut ledger = shared.ledger.clone();
     let mut tasks = JoinSet::new();
     for _ in 0..readers {
         tasks.spawn(reader(Arc::clone(&shared)));
@@ -189,6 +206,9 @@ pub async fn run<S: Source, T: Target>(
                 Some(Ok(Err(_))) => { failed = true; shared.queue().claims.clear(); }
                 Some(Err(panic)) => std::panic::resume_unwind(panic.into_panic()),
             },
+            distrusted = ledger.distrusted() => {
+                shared.lanes.iter().filter(|(table, _)| distrusted.contains(table)).for_each(|(_, lane)| lane.stop.halt());
+            }
         }
     }
     tasks.shutdown().await;
@@ -251,6 +271,7 @@ impl<S, T> Shared<S, T> {
                 let mut queue = self.queue();
                 while let Some(claim) = queue.claims.pop_front() {
                     match self.lanes.get(&claim.work.key.table) {
+                        Some(learned) if learned.stop.is_requested() => {}
                         Some(learned) if learned.failures_in_a_row.load(Ordering::Relaxed) < FAILURES_IN_A_ROW_MAX => {
                             queue.claimed += 1;
                             return Some((claim, learned));

@@ -38,8 +38,12 @@ pub(super) async fn write<S: Source, T: Target>(
         let of_failures = if is_divisible { PATIENCE_WITH_BATCHES } else { Duration::MAX };
         let patience = Patience { of_failures, ..shared.patience };
         let acknowledged = learned.acknowledged.load(Ordering::Relaxed);
-        let send = |tries| target.write(&part, shared.clock, tries);
-        let (error, tries) = match with_retries(Side::Target, patience, &shared.events, &shared.stop, send).await {
+        let in_flight = target.in_flight(&part);
+        let send = async |tries| {
+            let _reservation = shared.budget.request(in_flight).await;
+            target.write(&part, shared.clock, tries).await
+        };
+        let (error, tries) = match with_retries(Side::Target, patience, &shared.events, &learned.stop, send).await {
             Ok(more) => {
                 learned.acknowledged.fetch_add(1, Ordering::Relaxed);
                 settled += more;
@@ -59,7 +63,7 @@ pub(super) async fn write<S: Source, T: Target>(
         }
         // Every row is refused by a table that is gone, or that is another one by now.
         let look = |_| target.is_unchanged();
-        if !with_retries(Side::Target, shared.patience, &shared.events, &shared.stop, look).await? {
+        if !with_retries(Side::Target, shared.patience, &shared.events, &learned.stop, look).await? {
             let message = format!("{} (the target's table was changed or dropped)", error.message);
             return Err(GaveUp::Failed(CallError { message, ..error }, tries));
         }

@@ -209,6 +209,11 @@ impl Node {
         }
     }
 
+    /// What is said to a statement that fails.
+    pub(crate) fn refusal(&self, cql: &str) -> String {
+        self.runtime.block_on(self.session.query_unpaged(cql, ())).expect_err("it is refused").to_string()
+    }
+
     /// All rows of a SELECT, as their raw cells.
     pub(crate) fn raw(&self, cql: &str) -> Vec<Raw> {
         self.runtime.block_on(async {
