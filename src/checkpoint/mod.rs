@@ -4,6 +4,7 @@
 //! [`status`] a look from outside that changes nothing.
 
 pub mod committer;
+pub mod control;
 mod create;
 mod error;
 mod files;

@@ -6,6 +6,7 @@
 //! across tasks, only to reach the range's low-water mark. The pool is the semaphore that all of them share.
 
 mod budget;
+pub mod pace;
 pub(crate) mod page_size;
 mod range;
 pub mod retry;
@@ -26,9 +27,10 @@ use crate::event::Events;
 use crate::job::{RunOutcome, Work};
 use crate::rejects::Rejects;
 use crate::row::{BatchLimits, BatchMode, Layout, Policy};
-use crate::settings::{Pace, Patience};
+use crate::settings::Patience;
 use crate::shutdown::{Signal, Stop};
 use budget::Budget;
+use pace::{Pacer, Steering};
 use page_size::PageSize;
 use range::RangeEnd;
 use seam::{Source, Target};
@@ -36,7 +38,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 /// One table, from where to where and how.
@@ -100,7 +101,9 @@ struct Shared<S, T> {
     events: Events,
     stop: Stop,
     budget: Budget,
-    pool: Arc<Semaphore>,
+    pacer: Pacer,
+    /// Readers that are at work.
+    readers: AtomicUsize,
     patience: Patience,
     clock: Clock,
 }
@@ -113,13 +116,15 @@ struct Shared<S, T> {
 pub async fn run<S: Source, T: Target>(
     lanes: BTreeMap<usize, Lane<S, T>>,
     work: Vec<Work>,
-    pace: Pace,
+    steering: impl Into<Steering>,
     ledger: Ledger,
     rejects: Rejects,
     events: Events,
     stop: Stop,
 ) -> Ended {
-    let readers = pace.readers.min(work.len());
+    let steering: Steering = steering.into();
+    let (memory, patience) = (steering.pace.memory, steering.pace.patience);
+    let ranges = work.len();
     let mut left: BTreeMap<usize, usize> = BTreeMap::new();
     for work in &work {
         *left.entry(work.key.table).or_default() += 1;
@@ -138,22 +143,31 @@ pub async fn run<S: Source, T: Target>(
         unclaimed: 0.into(),
         ledger,
         rejects,
+        pacer: Pacer::new(steering, events.clone(), stop.clone()),
+        readers: 0.into(),
         events,
         stop: stop.clone(),
-        budget: Budget::new(pace.memory),
-        pool: Arc::new(Semaphore::new(pace.writers)),
-        patience: pace.patience,
+        budget: Budget::new(memory),
+        patience,
         clock: Clock::start(),
     });
     let mut tasks = JoinSet::new();
-    for _ in 0..readers {
-        tasks.spawn(reader(Arc::clone(&shared)));
-    }
+    let mut readers = shared.pacer.readers();
+    readers.mark_changed();
     let mut failed = false;
+    let mut steer = std::pin::pin!(shared.pacer.steer());
     loop {
         tokio::select! {
             biased;
             () = stop.immediate() => break,
+            Ok(()) = readers.changed() => {
+                let wanted = (*readers.borrow_and_update()).min(ranges);
+                while shared.readers.load(Ordering::Relaxed) < wanted {
+                    shared.readers.fetch_add(1, Ordering::Relaxed);
+                    tasks.spawn(reader(Arc::clone(&shared)));
+                }
+            }
+            () = &mut steer => {}
             ended = tasks.join_next() => match ended {
                 None => break,
                 Some(Ok(Ok(()))) => {}
@@ -184,9 +198,13 @@ pub async fn run<S: Source, T: Target>(
     Ended { outcome, failed, unclaimed, unfinished, rejects, signal: stop.signal() }
 }
 
-/// Claims ranges until there are none left, or somebody asks to stop.
+/// Claims ranges until there are none left, there are too many readers, or somebody asks to stop.
 async fn reader<S: Source, T: Target>(shared: Arc<Shared<S, T>>) -> Result<(), CheckpointError> {
-    while !shared.stop.is_requested() {
+    loop {
+        shared.pacer.go_on().await;
+        if shared.stop.is_requested() || shared.is_one_too_many() {
+            break;
+        }
         let Some((work, learned)) = shared.claim() else { break };
         match range::copy(&shared, work).await? {
             RangeEnd::Done { wrote } => {
@@ -207,6 +225,13 @@ async fn reader<S: Source, T: Target>(shared: Arc<Shared<S, T>>) -> Result<(), C
 }
 
 impl<S, T> Shared<S, T> {
+    /// Whether a reader is to go, since fewer are wanted by now.
+    fn is_one_too_many(&self) -> bool {
+        let wanted = *self.pacer.readers().borrow();
+        let fewer = |now: usize| (now > wanted).then(|| now - 1);
+        self.readers.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fewer).is_ok()
+    }
+
     /// The next range. Those of a table that keeps failing are passed over, and so is what has no lane.
     fn claim(&self) -> Option<(Work, &Learned<S, T>)> {
         let mut queue = self.work();

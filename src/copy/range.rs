@@ -1,6 +1,7 @@
 //! One range, from its first page to its last acknowledgement.
 
 use super::budget::Reservation;
+use super::pace::{Load, Permit};
 use super::page_size::PAGE_BYTES;
 use super::retry::{GaveUp, with_retries};
 use super::seam::{Fetched, Placement, Position, Read, Source, Target};
@@ -16,9 +17,7 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 /// How often a range that takes long reports its cursor.
@@ -122,6 +121,7 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
         let mut writes = FuturesUnordered::new();
         let mut reading = Some(Box::pin(self.fetch(Position::default())));
         let mut arrived: Option<Arrived> = None;
+        let mut pause = Box::pin(shared.pacer.pause_lasts(REPORT_EVERY));
         loop {
             if self.halted() {
                 (reading, arrived) = (None, None);
@@ -148,14 +148,14 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
             tokio::select! {
                 biased;
                 Some(written) = writes.next(), if !writes.is_empty() => self.take_written(written),
-                permit = Arc::clone(&shared.pool).acquire_owned(), if !self.queue.is_empty() => {
-                    let mut permit = permit.ok();
+                permit = shared.pacer.pool.acquire(), if !self.queue.is_empty() => {
+                    let mut permit = Some(permit);
                     while let Some(free) = permit.take()
                         && let Some(queued) = self.queue.pop_front()
                     {
                         let number = self.mark.sent(&queued.batch);
                         writes.push(self.write(number, queued, free));
-                        permit = Arc::clone(&shared.pool).try_acquire_owned().ok();
+                        permit = shared.pacer.pool.try_acquire();
                     }
                 }
                 page = poll_some(&mut reading), if reading.is_some() => {
@@ -169,6 +169,10 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
                     }
                 }
                 () = shared.stop.requested(), if !self.stopping => self.stopping = true,
+                // What is acknowledged is to be saved, though nothing more happens for a long time.
+                () = &mut pause => {
+                    pause = Box::pin(shared.pacer.pause_lasts(REPORT_EVERY));
+                }
             }
             self.report_cursor(REPORT_EVERY).await?;
         }
@@ -190,16 +194,16 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
         let Learned { lane, page_size, .. } = self.learned;
         async move {
             let mut reservation = shared.budget.reserve(PAGE_BYTES * 5 / 4).await;
-            let (fetched, read_at) =
-                with_retries(Side::Source, shared.patience, &shared.events, &shared.stop, |attempt| {
-                    let read = Read { range, position: position.clone(), rows: page_size.rows(), attempt };
-                    async move {
-                        // The server takes the time when the request arrives, so the time of asking is the closer one.
-                        let read_at = shared.clock.seconds();
-                        lane.source.read_page(&read).await.map(|fetched| (fetched, read_at))
-                    }
+            let turns = shared.pacer.turns(Side::Source);
+            let calls = with_retries(Side::Source, shared.patience, &shared.events, &shared.stop, |attempt| {
+                let read = Read { range, position: position.clone(), rows: page_size.rows(), attempt };
+                turns.call(Load::default(), async move {
+                    // The server takes the time when the request arrives, so the time of asking is the closer one.
+                    let read_at = shared.clock.seconds();
+                    lane.source.read_page(&read).await.map(|fetched| (fetched, read_at))
                 })
-                .await?;
+            });
+            let (fetched, read_at) = turns.or_stopped(calls).await?;
             reservation.fit(fetched.page.size());
             page_size.learn(fetched.page.rows(), fetched.page.wire_size());
             let (rows, bytes) = (fetched.page.rows() as u64, fetched.page.wire_size() as u64);
@@ -230,16 +234,13 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
         &self,
         number: BatchNumber,
         queued: Queued,
-        permit: OwnedSemaphorePermit,
+        permit: Permit,
     ) -> impl Future<Output = Written> + use<'a, S, T> {
         let (shared, learned, key) = (self.shared, self.learned, self.key);
-        let in_flight = &shared.events.counters().in_flight;
-        in_flight.fetch_add(1, Ordering::Relaxed);
         async move {
             let Queued { batch, reservation } = queued;
             let rows = batch.row_count() as u64;
             let result = write::write(shared, learned, key, batch).await;
-            in_flight.fetch_sub(1, Ordering::Relaxed);
             drop((permit, reservation));
             Written { number, rows, result }
         }

@@ -3,6 +3,7 @@
 //! [`Ui`] is a thread that reads events and, ten times a second, the counters; the copy never waits for a terminal.
 
 mod bar;
+pub mod control;
 pub mod ddl;
 mod json;
 mod lines;
