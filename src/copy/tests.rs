@@ -5,10 +5,10 @@ use super::{Ended, Lane, run};
 use crate::call::Class;
 use crate::checkpoint::{self, Checkpoint, CheckpointError, Committer, status};
 use crate::event::{Event, Events};
-use crate::job::{Admitted, Job, JobTable, RunOutcome};
+use crate::job::{Admitted, Job, JobTable, RunOutcome, Work};
 use crate::rejects::Rejects;
 use crate::ring::{Token, tile};
-use crate::row::{BatchLimits, BatchMode, Policy};
+use crate::row::{BatchLimits, BatchMode, Policy, RowKey};
 use crate::schema::TableName;
 use crate::settings::{Pace, Patience};
 use crate::shutdown::{Signal, Stop};
@@ -53,15 +53,24 @@ pub(super) fn job() -> Job {
 pub(super) struct Scene {
     pub(super) folder: TempDir,
     store: Store,
-    rows: Rows,
+    pub(super) rows: Rows,
 }
 
 impl Scene {
     pub(super) fn new(rows: usize, ranges: usize) -> Scene {
-        let scene =
-            Scene { folder: tempfile::tempdir().expect("a folder"), store: Store::default(), rows: sample_rows(rows) };
+        Scene::of(sample_rows(rows), ranges)
+    }
+
+    pub(super) fn of(rows: Rows, ranges: usize) -> Scene {
+        let middle = rows.len() / 2;
+        Scene::around(rows, middle, ranges)
+    }
+
+    /// With a range for the token of the `row`-th row alone.
+    pub(super) fn around(rows: Rows, row: usize, ranges: usize) -> Scene {
+        let scene = Scene { folder: tempfile::tempdir().expect("a folder"), store: Store::default(), rows };
         // One of the ranges holds a single token, that of some row: both of its borders are borders of a partition.
-        let of_row = scene.rows.keys().nth(rows / 2).map_or(Token(0), |key| key.0);
+        let of_row = scene.rows.keys().nth(row).map_or(Token(0), |key| key.0);
         let ranges = tile(&[of_row, Token(of_row.0 - 1)], ranges);
         let existing = checkpoint::Existing::Keep;
         checkpoint::create(checkpoint::reserve(&scene.path()).expect("free"), &job(), &[ranges], existing)
@@ -72,7 +81,7 @@ impl Scene {
         scene
     }
 
-    fn path(&self) -> PathBuf {
+    pub(super) fn path(&self) -> PathBuf {
         self.folder.path().join("migrate.db")
     }
 
@@ -84,7 +93,7 @@ impl Scene {
         MemoryTarget::new(&self.store)
     }
 
-    async fn copy(
+    pub(super) async fn copy(
         &self,
         source: MemorySource,
         target: MemoryTarget,
@@ -114,7 +123,7 @@ impl Scene {
         }
     }
 
-    fn status(&self) -> status::Status {
+    pub(super) fn status(&self) -> status::Status {
         status::read(&self.path()).expect("readable")
     }
 }
@@ -130,11 +139,11 @@ fn expected_marker(cells: &[Option<super::fakes::Cell>; 2]) -> (i64, bool) {
     }
 }
 
-fn open(path: &Path) -> Checkpoint {
+pub(super) fn open(path: &Path) -> Checkpoint {
     checkpoint::open(path).expect("opens")
 }
 
-async fn copy(
+pub(super) async fn copy(
     mut checkpoint: Checkpoint,
     lane: Lane<MemorySource, MemoryTarget>,
     pace: Pace,
@@ -155,7 +164,7 @@ pub(super) fn rejects(checkpoint: &Checkpoint) -> Rejects {
     Rejects::beside(checkpoint.path(), (0..2).map(|number| (number, (&table, &table.name))))
 }
 
-fn assert_accounts_close(status: &status::Status, rows: u64) {
+pub(super) fn assert_accounts_close(status: &status::Status, rows: u64) {
     let tally = status.counts.tally;
     assert_eq!(tally.rows_read, tally.rows_written + tally.rows_expired + tally.rows_rejected);
     assert_eq!(tally.rows_read, rows, "each row is counted once, however often it was copied");
@@ -375,7 +384,7 @@ fn a_crash_after_any_event_changes_nothing() {
     for n in 1..=total {
         let scene = Scene::new(rows, 3);
         let dead = Arc::new(AtomicBool::new(false));
-        let at = crash(&scene, n, &dead);
+        let at = crash(&scene, scene.source(), n, &dead).expect("it did crash");
         *kinds.entry(at.clone()).or_default() += 1;
         // What is committed must be acknowledged: each row below a cursor is at the target, before the next run begins.
         assert_committed_rows_are_written(&scene, &at);
@@ -389,8 +398,8 @@ fn a_crash_after_any_event_changes_nothing() {
     }
 }
 
-/// Runs until the n-th event and then no step further; names the event.
-fn crash(scene: &Scene, n: u64, dead: &Arc<AtomicBool>) -> String {
+/// Runs until the n-th event and then no step further; names the event, if there are as many.
+pub(super) fn crash(scene: &Scene, source: MemorySource, n: u64, dead: &Arc<AtomicBool>) -> Option<String> {
     let seen = AtomicU64::new(0);
     let (name, named) = std::sync::mpsc::channel();
     let killed = Arc::clone(dead);
@@ -407,17 +416,27 @@ fn crash(scene: &Scene, n: u64, dead: &Arc<AtomicBool>) -> String {
     });
     let target = MemoryTarget { dead: Arc::clone(dead), ..scene.target() };
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        runtime().block_on(scene.copy(scene.source(), target, events, Stop::default()))
+        runtime().block_on(scene.copy(source, target, events, Stop::default()))
     }));
-    assert!(!matches!(result, Ok(Ok(Ended { outcome: RunOutcome::Done, .. }))), "it did crash");
-    named.try_recv().expect("the event has a name")
+    if matches!(result, Ok(Ok(Ended { outcome: RunOutcome::Done, .. }))) {
+        return None;
+    }
+    Some(named.try_recv().expect("the event has a name"))
 }
 
-fn assert_committed_rows_are_written(scene: &Scene, at: &str) {
+pub(super) fn assert_committed_rows_are_written(scene: &Scene, at: &str) {
     let (_, work) = open(&scene.path()).work().expect("readable");
     let store = scene.store.0.lock().expect("not poisoned");
-    for (token, partition, clustering) in scene.rows.keys() {
-        let left = work.iter().any(|work| work.key.range.after(work.cursor).is_some_and(|rest| rest.contains(*token)));
+    for key in scene.rows.keys() {
+        let (token, partition, clustering) = key;
+        let is_behind_row = |row: &RowKey| {
+            let row_key = (row.token(), row.partition_key().remove(0), row.clustering_key().expect("a row").remove(0));
+            *key > row_key
+        };
+        let left = work.iter().any(|Work { key, cursor }| {
+            key.range.after(cursor.token).is_some_and(|rest| rest.contains(*token))
+                && cursor.row.as_ref().is_none_or(is_behind_row)
+        });
         let written = store.contains_key(&(partition.clone(), clustering.clone()));
         assert!(left || written, "a row below a cursor isn't written after {at}");
     }
