@@ -139,9 +139,12 @@ struct Teller {
 impl Teller {
     /// What is to be told now, if anything is.
     fn tell(&mut self, by: Option<Slowed>) -> Option<Option<Slowed>> {
-        // A pause has events of its own.
-        let by = by.filter(|by| *by != Slowed::Paused);
         let now = Instant::now();
+        // A pause has events of its own, and says nothing of what comes after it.
+        if by == Some(Slowed::Paused) {
+            self.seen_since = Some(now);
+            return None;
+        }
         if by != self.seen {
             (self.seen, self.seen_since) = (by, Some(now));
         }
@@ -176,6 +179,6 @@ mod tests {
             told.extend(teller.tell(by).map(|by| (tick / 4, by)));
             tokio::time::sleep(LOOK_EVERY).await;
         }
-        assert_eq!(told, [(22, Some(Slowed::TargetOverloaded)), (64, None)]);
+        assert_eq!(told, [(22, Some(Slowed::TargetOverloaded)), (66, None)]);
     }
 }
