@@ -4,6 +4,7 @@
 use super::Learned;
 use super::Shared;
 use super::budget::Reservation;
+use super::pace::Load;
 use super::retry::{GaveUp, with_retries};
 use super::seam::{Fetched, Position, Read, Scan, Source};
 use crate::call::{CallError, Class};
@@ -73,19 +74,20 @@ pub(super) async fn fetch<S: Source, T>(
             let rows = page_size.rows().min(rows_max);
             (rows / SHRINK.saturating_pow(tries.min(7))).max(1)
         };
+        let turns = shared.pacer.turns(Side::Source);
         let read_page = |tries: u32| {
             let attempt = before + tries;
             let read = Read { scan: scan.clone(), position: position.clone(), rows: rows_at(attempt), attempt };
-            async move {
+            turns.call(Load::default(), async move {
                 // The server takes the time when the request arrives, so the time of asking is the closer one.
                 let read_at = shared.clock.seconds();
                 let fetched = lane.source.read_page(&read).await?;
                 Ok((fetched, read_at, (attempt > 0).then_some(read.rows)))
-            }
+            })
         };
         let patience = patience(is_suspect, shared.patience);
-        let read = with_retries(Side::Source, patience, &shared.events, &learned.stop, read_page).await;
-        let (error, tries) = match read {
+        let calls = with_retries(Side::Source, patience, &shared.events, &learned.stop, read_page);
+        let (error, tries) = match turns.or_stopped(calls).await {
             Ok((fetched, read_at, shrunk_to)) => {
                 page_size.learn(&fetched.page);
                 reservation.fit(fetched.page.size());

@@ -7,6 +7,7 @@
 
 mod budget;
 mod fetch;
+pub mod pace;
 pub(crate) mod page_size;
 mod range;
 pub mod retry;
@@ -37,9 +38,10 @@ use crate::event::Events;
 use crate::job::{RunOutcome, Work};
 use crate::rejects::Rejects;
 use crate::row::{BatchLimits, BatchMode, Layout, Policy};
-use crate::settings::{Pace, Patience};
+use crate::settings::Patience;
 use crate::shutdown::{Signal, Stop};
 use budget::Budget;
+use pace::{Pacer, Steering};
 use page_size::PageSize;
 use range::RangeEnd;
 use seam::{Source, Target};
@@ -47,7 +49,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 /// One table, from where to where and how.
@@ -129,7 +131,9 @@ struct Shared<S, T> {
     events: Events,
     stop: Stop,
     budget: Budget,
-    pool: Arc<Semaphore>,
+    pacer: Pacer,
+    /// Readers that are at work.
+    readers: AtomicUsize,
     patience: Patience,
     clock: Clock,
 }
@@ -142,20 +146,23 @@ struct Shared<S, T> {
 pub async fn run<S: Source, T: Target>(
     lanes: BTreeMap<usize, Lane<S, T>>,
     work: Vec<Work>,
-    pace: Pace,
+    steering: impl Into<Steering>,
     ledger: Ledger,
     rejects: Rejects,
     events: Events,
     stop: Stop,
 ) -> Ended {
-    let readers = pace.readers.min(work.len());
+    let steering: Steering = steering.into();
+    let (memory, patience) = (steering.pace.memory, steering.pace.patience);
+    let ranges = work.len();
     let mut left: BTreeMap<usize, usize> = BTreeMap::new();
     for work in &work {
         *left.entry(work.key.table).or_default() += 1;
     }
-    let budget = Budget::new(pace.memory, events.counters());
+    let pacer = Pacer::new(steering, events.clone(), stop.clone());
+    let budget = Budget::new(memory, events.counters());
     // Each reader holds a page that is being written, and the next one.
-    let page_max = budget.for_pages() / (2 * readers.max(1));
+    let page_max = budget.for_pages() / (2 * pacer.readers().borrow().clamp(1, ranges.max(1)));
     let learned = |(table, lane)| {
         let left = left.get(&table).copied().unwrap_or_default().into();
         (
@@ -181,25 +188,34 @@ pub async fn run<S: Source, T: Target>(
         unclaimed: 0.into(),
         ledger,
         rejects,
+        pacer,
+        readers: 0.into(),
         events,
         stop: stop.clone(),
         budget,
-        pool: Arc::new(Semaphore::new(pace.writers)),
-        patience: pace.patience,
+        patience,
         clock: Clock::start(),
     });
     let mut ledger = shared.ledger.clone();
     let mut tasks = JoinSet::new();
-    for _ in 0..readers {
-        tasks.spawn(reader(Arc::clone(&shared)));
-    }
+    let mut readers = shared.pacer.readers();
+    readers.mark_changed();
     let mut failed = false;
+    let mut steer = std::pin::pin!(shared.pacer.steer());
     loop {
         tokio::select! {
             biased;
             () = stop.immediate() => break,
             // What can't be recorded needn't be finished, and a reader that waits for its cluster would notice late.
             () = shared.ledger.gone() => { failed = true; break }
+            Ok(()) = readers.changed() => {
+                let wanted = (*readers.borrow_and_update()).min(ranges);
+                while shared.readers.load(Ordering::Relaxed) < wanted {
+                    shared.readers.fetch_add(1, Ordering::Relaxed);
+                    tasks.spawn(reader(Arc::clone(&shared)));
+                }
+            }
+            () = &mut steer => {}
             ended = tasks.join_next() => match ended {
                 None => break,
                 Some(Ok(Ok(()))) => {}
@@ -233,9 +249,13 @@ pub async fn run<S: Source, T: Target>(
     Ended { outcome, failed, unclaimed, unfinished, rejects, signal: stop.signal() }
 }
 
-/// Claims ranges until there are none left, or somebody asks to stop.
+/// Claims ranges until there are none left, there are too many readers, or somebody asks to stop.
 async fn reader<S: Source, T: Target>(shared: Arc<Shared<S, T>>) -> Result<(), CheckpointError> {
-    while !shared.stop.is_requested() {
+    loop {
+        shared.pacer.go_on().await;
+        if shared.stop.is_requested() || shared.is_one_too_many() {
+            break;
+        }
         let Some((claim, learned)) = shared.claim().await else { break };
         let end = range::copy(&shared, claim).await;
         shared.release(match &end {
@@ -262,6 +282,13 @@ async fn reader<S: Source, T: Target>(shared: Arc<Shared<S, T>>) -> Result<(), C
 }
 
 impl<S, T> Shared<S, T> {
+    /// Whether a reader is to go, since fewer are wanted by now.
+    fn is_one_too_many(&self) -> bool {
+        let wanted = *self.pacer.readers().borrow();
+        let fewer = |now: usize| (now > wanted).then(|| now - 1);
+        self.readers.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fewer).is_ok()
+    }
+
     /// The next range; none where there is none and nobody works on one that may yet become several. Those of a table that
     /// keeps failing are passed over, and so is what has no lane.
     async fn claim(&self) -> Option<(Claim, &Learned<S, T>)> {

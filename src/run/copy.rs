@@ -3,6 +3,7 @@
 use super::Error;
 use crate::checkpoint::{self, Checkpoint, CheckpointError, Committer, Existing};
 use crate::cluster::{CqlSource, CqlTarget};
+use crate::copy::pace::Steering;
 use crate::copy::{self, Ended, Lane};
 use crate::event::{Event, Events};
 use crate::job::{Job, JobTable, RunOutcome, Work};
@@ -105,12 +106,14 @@ async fn copy(settings: &Settings, events: &Events, stop: &Stop) -> Result<(Ende
     let ready: BTreeSet<usize> = lanes.keys().copied().collect();
     let all_ready = ready.len() == tables.len() && !has_misfits;
     let rejects_file = rejects.path().to_path_buf();
+    let watch = checkpoint.watch()?;
+    let steering = Steering { pace: settings.pace.clone(), live: watch.live() };
     let guarded = lanes.keys().map(|&number| (number, tables[number].clone())).collect();
     let guard = TableGuard::new(&sides, guarded, settings.pace.patience, events, stop);
     let findings = guard.findings();
     let committer = Committer::guarded(checkpoint, guard, events.clone());
-    let mut ended =
-        copy::run(lanes, work, settings.pace, committer.ledger(), rejects, events.clone(), stop.clone()).await;
+    let mut ended = copy::run(lanes, work, steering, committer.ledger(), rejects, events.clone(), stop.clone()).await;
+    drop(watch);
     if has_rejected {
         ended.rejects = Some(rejects_file);
     }

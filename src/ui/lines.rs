@@ -33,7 +33,7 @@ impl Lines {
 fn line(snapshot: &Snapshot) -> String {
     let eta = snapshot.eta_s.map_or_else(|| "unknown".to_owned(), |eta| format!("{eta}s"));
     format!(
-        "{} copying {:.1}% {}/{} ranges {} rows {}/s {}/s eta {eta} in_flight={} retries={} failed={}\n",
+        "{} copying {:.1}% {}/{} ranges {} rows {}/s {}/s eta {eta} in_flight={} retries={} failed={}{}\n",
         super::text::instant(unix_ms()),
         snapshot.fraction * 100.0,
         snapshot.ranges_done,
@@ -44,12 +44,13 @@ fn line(snapshot: &Snapshot) -> String {
         snapshot.in_flight,
         snapshot.retries,
         snapshot.ranges_failed,
+        snapshot.pace.slowed_by.map_or_else(String::new, |by| format!(" {}", super::bar::slowed(by, &snapshot.pace))),
     )
 }
 
 impl Renderer for Lines {
     fn event(&mut self, event: &Event, _: &Snapshot) {
-        self.running |= matches!(event, Event::RangeClaimed { .. });
+        self.running |= matches!(event, Event::RangeClaimed { .. } | Event::Paused);
         // There may be thousands of either; all are counted.
         if matches!(event, Event::Retry { .. } | Event::RowsRejected { .. }) {
             if self.last_trouble.is_some_and(|at| at.elapsed() < EVERY) {

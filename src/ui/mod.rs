@@ -4,6 +4,7 @@
 //! whoever reads.
 
 mod bar;
+pub mod control;
 pub mod ddl;
 mod json;
 mod lines;
