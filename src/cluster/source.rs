@@ -2,7 +2,7 @@
 
 use super::{Cluster, call};
 use crate::call::{CallError, Class};
-use crate::copy::seam::{Fetched, Position, Read, Source};
+use crate::copy::seam::{Fetched, Nodes, Position, Read, Source};
 use crate::ring::TokenRange;
 use crate::row::layout::Shape;
 use crate::row::{Layout, Page};
@@ -85,6 +85,10 @@ impl Source for CqlSource {
             PagingStateResponse::NoMorePages => None,
         };
         Ok(Fetched { page: detach(&rows)?, next })
+    }
+
+    fn nodes(&self) -> Option<Nodes> {
+        Some(super::nodes(&self.session, &self.datacenter))
     }
 }
 

@@ -10,6 +10,7 @@ pub(crate) mod page_size;
 mod range;
 pub mod retry;
 pub mod seam;
+pub mod standstill;
 mod watermark;
 mod write;
 
@@ -17,6 +18,8 @@ mod write;
 mod fakes;
 #[cfg(test)]
 mod several_tests;
+#[cfg(test)]
+mod standstill_tests;
 #[cfg(test)]
 mod tests;
 
@@ -28,10 +31,12 @@ use crate::rejects::Rejects;
 use crate::row::{BatchLimits, BatchMode, Layout, Policy};
 use crate::settings::{Pace, Patience};
 use crate::shutdown::{Signal, Stop};
+use crate::side::Side;
 use budget::Budget;
 use page_size::PageSize;
 use range::RangeEnd;
-use seam::{Source, Target};
+use seam::{Nodes, Source, Target};
+use standstill::{Calls, Standstill};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -71,6 +76,8 @@ pub struct Ended {
     pub rejects: Option<PathBuf>,
     /// What asked it to stop, if anything did.
     pub signal: Option<Signal>,
+    /// The side to which nothing got through for too long, if that is why it ended.
+    pub gave_up: Option<Side>,
 }
 
 /// A run of ranges of one table that failed one after another, with none done between them: something is wrong that no further
@@ -86,6 +93,7 @@ struct Learned<S, T> {
     acknowledged: AtomicU64,
     /// Its ranges that are not done.
     left: AtomicUsize,
+    calls: Calls,
 }
 
 /// What all readers share.
@@ -102,6 +110,7 @@ struct Shared<S, T> {
     budget: Budget,
     pool: Arc<Semaphore>,
     patience: Patience,
+    standstill: Arc<Standstill>,
     clock: Clock,
 }
 
@@ -124,11 +133,19 @@ pub async fn run<S: Source, T: Target>(
     for work in &work {
         *left.entry(work.key.table).or_default() += 1;
     }
+    let standstill = Arc::new(Standstill::new(pace.patience.give_up_after, events.clone(), stop.clone()));
     let learned = |(table, lane)| {
         let left = left.get(&table).copied().unwrap_or_default().into();
         (
             table,
-            Learned { lane, page_size: PageSize::default(), failures_in_a_row: 0.into(), acknowledged: 0.into(), left },
+            Learned {
+                lane,
+                page_size: PageSize::default(),
+                failures_in_a_row: 0.into(),
+                acknowledged: 0.into(),
+                left,
+                calls: Calls::of(&standstill),
+            },
         )
     };
     let shared = Arc::new(Shared {
@@ -138,6 +155,7 @@ pub async fn run<S: Source, T: Target>(
         unclaimed: 0.into(),
         ledger,
         rejects,
+        standstill,
         events,
         stop: stop.clone(),
         budget: Budget::new(pace.memory),
@@ -149,11 +167,13 @@ pub async fn run<S: Source, T: Target>(
     for _ in 0..readers {
         tasks.spawn(reader(Arc::clone(&shared)));
     }
-    let mut failed = false;
+    let (mut failed, mut gave_up) = (false, None);
+    let mut watch = std::pin::pin!(shared.standstill.watch(|side| shared.nodes(side), || shared.turn_to_others()));
     loop {
         tokio::select! {
             biased;
             () = stop.immediate() => break,
+            side = &mut watch, if !stop.is_requested() => gave_up = Some(side),
             ended = tasks.join_next() => match ended {
                 None => break,
                 Some(Ok(Ok(()))) => {}
@@ -172,7 +192,7 @@ pub async fn run<S: Source, T: Target>(
     } else if unfinished.is_empty() {
         // Counted, not inferred: a reader that was dropped in the middle says nothing.
         RunOutcome::Done
-    } else if stop.is_requested() {
+    } else if stop.is_requested() && gave_up.is_none() {
         RunOutcome::Stopped
     } else {
         RunOutcome::Incomplete
@@ -181,7 +201,7 @@ pub async fn run<S: Source, T: Target>(
     let any_rejected = shared.events.counters().rows_rejected.load(Ordering::Relaxed) > 0;
     let rejects = any_rejected.then(|| shared.rejects.path().to_path_buf());
     let failed = shared.failed.load(Ordering::Relaxed);
-    Ended { outcome, failed, unclaimed, unfinished, rejects, signal: stop.signal() }
+    Ended { outcome, failed, unclaimed, unfinished, rejects, signal: stop.signal(), gave_up }
 }
 
 /// Claims ranges until there are none left, or somebody asks to stop.
@@ -206,7 +226,7 @@ async fn reader<S: Source, T: Target>(shared: Arc<Shared<S, T>>) -> Result<(), C
     Ok(())
 }
 
-impl<S, T> Shared<S, T> {
+impl<S: Source, T: Target> Shared<S, T> {
     /// The next range. Those of a table that keeps failing are passed over, and so is what has no lane.
     fn claim(&self) -> Option<(Work, &Learned<S, T>)> {
         let mut queue = self.work();
@@ -218,6 +238,25 @@ impl<S, T> Shared<S, T> {
                 }
                 _ => drop(self.unclaimed.fetch_add(1, Ordering::Relaxed)),
             }
+        }
+    }
+
+    /// Begins no more of the tables that fail, and says whether there are others.
+    fn turn_to_others(&self) -> bool {
+        for learned in self.lanes.values().filter(|learned| learned.calls.are_failing()) {
+            learned.failures_in_a_row.store(FAILURES_IN_A_ROW_MAX, Ordering::Relaxed);
+        }
+        let is_open =
+            |learned: &Learned<S, T>| learned.failures_in_a_row.load(Ordering::Relaxed) < FAILURES_IN_A_ROW_MAX;
+        self.work().iter().any(|work| self.lanes.get(&work.key.table).is_some_and(is_open))
+    }
+
+    /// The nodes of a side: all lanes share them.
+    fn nodes(&self, side: Side) -> Option<Nodes> {
+        let lane = &self.lanes.values().next()?.lane;
+        match side {
+            Side::Source => lane.source.nodes(),
+            Side::Target => lane.target.nodes(),
         }
     }
 

@@ -187,19 +187,18 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
     /// Asks for one page, patiently.
     fn fetch(&self, position: Position) -> impl Future<Output = Result<Arrived, GaveUp>> + use<'a, S, T> {
         let (shared, range) = (self.shared, self.rest);
-        let Learned { lane, page_size, .. } = self.learned;
+        let Learned { lane, page_size, calls, .. } = self.learned;
         async move {
             let mut reservation = shared.budget.reserve(PAGE_BYTES * 5 / 4).await;
-            let (fetched, read_at) =
-                with_retries(Side::Source, shared.patience, &shared.events, &shared.stop, |attempt| {
-                    let read = Read { range, position: position.clone(), rows: page_size.rows(), attempt };
-                    async move {
-                        // The server takes the time when the request arrives, so the time of asking is the closer one.
-                        let read_at = shared.clock.seconds();
-                        lane.source.read_page(&read).await.map(|fetched| (fetched, read_at))
-                    }
-                })
-                .await?;
+            let (fetched, read_at) = with_retries(Side::Source, shared.patience, calls, |attempt| {
+                let read = Read { range, position: position.clone(), rows: page_size.rows(), attempt };
+                async move {
+                    // The server takes the time when the request arrives, so the time of asking is the closer one.
+                    let read_at = shared.clock.seconds();
+                    lane.source.read_page(&read).await.map(|fetched| (fetched, read_at))
+                }
+            })
+            .await?;
             reservation.fit(fetched.page.size());
             page_size.learn(fetched.page.rows(), fetched.page.wire_size());
             let (rows, bytes) = (fetched.page.rows() as u64, fetched.page.wire_size() as u64);

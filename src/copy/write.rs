@@ -39,7 +39,7 @@ pub(super) async fn write<S: Source, T: Target>(
         let patience = Patience { of_failures, ..shared.patience };
         let acknowledged = learned.acknowledged.load(Ordering::Relaxed);
         let send = |tries| target.write(&part, shared.clock, tries);
-        let (error, tries) = match with_retries(Side::Target, patience, &shared.events, &shared.stop, send).await {
+        let (error, tries) = match with_retries(Side::Target, patience, &learned.calls, send).await {
             Ok(more) => {
                 learned.acknowledged.fetch_add(1, Ordering::Relaxed);
                 settled += more;
@@ -59,7 +59,7 @@ pub(super) async fn write<S: Source, T: Target>(
         }
         // Every row is refused by a table that is gone, or that is another one by now.
         let look = |_| target.is_unchanged();
-        if !with_retries(Side::Target, shared.patience, &shared.events, &shared.stop, look).await? {
+        if !with_retries(Side::Target, shared.patience, &learned.calls, look).await? {
             let message = format!("{} (the target's table was changed or dropped)", error.message);
             return Err(GaveUp::Failed(CallError { message, ..error }, tries));
         }

@@ -79,7 +79,15 @@ async fn copy(settings: &Settings, events: &Events) -> Result<(Ended, bool), Err
         let outcome =
             if lanes.len() == tables.len() && !has_misfits { RunOutcome::Done } else { RunOutcome::Incomplete };
         let rejects = has_rejected.then(|| rejects.path().to_path_buf());
-        let ended = Ended { outcome, failed: 0, unclaimed: 0, unfinished: BTreeSet::new(), rejects, signal: None };
+        let ended = Ended {
+            outcome,
+            failed: 0,
+            unclaimed: 0,
+            unfinished: BTreeSet::new(),
+            rejects,
+            signal: None,
+            gave_up: None,
+        };
         return Ok((ended, options_back));
     }
     // From here on tables are altered: a signal is no reason to forget which.
@@ -115,10 +123,12 @@ async fn copy(settings: &Settings, events: &Events) -> Result<(Ended, bool), Err
     // Every row arrived in the tables that we knew. Are they still those?
     let arrived = ready.difference(&ended.unfinished).map(|&number| (number, &tables[number]));
     let mut changed = match ended.outcome {
+        // A cluster that is gone has nothing to say.
+        RunOutcome::Incomplete if ended.gave_up.is_some() => Vec::new(),
         RunOutcome::Done | RunOutcome::Incomplete => tokio::select! {
             changed = Box::pin(preflight::changed(&sides, arrived, settings.pace.patience, events)) => changed,
             // The next run looks at them before it does anything else.
-            () = stop.immediate() => {
+            () = stop.overdue() => {
                 (ended.outcome, ended.signal) = (RunOutcome::Stopped, stop.signal());
                 Vec::new()
             }
@@ -135,7 +145,11 @@ async fn copy(settings: &Settings, events: &Events) -> Result<(Ended, bool), Err
     }
     let retries = events.counters().retries.load(Ordering::Relaxed);
     let checkpoint = committer.finish(ended.outcome, retries, broken).await?;
-    let options_back = release(&sides, &targets, checkpoint, events).await?;
+    let options_back = tokio::select! {
+        options_back = release(&sides, &targets, checkpoint, events) => options_back?,
+        // The checkpoint knows which aren't back.
+        () = stop.immediate() => false,
+    };
     if is_lost {
         return Err(changed.swap_remove(0).1.into());
     }

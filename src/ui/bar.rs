@@ -2,7 +2,7 @@
 
 use super::progress::{Snapshot, TableProgress};
 use super::text::{Style, short};
-use super::{Renderer, summary};
+use super::{Renderer, Waiting, summary};
 use crate::copy::Ended;
 use crate::event::Event;
 use crate::settings::units::Bytes;
@@ -22,6 +22,7 @@ pub(super) struct Bar {
     style: Style,
     told: HashMap<String, Instant>,
     running: bool,
+    waiting: Waiting,
 }
 
 impl Bar {
@@ -31,7 +32,7 @@ impl Bar {
         let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
         bar.set_style(style.progress_chars("━╸─"));
         bar.set_prefix("copying");
-        Bar { bar, style: Style::stderr(), told: HashMap::new(), running: false }
+        Bar { bar, style: Style::stderr(), told: HashMap::new(), running: false, waiting: Waiting::default() }
     }
 
     fn say(&self, line: &str) {
@@ -69,6 +70,10 @@ fn numbers(snapshot: &Snapshot) -> String {
 
 impl Renderer for Bar {
     fn event(&mut self, event: &Event, snapshot: &Snapshot) {
+        self.waiting.event(event);
+        if self.waiting.explains(event) {
+            return;
+        }
         if let Some(line) = summary::event_line(event, self.style) {
             let again = match event {
                 Event::Retry { side, class, .. } => Some(format!("{side} {class:?}")),
@@ -88,7 +93,7 @@ impl Renderer for Bar {
             self.bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(10));
             self.draw(snapshot);
         }
-        if matches!(event, Event::Stopping { .. }) {
+        if matches!(event, Event::Stopping { .. } | Event::GaveUp { .. }) {
             self.bar.set_prefix("stopping");
         }
     }

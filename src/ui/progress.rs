@@ -165,6 +165,9 @@ impl Progress {
             | Event::BatchWritten { .. }
             | Event::RowsRejected { .. }
             | Event::Retry { .. }
+            | Event::Waiting { .. }
+            | Event::Back { .. }
+            | Event::GaveUp { .. }
             | Event::Committed { .. }
             | Event::Error { .. }
             | Event::Stopping { .. } => {}
