@@ -40,8 +40,8 @@ BEGIN
     SELECT RAISE (ABORT, 'a table of the job was changed for another');
 END;
 
--- The token ring, cut in ranges once per table, when the job takes it in. The ranges of a table hold each of the 2^64 tokens exactly
--- once; that is checked whenever the file is opened.
+-- The token ring, cut in ranges once per table, when the job takes it in. A range that can't be read in one go is cut again, down to
+-- a single token. The ranges of a table hold each of the 2^64 tokens exactly once; that is checked whenever the file is opened.
 CREATE TABLE token_range (
     table_id     INTEGER NOT NULL REFERENCES copied_table (id),
     first_token  INTEGER NOT NULL,
@@ -51,6 +51,8 @@ CREATE TABLE token_range (
                  CHECK (state IN ('pending', 'claimed', 'done', 'failed')),
     cursor       INTEGER                      -- every row of a token up to this one is acknowledged by the target
                  CHECK (cursor BETWEEN first_token AND last_token),
+    partition_key  BLOB,                      -- and of the token behind it, every row up to the one with this key: cells as in
+    clustering_key BLOB,                      -- a result page, each behind its length in four bytes
     attempts     INTEGER NOT NULL DEFAULT 0,  -- how often the range was claimed
     rows_read    INTEGER NOT NULL DEFAULT 0,  -- the counters are of the rows up to the cursor
     rows_written INTEGER NOT NULL DEFAULT 0,  -- acknowledged by the target
@@ -67,8 +69,10 @@ CREATE TABLE token_range (
     claimed_at   INTEGER,                     -- the last time
     ended_at     INTEGER,                     -- became done or failed
     error        TEXT,                        -- why it failed, in the server's words
+    remedy       TEXT,                        -- what can be done about it
     PRIMARY KEY (table_id, first_token),
     CHECK (first_token <= last_token),
+    CHECK ((partition_key IS NULL) = (clustering_key IS NULL)),
     CHECK (state <> 'done' OR cursor IS last_token),
     CHECK (rows_read = rows_written + rows_expired + rows_rejected)
 ) STRICT, WITHOUT ROWID;
@@ -77,6 +81,14 @@ CREATE TABLE token_range (
 CREATE TRIGGER done_is_final BEFORE UPDATE ON token_range WHEN old.state = 'done'
 BEGIN
     SELECT RAISE (ABORT, 'a range that is done was changed');
+END;
+
+-- Ranges are only ever cut: what one loses, others have got already.
+CREATE TRIGGER a_cut_loses_no_token BEFORE UPDATE OF last_token ON token_range WHEN new.last_token IS NOT old.last_token
+    AND NOT EXISTS (
+        SELECT 1 FROM token_range WHERE table_id = old.table_id AND first_token = new.last_token + 1 AND last_token <= old.last_token)
+BEGIN
+    SELECT RAISE (ABORT, 'a range was cut, and tokens would be lost');
 END;
 
 -- A cursor never moves back: rows below it would be counted twice.

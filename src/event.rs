@@ -6,7 +6,7 @@
 use crate::call::Class;
 use crate::copy::seam::Nodes;
 use crate::job::{Found, FoundTable, RangeKey, Tally};
-use crate::ring::Token;
+use crate::ring::{Token, TokenRange};
 use crate::schema::TableName;
 use crate::shutdown::Signal;
 use crate::side::Side;
@@ -167,8 +167,8 @@ pub enum Event {
         /// Which one.
         #[serde(flatten)]
         key: RangeKey,
-        /// Its new cursor.
-        cursor: Token,
+        /// The last token that is done; none where it goes on within the one after it.
+        cursor: Option<Token>,
         /// Rows since the last one.
         #[serde(flatten)]
         tally: Tally,
@@ -189,6 +189,16 @@ pub enum Event {
         key: RangeKey,
         /// Why.
         error: String,
+        /// What can be done about it, where that is known.
+        remedy: Option<String>,
+    },
+    /// A range that can't be read in one go is several from now on.
+    RangeSplit {
+        /// Which one.
+        #[serde(flatten)]
+        key: RangeKey,
+        /// Its pieces, in ascending order.
+        into: Vec<TokenRange>,
     },
     /// SQLite acknowledged a group of changes.
     Committed {
@@ -322,6 +332,7 @@ impl Events {
             | Event::Waiting { .. }
             | Event::Back { .. }
             | Event::GaveUp { .. }
+            | Event::RangeSplit { .. }
             | Event::Error { .. }
             | Event::Stopping { .. } => {}
         }

@@ -2,6 +2,7 @@
 //! copy moves it on, events carry it.
 
 use crate::ring::{Token, TokenRange};
+use crate::row::RowKey;
 use crate::schema::TableName;
 use serde::Serialize;
 use std::ops::AddAssign;
@@ -51,13 +52,36 @@ pub struct RangeKey {
     pub range: TokenRange,
 }
 
+/// Up to where a range is done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cursor {
+    /// All rows of all tokens up to this one; none where not even its first token is done.
+    pub token: Option<Token>,
+    /// Of the token behind that one, all rows up to this one, in the order of a scan.
+    pub row: Option<RowKey>,
+}
+
 /// A range that isn't done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Work {
     /// Which one.
     pub key: RangeKey,
     /// Up to where it is done.
-    pub cursor: Option<Token>,
+    pub cursor: Cursor,
+}
+
+impl Work {
+    /// The range, cut behind each of `cuts` that lies in it: what is done of it stays done.
+    pub fn cut(self, cuts: &[Token]) -> Vec<Work> {
+        let Work { key: RangeKey { table, range }, cursor: Cursor { token, mut row } } = self;
+        let piece = |piece: TokenRange| {
+            let done = token.filter(|&token| token >= piece.first()).map(|token| token.min(piece.last()));
+            // The row is in the piece that isn't done yet.
+            let row = if done == Some(piece.last()) { None } else { row.take() };
+            Work { key: RangeKey { table, range: piece }, cursor: Cursor { token: done, row } }
+        };
+        range.cut(cuts).into_iter().map(piece).collect()
+    }
 }
 
 /// Declares [`Tally`]: each field is a column of the checkpoint's ranges, and a field of the JSON, of the same name.
@@ -145,6 +169,9 @@ pub struct FoundTable {
     pub target: TableName,
     /// All of its ranges.
     pub ranges: u64,
+    /// What it weighs among the job's tables: as many ranges as it had before any was cut again.
+    #[serde(skip)]
+    pub weight: u64,
     /// Those that are done.
     pub ranges_done: u64,
     /// The share of its ring that is done, 0 to 1; parts of ranges included.
@@ -155,8 +182,8 @@ pub struct FoundTable {
     pub broken: Option<String>,
 }
 
-/// The share of a job that is done, 0 to 1, from the share and the number of ranges of each table: ranges are cut by size,
-/// so a table weighs what it holds.
+/// The share of a job that is done, 0 to 1, from the share and the weight of each table: ranges are cut by size, so a table that
+/// weighs as many as it had at first weighs what it holds.
 pub fn share(tables: impl Iterator<Item = (f64, u64)>) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "a share for people to read")]
     let (done, all) = tables

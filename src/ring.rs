@@ -52,6 +52,33 @@ impl TokenRange {
         (first <= last).then_some(TokenRange { first, last })
     }
 
+    /// The range of one token.
+    #[must_use]
+    pub fn of(token: Token) -> TokenRange {
+        TokenRange { first: token, last: token }
+    }
+
+    /// The range cut behind each of `cuts` that lies in it: pieces in ascending order, which tile it.
+    #[must_use]
+    pub fn cut(self, cuts: &[Token]) -> Vec<TokenRange> {
+        let mut pieces = Vec::new();
+        let mut rest = Some(self);
+        for &cut in cuts {
+            let Some(range) = rest.filter(|range| range.contains(cut) && cut != range.last) else { continue };
+            pieces.push(TokenRange { first: range.first, last: cut });
+            rest = range.after(Some(cut));
+        }
+        pieces.extend(rest);
+        pieces
+    }
+
+    /// The token in the middle: the last one of the range's first half. `None` where the range is a single token, or the first
+    /// half would be the lowest token alone, which [`tile`] never makes a range of either.
+    #[must_use]
+    pub fn middle(self) -> Option<Token> {
+        self.inner_cuts(2).next().filter(|&cut| cut != Token::MIN)
+    }
+
     /// The lowest token in the range.
     #[must_use]
     pub fn first(self) -> Token {

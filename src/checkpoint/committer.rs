@@ -4,8 +4,9 @@
 //! Commits are grouped: many ranges may end in the time of one fsync. A crash loses what was reported since the last
 //! commit, which is at most `GROUP` old; those rows are copied again, which changes nothing.
 
-use super::{Checkpoint, CheckpointError, RangeKey, RunOutcome, Tally};
+use super::{Checkpoint, CheckpointError, RangeKey, RunOutcome, Tally, Work};
 use crate::event::{Event, Events};
+use crate::job::Cursor;
 use crate::ring::Token;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -23,12 +24,13 @@ pub enum Change {
         /// Which one.
         key: RangeKey,
     },
-    /// Everything up to `cursor` is acknowledged; `tally` counts what came since the last change of this range.
+    /// Everything up to `cursor` is acknowledged; `tally` counts what came since the last change of this range. Where the
+    /// cursor has no token, that of the range stays as it is.
     Moved {
         /// Which one.
         key: RangeKey,
         /// The new cursor.
-        cursor: Token,
+        cursor: Cursor,
         /// Rows between the old cursor and the new one.
         tally: Tally,
     },
@@ -39,12 +41,21 @@ pub enum Change {
         /// Rows after the last cursor.
         tally: Tally,
     },
+    /// It is several ranges from now on.
+    Split {
+        /// Which one.
+        key: RangeKey,
+        /// The pieces, which tile it, with their cursors.
+        into: Vec<Work>,
+    },
     /// It was given up, for this run.
     Failed {
         /// Which one.
         key: RangeKey,
         /// Why.
         error: String,
+        /// What can be done about it, where that is known.
+        remedy: Option<String>,
     },
 }
 
@@ -55,6 +66,7 @@ impl Change {
             Change::Claimed { key }
             | Change::Moved { key, .. }
             | Change::Done { key, .. }
+            | Change::Split { key, .. }
             | Change::Failed { key, .. } => *key,
         }
     }
@@ -177,7 +189,7 @@ async fn run(
     }
 }
 
-async fn commit(mut checkpoint: Checkpoint, updates: Vec<RangeUpdate>, events: &Events) -> Ended {
+async fn commit(mut checkpoint: Checkpoint, updates: Vec<Update>, events: &Events) -> Ended {
     let written = tokio::task::spawn_blocking(move || {
         let started = std::time::Instant::now();
         let result = checkpoint.commit(&updates);
@@ -188,20 +200,36 @@ async fn commit(mut checkpoint: Checkpoint, updates: Vec<RangeUpdate>, events: &
     if result.is_err() {
         return (checkpoint, result);
     }
-    for RangeUpdate { key, cursor, tally, state, .. } in updates {
+    for update in updates {
+        let RangeUpdate { key, cursor, tally, state, .. } = match update {
+            Update::Range(update) => update,
+            Update::Split { key, into } => {
+                events.emit(Event::RangeSplit { key, into: into.into_iter().map(|work| work.key.range).collect() });
+                continue;
+            }
+        };
         match (&state, cursor) {
             (RangeState::Done, _) => events.emit(Event::RangeDone { key, tally }),
-            (RangeState::Claimed | RangeState::Failed(_), Some(cursor)) => {
-                events.emit(Event::RangeMoved { key, cursor, tally });
+            (RangeState::Claimed | RangeState::Failed { .. }, Some(Cursor { token, .. })) => {
+                events.emit(Event::RangeMoved { key, cursor: token, tally });
             }
-            (RangeState::Claimed | RangeState::Failed(_), None) => {}
+            (RangeState::Claimed | RangeState::Failed { .. }, None) => {}
         }
-        if let RangeState::Failed(error) = state {
-            events.emit(Event::RangeFailed { key, error });
+        if let RangeState::Failed { error, remedy } = state {
+            events.emit(Event::RangeFailed { key, error, remedy });
         }
     }
     events.emit(Event::Committed { took_us: took.as_micros() });
     (checkpoint, Ok(()))
+}
+
+/// Something to write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Update {
+    /// A range moves on.
+    Range(RangeUpdate),
+    /// It becomes several.
+    Split { key: RangeKey, into: Vec<Work> },
 }
 
 /// All that a group says of one range: one row to update, however much happened.
@@ -210,8 +238,8 @@ pub(super) struct RangeUpdate {
     pub(super) key: RangeKey,
     /// How often it was claimed.
     pub(super) claims: u32,
-    /// Its last cursor, if it moved.
-    pub(super) cursor: Option<Token>,
+    /// Its last cursor, if it moved. Without a token, that of the range stays.
+    pub(super) cursor: Option<Cursor>,
     /// All rows of the group.
     pub(super) tally: Tally,
     pub(super) state: RangeState,
@@ -222,14 +250,21 @@ pub(super) struct RangeUpdate {
 pub(super) enum RangeState {
     Claimed,
     Done,
-    Failed(String),
+    Failed { error: String, remedy: Option<String> },
 }
 
-/// Folds the changes of a group, in their order, into one update per range.
-fn fold(group: Vec<Change>) -> Vec<RangeUpdate> {
+/// Folds the changes of a group, in their order, into one update per range; a split parts what was before it from what comes
+/// after.
+fn fold(group: Vec<Change>) -> Vec<Update> {
+    let mut folded = Vec::new();
     let mut updates: BTreeMap<(usize, Token), RangeUpdate> = BTreeMap::new();
     for change in group {
         let key = change.key();
+        if let Change::Split { into, .. } = change {
+            folded.extend(std::mem::take(&mut updates).into_values().map(Update::Range));
+            folded.push(Update::Split { key, into });
+            continue;
+        }
         let update = updates.entry((key.table, key.range.first())).or_insert_with(|| RangeUpdate {
             key,
             claims: 0,
@@ -243,16 +278,19 @@ fn fold(group: Vec<Change>) -> Vec<RangeUpdate> {
                 update.state = RangeState::Claimed;
             }
             Change::Moved { cursor, tally, .. } => {
-                update.cursor = Some(cursor);
+                let token = cursor.token.or(update.cursor.as_ref().and_then(|before| before.token));
+                update.cursor = Some(Cursor { token, ..cursor });
                 update.tally += tally;
             }
             Change::Done { tally, .. } => {
-                update.cursor = Some(key.range.last());
+                update.cursor = Some(Cursor { token: Some(key.range.last()), row: None });
                 update.tally += tally;
                 update.state = RangeState::Done;
             }
-            Change::Failed { error, .. } => update.state = RangeState::Failed(error),
+            Change::Failed { error, remedy, .. } => update.state = RangeState::Failed { error, remedy },
+            Change::Split { .. } => {}
         }
     }
-    updates.into_values().collect()
+    folded.extend(updates.into_values().map(Update::Range));
+    folded
 }

@@ -22,11 +22,12 @@ pub use error::{CheckpointError, JobDifference};
 pub use open::open;
 pub use tables::look;
 
-use committer::{RangeState, RangeUpdate};
+use committer::{RangeState, RangeUpdate, Update};
 
 use crate::clock::unix_ms;
-use crate::job::{Found, FoundTable, JobTable, RangeKey, RunOutcome, Tally, Work, share};
+use crate::job::{Cursor, Found, FoundTable, JobTable, RangeKey, RunOutcome, Tally, Work, share};
 use crate::ring::{TilingCheck, Token, TokenRange};
+use crate::row::RowKey;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::path::{Path, PathBuf};
@@ -78,12 +79,14 @@ impl Checkpoint {
         let mut statement = self
             .connection
             .prepare(&format!(
-                "SELECT table_id, first_token, last_token, position, state = 'done', cursor, state = 'failed', {}
+                "SELECT table_id, first_token, last_token, position, state = 'done', cursor, state = 'failed',
+                     partition_key, clustering_key, {}
                      FROM token_range ORDER BY table_id, first_token",
                 Tally::NAMES.join(", ")
             ))
             .map_err(fail)?;
         let mut rows = statement.query(()).map_err(fail)?;
+        let mut before = None;
         while let Some(row) = rows.next().map_err(fail)? {
             let table: usize = row.get::<_, i64>(0).map_err(fail)?.try_into().unwrap_or(usize::MAX);
             let (first, last) = (Token(row.get(1).map_err(fail)?), Token(row.get(2).map_err(fail)?));
@@ -103,13 +106,23 @@ impl Checkpoint {
             found.ranges_done += u64::from(done);
             found.ranges_failed += u64::from(row.get::<_, bool>(6).map_err(fail)?);
             of_table.ranges += 1;
+            let position: i64 = row.get(3).map_err(fail)?;
+            // Pieces of a range stand beside each other and have its position.
+            of_table.weight += u64::from(before != Some((table, position)));
+            before = Some((table, position));
             of_table.ranges_done += u64::from(done);
             of_table.fraction += range.fraction() - range.after(cursor).map_or(0.0, TokenRange::fraction);
-            let tally = tally(row, 7).map_err(fail)?;
+            let tally = tally(row, 9).map_err(fail)?;
             of_table.rows_written += tally.rows_written;
             found.tally += tally;
             if !done && of_table.broken.is_none() {
-                work.push((row.get(3).map_err(fail)?, Work { key: RangeKey { table, range }, cursor }));
+                let last_row = match (row.get::<_, Option<Vec<u8>>>(7), row.get::<_, Option<Vec<u8>>>(8)) {
+                    (Ok(partition), Ok(clustering)) => partition.zip(clustering),
+                    (Err(error), _) | (_, Err(error)) => return Err(fail(error)),
+                };
+                let last_row = last_row.map(|(partition, clustering)| RowKey::new(&partition, &clustering));
+                let cursor = Cursor { token: cursor, row: last_row };
+                work.push((position, Work { key: RangeKey { table, range }, cursor }));
             }
         }
         for (table, (check, _)) in checks.into_iter().zip(admitted).enumerate().filter(|(_, (_, admitted))| *admitted) {
@@ -118,8 +131,9 @@ impl Checkpoint {
         for table in found.tables.iter_mut().filter(|table| table.ranges > 0 && table.ranges_done == table.ranges) {
             table.fraction = 1.0; // Not less by what a sum of fractions loses.
         }
-        found.fraction = share(found.tables.iter().map(|table| (table.fraction, table.ranges)));
-        work.sort_unstable_by_key(|&(position, work)| (position, work.key.table));
+        found.fraction = share(found.tables.iter().map(|table| (table.fraction, table.weight)));
+        // Pieces of a range have its position, and keep their order.
+        work.sort_by_key(|(position, work)| (*position, work.key.table));
         Ok((found, work.into_iter().map(|(_, work)| work).collect()))
     }
 
@@ -175,15 +189,21 @@ impl Checkpoint {
     /// # Errors
     /// Where the commit failed. Whether it took effect is then unknown: the caller must stop, and trust only what the file
     /// says when it is opened again.
-    fn commit(&mut self, updates: &[RangeUpdate]) -> Result<(), CheckpointError> {
+    fn commit(&mut self, updates: &[Update]) -> Result<(), CheckpointError> {
         let fail = |error| CheckpointError::sqlite(&self.path, "commit progress", error);
         let now = unix_ms();
         let transaction = self.connection.transaction().map_err(fail)?;
         let mut rows_written = 0;
         for update in updates {
-            rows_written += update.tally.rows_written;
-            if store(&transaction, update, now).map_err(fail)? != 1 {
-                let what = format!("range {} is gone", update.key.range);
+            let (key, stored) = match update {
+                Update::Range(update) => {
+                    rows_written += update.tally.rows_written;
+                    (update.key, store(&transaction, update, now))
+                }
+                Update::Split { key, into } => (*key, split(&transaction, *key, into)),
+            };
+            if stored.map_err(fail)? != 1 {
+                let what = format!("range {} is gone", key.range);
                 return Err(CheckpointError::Corrupt { path: self.path.clone(), what });
             }
         }
@@ -216,33 +236,76 @@ impl Checkpoint {
 
 /// Updates one range; answers how many there are of it, which is one.
 fn store(transaction: &rusqlite::Transaction<'_>, update: &RangeUpdate, now: i64) -> rusqlite::Result<usize> {
-    let (state, ended_at, error) = match &update.state {
-        RangeState::Claimed => ("claimed", None, None),
-        RangeState::Done => ("done", Some(now), None),
-        RangeState::Failed(error) => ("failed", Some(now), Some(error)),
+    let (state, ended_at, error, remedy) = match &update.state {
+        RangeState::Claimed => ("claimed", None, None, None),
+        RangeState::Done => ("done", Some(now), None, None),
+        RangeState::Failed { error, remedy } => ("failed", Some(now), Some(error), remedy.as_ref()),
     };
+    let row = update.cursor.as_ref().and_then(|cursor| cursor.row.as_ref()).map(RowKey::bytes);
     let mut values: Vec<Value> = vec![
         (update.key.table as u64).into_value(),
         update.key.range.first().0.into(),
         state.to_owned().into(),
-        update.cursor.map(|cursor| cursor.0).into(),
+        update.key.range.last().0.into(),
+        update.cursor.is_some().into(),
+        update.cursor.as_ref().and_then(|cursor| cursor.token).map(|token| token.0).into(),
+        row.map(|(partition, _)| partition.to_vec()).into(),
+        row.map(|(_, clustering)| clustering.to_vec()).into(),
         i64::from(update.claims).into(),
         now.into(),
         ended_at.into(),
         error.cloned().into(),
+        remedy.cloned().into(),
     ];
     values.extend(update.tally.values().map(IntoValue::into_value));
     transaction.prepare_cached(&UPDATE_RANGE)?.execute(rusqlite::params_from_iter(values))
 }
 
-/// Moves a range on: binds its table and first token, its state, and what is new of it; the counts follow from the ninth on.
+/// Makes several ranges of one. What was counted stays with the first of them.
+fn split(transaction: &rusqlite::Transaction<'_>, key: RangeKey, into: &[Work]) -> rusqlite::Result<usize> {
+    let row =
+        |work: &Work| work.cursor.row.as_ref().map(|row| (row.bytes().0.to_vec(), row.bytes().1.to_vec())).unzip();
+    let (table, first) = (key.table as u64, key.range.first().0);
+    // From the last to the first, and then the one that becomes smaller: no token is ever without a range.
+    for work in into.iter().skip(1).rev() {
+        let (partition, clustering) = row(work);
+        let range = work.key.range;
+        transaction
+            .prepare_cached(
+                "INSERT INTO token_range (table_id, first_token, last_token, position, cursor, partition_key, clustering_key)
+                 SELECT table_id, ?3, ?4, position, ?5, ?6, ?7 FROM token_range WHERE table_id = ?1 AND first_token = ?2",
+            )?
+            .execute(params![
+                table.into_value(),
+                first,
+                range.first().0,
+                range.last().0,
+                work.cursor.token.map(|token| token.0),
+                partition,
+                clustering
+            ])?;
+    }
+    let Some(left) = into.first() else { return Ok(0) };
+    let (partition, clustering) = row(left);
+    transaction
+        .prepare_cached(
+            "UPDATE token_range SET last_token = ?4, partition_key = ?5, clustering_key = ?6, state = 'pending'
+             WHERE table_id = ?1 AND first_token = ?2 AND last_token = ?3",
+        )?
+        .execute(params![table.into_value(), first, key.range.last().0, left.key.range.last().0, partition, clustering])
+}
+
+/// Moves a range on: binds its table and tokens, its state, and what is new of it; the counts follow from the 14th on.
 static UPDATE_RANGE: LazyLock<String> = LazyLock::new(|| {
-    let counts = Tally::NAMES.iter().zip(9..).map(|(name, index)| format!("{name} = {name} + ?{index}"));
+    let counts = Tally::NAMES.iter().zip(14..).map(|(name, index)| format!("{name} = {name} + ?{index}"));
     format!(
         "UPDATE token_range
-         SET state = ?3, cursor = coalesce(?4, cursor), attempts = attempts + ?5,
-             claimed_at = CASE WHEN ?5 > 0 THEN ?6 ELSE claimed_at END, ended_at = ?7, error = ?8, {}
-         WHERE table_id = ?1 AND first_token = ?2",
+         SET state = ?3, cursor = coalesce(?6, cursor),
+             partition_key = CASE WHEN ?5 THEN ?7 ELSE partition_key END,
+             clustering_key = CASE WHEN ?5 THEN ?8 ELSE clustering_key END,
+             attempts = attempts + ?9, claimed_at = CASE WHEN ?9 > 0 THEN ?10 ELSE claimed_at END,
+             ended_at = ?11, error = ?12, remedy = ?13, {}
+         WHERE table_id = ?1 AND first_token = ?2 AND last_token = ?4",
         counts.collect::<Vec<_>>().join(", ")
     )
 });
@@ -267,7 +330,7 @@ fn tally(row: &rusqlite::Row<'_>, first: usize) -> rusqlite::Result<Tally> {
 impl FoundTable {
     fn new(table: JobTable) -> FoundTable {
         let JobTable { source, target, broken, .. } = table;
-        FoundTable { source, target, broken, ranges: 0, ranges_done: 0, fraction: 0.0, rows_written: 0 }
+        FoundTable { source, target, broken, ranges: 0, weight: 0, ranges_done: 0, fraction: 0.0, rows_written: 0 }
     }
 }
 

@@ -120,6 +120,9 @@ pub struct TableStatus {
     /// Its ranges and rows.
     #[serde(flatten)]
     pub counts: Counts,
+    /// [`crate::job::FoundTable::weight`]
+    #[serde(skip)]
+    weight: u64,
 }
 
 /// An option that the job has altered, or was about to.
@@ -145,6 +148,8 @@ pub struct Failure {
     pub attempts: u64,
     /// Why it failed. Untrusted text.
     pub error: String,
+    /// What can be done about it, where that is known. Untrusted text.
+    pub remedy: Option<String>,
 }
 
 /// A run of the program.
@@ -190,7 +195,7 @@ pub fn read(path: &Path) -> Result<Status, CheckpointError> {
         }
         table.state = TableState::of(table.counts.ranges, table.counts.ranges_done, table.reason.is_some());
     }
-    let fraction = share(tables.iter().map(|table| (table.fraction, table.counts.ranges)));
+    let fraction = share(tables.iter().map(|table| (table.fraction, table.weight)));
     let broken = tables.iter().any(|table| table.state == TableState::Broken);
     let state = if lock::is_held(path) {
         State::Running
@@ -222,7 +227,7 @@ impl TableStatus {
     fn new(table: JobTable) -> TableStatus {
         let JobTable { source, target, broken: reason, .. } = table;
         let (state, counts) = (TableState::Unfinished, Counts::default());
-        TableStatus { source, target, state, reason, fraction: 0.0, altered: Vec::new(), counts }
+        TableStatus { source, target, state, reason, fraction: 0.0, altered: Vec::new(), counts, weight: 0 }
     }
 }
 
@@ -240,18 +245,21 @@ impl Counts {
 fn ranges(connection: &Connection, tables: &mut [TableStatus]) -> rusqlite::Result<Vec<Failure>> {
     let mut failures = Vec::new();
     let mut statement = connection.prepare(&format!(
-        "SELECT table_id, first_token, last_token, state, cursor, attempts, error, {}
+        "SELECT table_id, first_token, last_token, state, cursor, attempts, error, remedy, position, {}
          FROM token_range ORDER BY table_id, first_token",
         Tally::NAMES.join(", ")
     ))?;
     let mut rows = statement.query(())?;
+    let mut before = None;
     while let Some(row) = rows.next()? {
         let Some(table) = tables.get_mut(row.get::<_, usize>(0)?) else { continue };
         let Some(range) = TokenRange::new(Token(row.get(1)?), Token(row.get(2)?)) else { continue };
+        let at = Some((row.get::<_, usize>(0)?, row.get::<_, i64>(8)?));
+        table.weight += u64::from(std::mem::replace(&mut before, at) != at);
         let cursor = row.get::<_, Option<i64>>(4)?.map(Token);
         let state = row.get_ref(3)?.as_str()?;
         table.fraction += range.fraction() - range.after(cursor).map_or(0.0, TokenRange::fraction);
-        let tally = super::tally(row, 7)?;
+        let tally = super::tally(row, 9)?;
         let (done, claimed, failed) = (state == "done", state == "claimed", state == "failed");
         table.counts.add(&Counts {
             ranges: 1,
@@ -262,7 +270,8 @@ fn ranges(connection: &Connection, tables: &mut [TableStatus]) -> rusqlite::Resu
         });
         if failed && failures.len() < FAILURES_LISTED {
             let (attempts, error) = (row.get(5)?, row.get::<_, Option<String>>(6)?.unwrap_or_default());
-            failures.push(Failure { table: table.source.clone(), range, attempts, error });
+            let remedy = row.get(7)?;
+            failures.push(Failure { table: table.source.clone(), range, attempts, error, remedy });
         }
     }
     Ok(failures)

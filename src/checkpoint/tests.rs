@@ -1,5 +1,6 @@
 //! The file under use and abuse.
 
+use super::committer::Update;
 use super::*;
 use crate::event::Events;
 use crate::job::{Admitted, Job};
@@ -203,7 +204,7 @@ fn a_missing_or_double_range_is_found() {
     for damage in [
         "DELETE FROM token_range WHERE table_id = 1 AND position = 1",
         "DELETE FROM token_range WHERE table_id = 0 AND first_token = (SELECT max(first_token) FROM token_range)",
-        "UPDATE token_range SET last_token = last_token - 1 WHERE table_id = 0 AND position = 2",
+        "DROP TRIGGER a_cut_loses_no_token; UPDATE token_range SET last_token = last_token - 1 WHERE table_id = 0 AND position = 2",
         "INSERT INTO token_range (table_id, first_token, last_token, position) VALUES (0, 5, 6, 99)",
         "DELETE FROM token_range WHERE table_id = 1",
     ] {
@@ -304,8 +305,9 @@ fn kill_in_the_middle(path: &Path) {
     checkpoint.begin_run().expect("begun");
     let key = checkpoint.work().expect("readable").1[0].key;
     let tally = Tally { rows_read: 7, rows_written: 7, ..Tally::default() };
-    let cursor = Some(key.range.last());
-    checkpoint.commit(&[RangeUpdate { key, claims: 1, cursor, tally, state: RangeState::Done }]).expect("committed");
+    let cursor = Some(Cursor { token: Some(key.range.last()), row: None });
+    let done = RangeUpdate { key, claims: 1, cursor, tally, state: RangeState::Done };
+    checkpoint.commit(&[Update::Range(done)]).expect("committed");
     let files = [path.to_owned(), files::sibling(path, "-wal"), files::sibling(path, "-shm")];
     let left: Vec<Vec<u8>> = files.iter().map(|file| std::fs::read(file).expect("readable")).collect();
     drop(checkpoint);
@@ -354,66 +356,94 @@ fn a_file_that_is_deleted_or_replaced_under_our_hands_is_noticed() {
     checkpoint.commit(&[]).expect("there again");
 }
 
-/// One step of a range's life, by number.
-fn change(key: RangeKey, step: u8, cursor: &mut Option<Token>) -> Change {
-    let tally =
-        Tally { rows_read: 4, rows_written: 2, rows_expired: 1, rows_rejected: 1, bytes_read: 10, ..Tally::default() };
-    match step % 4 {
-        0 => Change::Claimed { key },
-        1 => Change::Failed { key, error: "no".to_owned() },
-        2 => Change::Done { key, tally },
-        _ => {
-            let next = key.range.after(*cursor).map_or(key.range.last(), TokenRange::first);
-            *cursor = Some(next);
-            Change::Moved { key, cursor: next, tally }
+fn four_rows() -> Tally {
+    Tally { rows_read: 4, rows_written: 2, rows_expired: 1, rows_rejected: 1, bytes_read: 10, ..Tally::default() }
+}
+
+/// One step in the life of the ranges that are left, by numbers.
+fn change(left: &mut Vec<Work>, range: usize, step: u8, number: u64) -> Change {
+    let at = range % left.len();
+    let Work { key, cursor } = &mut left[at];
+    let (key, rest) = (*key, key.range.after(cursor.token));
+    match (step % 8, rest) {
+        (0, _) | (_, None) => Change::Claimed { key },
+        (1, _) => Change::Failed { key, error: "no".to_owned(), remedy: (step > 100).then(|| "try".to_owned()) },
+        (2, _) => {
+            left.remove(at);
+            Change::Done { key, tally: four_rows() }
         }
+        (3 | 4, Some(rest)) => {
+            let cells = [&8u32.to_be_bytes()[..], &number.to_be_bytes()].concat();
+            cursor.row = Some(RowKey::new(&cells, &cells));
+            // Without a token, the one that there was stays.
+            let token = (step % 8 == 3).then(|| rest.first().next().unwrap_or(rest.first()));
+            cursor.token = token.or(cursor.token).filter(|token| key.range.contains(*token));
+            Change::Moved {
+                key,
+                cursor: Cursor { token: cursor.token.filter(|_| token.is_some()), row: cursor.row.clone() },
+                tally: four_rows(),
+            }
+        }
+        (5..=7, Some(rest)) => {
+            let middle = rest.middle();
+            let cuts: Vec<Token> = rest.first().previous().into_iter().chain([rest.first()]).chain(middle).collect();
+            let into = left.remove(at).cut(&cuts);
+            left.extend(into.iter().cloned());
+            Change::Split { key, into }
+        }
+        (8.., Some(_)) => unreachable!("a remainder"),
     }
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
-    /// Whatever is reported, in whatever groups: the file says what was reported, and what is done stays done.
+    #![proptest_config(ProptestConfig::with_cases(60))]
+    /// Whatever is reported, in whatever groups: the file says what was reported, what is done stays done, and the ranges tile
+    /// the ring however often they are cut.
     #[test]
-    fn the_file_says_what_was_reported(steps in prop::collection::vec((0usize..8, any::<u8>()), 0..60), crash in any::<bool>()) {
+    fn the_file_says_what_was_reported(steps in prop::collection::vec((any::<usize>(), any::<u8>()), 0..80), crash in any::<bool>()) {
         let (_folder, path) = created();
         let mut checkpoint = open(&path).expect("opens");
-        let (_, work) = checkpoint.work().expect("readable");
-        let keys: Vec<RangeKey> = work.iter().map(|work| work.key).collect();
+        let (_, mut left) = checkpoint.work().expect("readable");
         checkpoint.begin_run().expect("begun");
-        let mut cursors: BTreeMap<usize, Option<Token>> = BTreeMap::new();
-        let mut done = std::collections::BTreeSet::new();
-        let mut rows = 0;
+        let (mut done, mut rows) = (0, 0);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
             let committer = Committer::start(checkpoint, Events::none());
             let ledger = committer.ledger();
-            for &(range, step) in &steps {
-                if done.contains(&range) {
-                    continue;
+            for (number, &(range, step)) in (0..).zip(&steps) {
+                if left.is_empty() {
+                    break;
                 }
-                let change = change(work[range].key, step, cursors.entry(range).or_default());
+                let change = change(&mut left, range, step, number);
                 match &change {
-                    Change::Done { tally, .. } => { done.insert(range); rows += tally.rows_written; }
+                    Change::Done { tally, .. } => { done += 1; rows += tally.rows_written; }
                     Change::Moved { tally, .. } => rows += tally.rows_written,
-                    Change::Claimed { .. } | Change::Failed { .. } => {}
+                    Change::Claimed { .. } | Change::Failed { .. } | Change::Split { .. } => {}
                 }
                 ledger.report(change).await.expect("taken");
             }
             if crash { drop(committer) } else { drop(committer.finish(RunOutcome::Stopped, 0, vec![]).await.expect("ended")) }
         });
         drop(runtime);
-        let (found, left) = open(&path).expect("opens").work().expect("tiles");
+        let (found, mut work) = open(&path).expect("opens").work().expect("tiles");
         if crash {
-            prop_assert!(found.ranges_done <= done.len() as u64 && found.tally.rows_written <= rows);
+            prop_assert!(found.ranges_done <= done && found.tally.rows_written <= rows);
         } else {
-            prop_assert_eq!(found.ranges_done, done.len() as u64);
+            prop_assert_eq!(found.ranges_done, done);
             prop_assert_eq!(found.tally.rows_written, rows);
-            for work in &left {
-                let range = keys.iter().position(|key| *key == work.key).expect("known");
-                prop_assert_eq!(work.cursor, cursors.get(&range).copied().flatten());
-            }
+            let order = |work: &Work| (work.key.table, work.key.range.first());
+            work.sort_by_key(order);
+            left.sort_by_key(order);
+            prop_assert_eq!(work, left);
         }
     }
+}
+
+#[test]
+fn a_range_can_not_be_cut_short() {
+    let (_folder, path) = created();
+    let error = sql(&path, "UPDATE token_range SET last_token = last_token - 1").expect_err("tokens would be lost");
+    assert!(error.to_string().contains("tokens would be lost"), "{error}");
 }
 
 #[test]

@@ -2,11 +2,13 @@
 
 use super::{Cluster, call};
 use crate::call::{CallError, Class};
-use crate::copy::seam::{Fetched, Nodes, Position, Read, Source};
+use crate::copy::seam::{Fetched, Nodes, Partitions, Position, Read, Scan, Slice, Source};
 use crate::ring::TokenRange;
-use crate::row::layout::Shape;
+use crate::row::layout::{Part, Shape};
+use crate::row::slice::{Cut, bisect, legs};
 use crate::row::{Layout, Page};
-use crate::schema::{Table, TableName, statements};
+use crate::schema::literal::literal;
+use crate::schema::{Column, Descending, Table, TableName, ordinal, statements};
 use bytes::Bytes;
 use scylla::client::session::Session;
 use scylla::cluster::{ClusterState, Node, NodeRef};
@@ -15,17 +17,32 @@ use scylla::policies::load_balancing::{FallbackPlan, LoadBalancingPolicy, Routin
 use scylla::response::query_result::QueryRowsResult;
 use scylla::response::{PagingState, PagingStateResponse};
 use scylla::routing::{Shard, Token as DriverToken};
+use scylla::serialize::SerializationError;
+use scylla::serialize::row::{RowSerializationContext, SerializeRow};
+use scylla::serialize::writers::RowWriter;
 use scylla::statement::prepared::PreparedStatement;
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Reads one table of the source.
 #[derive(Debug)]
 pub struct CqlSource {
+    cluster: Cluster,
     session: Arc<Session>,
+    table: Table,
+    layout: Layout,
     select: PreparedStatement,
-    table: TableName,
+    /// Those that are seldom needed, by their text.
+    others: Mutex<HashMap<String, PreparedStatement>>,
     datacenter: String,
+}
+
+/// One request: a statement and what it binds.
+struct Request {
+    select: PreparedStatement,
+    values: Vec<Vec<u8>>,
+    /// How many requests the scan comes to.
+    of: usize,
 }
 
 impl CqlSource {
@@ -34,23 +51,61 @@ impl CqlSource {
     /// # Errors
     /// Where the source refuses the statement.
     pub async fn prepare(cluster: &Cluster, table: &Table, layout: &Layout) -> Result<CqlSource, CallError> {
-        let mut select = cluster.prepare(statements::select(table, layout)).await?;
-        // The columns are named in the statement, so the metadata that came with PREPARE is the metadata of every page.
-        select.set_use_cached_result_metadata(true);
         Ok(CqlSource {
+            cluster: cluster.clone(),
             session: Arc::clone(&cluster.session),
-            select,
-            table: table.name.clone(),
+            table: table.clone(),
+            layout: layout.clone(),
+            select: prepare(cluster, statements::select(table, layout)).await?,
+            others: Mutex::default(),
             datacenter: cluster.info.datacenter.clone(),
         })
+    }
+
+    /// A statement that is seldom needed.
+    async fn other(&self, text: String) -> Result<PreparedStatement, CallError> {
+        let known = self.others.lock().unwrap_or_else(PoisonError::into_inner).get(&text).cloned();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let prepared = prepare(&self.cluster, text.clone()).await?;
+        self.others.lock().unwrap_or_else(PoisonError::into_inner).insert(text, prepared.clone());
+        Ok(prepared)
+    }
+
+    async fn request(&self, scan: &Scan, leg: usize) -> Result<Option<Request>, CallError> {
+        let range = scan.range();
+        let tokens = [range.first(), range.last()].map(|token| token.0.to_be_bytes().to_vec()).to_vec();
+        let slice = match scan {
+            Scan::Tokens(_) => return Ok(Some(Request { select: self.select.clone(), values: tokens, of: 1 })),
+            Scan::FirstRows(_) => {
+                let select = self.other(statements::select_first_rows(&self.table, &self.layout)).await?;
+                return Ok(Some(Request { select, values: tokens, of: 1 }));
+            }
+            Scan::Slice(slice) => slice,
+        };
+        let mut legs = legs(&slice.from, &slice.to);
+        if slice.reversed {
+            legs.reverse();
+        }
+        let Some(wanted) = legs.get(leg) else { return Ok(None) };
+        let (by_key, mut values) = match &slice.of {
+            Partitions::All(_) => (false, tokens),
+            Partitions::One(_, key) => (true, key.to_vec()),
+        };
+        let text = statements::select_leg(&self.table, &self.layout, wanted, by_key, slice.reversed);
+        values.extend(wanted.equal.iter().cloned());
+        values.extend([&wanted.low, &wanted.high].into_iter().flatten().map(|(value, _)| value.clone()));
+        Ok(Some(Request { select: self.other(text).await?, values, of: legs.len() }))
     }
 
     /// The replicas of a range, those of the own datacenter only, the `turn`-th first.
     fn replicas(&self, range: TokenRange, turn: usize) -> Vec<(Arc<Node>, Option<Shard>)> {
         let state = self.session.get_cluster_state();
         let token = DriverToken::new(range.last().0);
+        let TableName { keyspace, table } = &self.table.name;
         let mut replicas: Vec<_> = state
-            .get_token_endpoints(&self.table.keyspace, &self.table.table, token)
+            .get_token_endpoints(keyspace, table, token)
             .into_iter()
             .filter(|(node, _)| node.datacenter.as_deref() == Some(&self.datacenter))
             .map(|(node, shard)| (node, Some(shard)))
@@ -59,36 +114,125 @@ impl CqlSource {
         replicas.rotate_left(turn % replica_count);
         replicas
     }
+
+    /// Values of the first columns of a key, for people.
+    fn literals<'a>(columns: impl Iterator<Item = &'a Column>, values: &[Vec<u8>]) -> String {
+        let parts = columns.zip(values);
+        parts
+            .map(|(column, value)| {
+                format!("{} = {}", statements::quote(&column.name), literal(&column.cql_type, value))
+            })
+            .collect::<Vec<_>>()
+            .join(" and ")
+    }
+}
+
+async fn prepare(cluster: &Cluster, text: String) -> Result<PreparedStatement, CallError> {
+    let mut select = cluster.prepare(text).await?;
+    // The columns are named in the statement, so the metadata that came with PREPARE is the metadata of every page.
+    select.set_use_cached_result_metadata(true);
+    Ok(select)
 }
 
 impl Source for CqlSource {
     async fn read_page(&self, read: &Read) -> Result<Fetched, CallError> {
-        let mut select = self.select.clone();
+        let leg = read.position.leg;
+        let Some(Request { mut select, values, of }) = self.request(&read.scan, leg).await? else {
+            let page = Page::parse(Bytes::new(), 0, self.layout.columns()).map_err(call::nonsense)?;
+            return Ok(Fetched { page, next: None });
+        };
         select.set_page_size(read.rows);
         // Each range begins with another of its replicas, and each try with the next one.
+        let range = read.scan.range();
         #[expect(clippy::cast_sign_loss, clippy::cast_possible_truncation, reason = "any number does")]
-        let turn = (read.range.last().0 as usize).wrapping_add(read.attempt as usize);
-        let replicas = self.replicas(read.range, turn);
+        let turn = (range.last().0 as usize).wrapping_add(read.attempt as usize);
+        let replicas = self.replicas(range, turn);
         if !replicas.is_empty() {
             select.set_load_balancing_policy(Some(Arc::new(Pinned(replicas))));
         }
-        let position = match &read.position.0 {
+        let state = match &read.position.state {
             None => PagingState::start(),
             Some(bytes) => PagingState::new_from_raw_bytes(Arc::clone(bytes)),
         };
-        let bounds = (read.range.first().0, read.range.last().0);
         let (result, next) =
-            self.session.execute_single_page(&select, bounds, position).await.map_err(call::classify)?;
+            self.session.execute_single_page(&select, RawCells(&values), state).await.map_err(call::classify)?;
         let rows = result.into_rows_result().map_err(call::nonsense)?;
         let next = match next {
-            PagingStateResponse::HasMorePages { state } => Some(Position(state.as_bytes_slice().cloned())),
-            PagingStateResponse::NoMorePages => None,
+            PagingStateResponse::HasMorePages { state } => {
+                Some(Position { leg, state: state.as_bytes_slice().cloned() })
+            }
+            PagingStateResponse::NoMorePages => (leg + 1 < of).then_some(Position { leg: leg + 1, state: None }),
         };
         Ok(Fetched { page: detach(&rows)?, next })
     }
 
     fn nodes(&self) -> Option<Nodes> {
         Some(super::nodes(&self.session, &self.datacenter))
+    }
+
+    fn bisect(&self, slice: &Slice) -> Option<Cut> {
+        let columns: Vec<_> = self.table.clustering_key().collect();
+        bisect(&slice.from, &slice.to, columns.len(), |column, low, high| {
+            let (column, Descending(descending)) = columns.get(column)?;
+            ordinal::between(&column.cql_type, low, high, *descending)
+        })
+    }
+
+    fn has_statics(&self) -> bool {
+        self.table.value_columns().iter().any(|column| column.part() == Part::Static)
+    }
+
+    fn describe(&self, scan: &Scan) -> String {
+        match scan {
+            Scan::Tokens(range) if range.width() == 1 => format!("token {}", range.first()),
+            Scan::Tokens(range) => format!("tokens {range}"),
+            Scan::FirstRows(token) => format!("the static columns of token {token}"),
+            Scan::Slice(Slice { of, from, to, .. }) => {
+                let columns = || self.table.clustering_key().map(|(column, _)| column);
+                let cut = |cut: &Cut| {
+                    let word = if cut.is_after() { "behind" } else { "before" };
+                    (!cut.prefix().is_empty()).then(|| format!("{word} {}", Self::literals(columns(), cut.prefix())))
+                };
+                let (from, to) = (cut(from), cut(to).map(|to| to.replacen("behind", "up to", 1)));
+                let places = [from.map(|from| from.replacen("before", "from", 1)), to];
+                let places = places.into_iter().flatten().collect::<Vec<_>>().join(", ");
+                let rows = if places.is_empty() { "all rows".to_owned() } else { format!("the rows {places}") };
+                match of {
+                    Partitions::All(token) => format!("{rows} of token {token}"),
+                    Partitions::One(_, key) => {
+                        format!("{rows} of the partition {}", Self::literals(self.table.partition_key(), key))
+                    }
+                }
+            }
+        }
+    }
+
+    fn remedy(&self, range: TokenRange) -> String {
+        let TableName { keyspace, table } = &self.table.name;
+        // Behind its start, up to its end.
+        let start = range.first().0.saturating_sub(1);
+        format!(
+            "`nodetool compact -st {start} -et {} {keyspace} {table}` on the source's replicas removes tombstones that are older than \
+             gc_grace_seconds; a higher tombstone_failure_threshold or read timeout there lets them be read; then run the same \
+             command again",
+            range.last()
+        )
+    }
+}
+
+/// Values as they are on the wire.
+struct RawCells<'a>(&'a [Vec<u8>]);
+
+impl SerializeRow for RawCells<'_> {
+    fn serialize(&self, _: &RowSerializationContext<'_>, writer: &mut RowWriter<'_>) -> Result<(), SerializationError> {
+        for value in self.0 {
+            writer.make_cell_writer().set_value(value).map_err(SerializationError::new)?;
+        }
+        Ok(())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 }
 

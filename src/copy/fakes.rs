@@ -1,12 +1,15 @@
 //! Source and target in memory, for tests that need every instant rather than a real database.
 
-use super::seam::{Fetched, Placement, Position, Read, Source, Target};
+use super::seam::{Fetched, Partitions, Placement, Position, Read, Scan, Slice, Source, Target};
 use crate::call::{CallError, Class};
 use crate::clock::Clock;
-use crate::ring::Token;
+use crate::ring::{Token, TokenRange};
 use crate::row::page::encode;
-use crate::row::{Batch, Form, Layout, Page, Settled, Split, token_of};
-use std::collections::{BTreeMap, VecDeque};
+use crate::row::slice::{Cut, bisect};
+use crate::row::{Batch, Form, Layout, Page, Settled, token_of};
+use crate::schema::CqlType;
+use crate::schema::ordinal::between;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -20,11 +23,20 @@ pub(crate) fn layout() -> Arc<Layout> {
 pub(crate) type Cell = (Vec<u8>, i64, i32);
 
 /// A row by its key: partition key, clustering key.
-pub(crate) type Rows = BTreeMap<(Token, Vec<u8>, Vec<u8>), [Option<Cell>; 2]>;
+pub(crate) type Rows = BTreeMap<Key, [Option<Cell>; 2]>;
+
+/// The key of a row in the order of a scan: token, partition key, clustering key.
+pub(crate) type Key = (Token, Vec<u8>, Vec<u8>);
 
 /// Rows in token order, served in pages.
 pub(crate) struct MemorySource {
     pub(crate) rows: Rows,
+    /// Rows that were deleted, and how many of them a page may pass.
+    pub(crate) tombstones: (BTreeSet<Key>, usize),
+    /// Pages of more rows than this take too long.
+    pub(crate) timeout_above: Option<usize>,
+    /// Whether a value between two others can be told.
+    pub(crate) can_bisect: bool,
     /// Every n-th page comes empty, with more to come.
     pub(crate) empty_every: u64,
     /// Every n-th read fails once, with this.
@@ -75,7 +87,57 @@ pub(crate) struct MemoryTarget {
 
 impl MemorySource {
     pub(crate) fn new(rows: Rows) -> MemorySource {
-        MemorySource { rows, empty_every: 0, fail_every: None, page_rows: usize::MAX, reads: AtomicU64::new(0) }
+        MemorySource {
+            rows,
+            tombstones: (BTreeSet::new(), usize::MAX),
+            timeout_above: None,
+            can_bisect: true,
+            empty_every: 0,
+            fail_every: None,
+            page_rows: usize::MAX,
+            reads: AtomicU64::new(0),
+        }
+    }
+
+    /// What a scan comes by, in its order: rows, and tombstones of rows.
+    fn entries(&self, scan: &Scan) -> Vec<(&Key, Option<&[Option<Cell>; 2]>)> {
+        let rows = self.rows.iter().map(|(key, cells)| (key, Some(cells)));
+        let tombstones = self.tombstones.0.iter().filter(|key| !self.rows.contains_key(*key)).map(|key| (key, None));
+        let range = scan.range();
+        let mut entries: Vec<_> = rows.chain(tombstones).filter(|(key, _)| range.contains(key.0)).collect();
+        entries.sort_by_key(|(key, _)| *key);
+        match scan {
+            Scan::Tokens(_) => {}
+            Scan::FirstRows(_) => {
+                let mut seen = None;
+                entries.retain(|((_, partition, _), cells)| {
+                    let is_first = seen != Some(partition);
+                    seen = if is_first && cells.is_none() { seen } else { Some(partition) };
+                    is_first
+                });
+            }
+            Scan::Slice(slice) => {
+                if let Partitions::One(_, key) = &slice.of {
+                    entries.retain(|((_, partition, _), _)| *partition == key[0]);
+                }
+                let is_behind = |clustering: &Vec<u8>, cut: &Cut| match cut.prefix() {
+                    [] => !cut.is_after(),
+                    [value, ..] => {
+                        if cut.is_after() {
+                            clustering > value
+                        } else {
+                            clustering >= value
+                        }
+                    }
+                };
+                entries.retain(|((.., row), _)| is_behind(row, &slice.from) && !is_behind(row, &slice.to));
+                if slice.reversed {
+                    assert!(matches!(slice.of, Partitions::One(..)), "servers read only partitions backwards");
+                    entries.reverse();
+                }
+            }
+        }
+        entries
     }
 }
 
@@ -135,23 +197,53 @@ impl Source for MemorySource {
         {
             return Err(CallError { class, message: "forged".to_owned() });
         }
-        let at = read.position.0.as_ref().map_or(0, |bytes| usize::from_be_bytes(bytes[..].try_into().expect("ours")));
+        let at =
+            read.position.state.as_ref().map_or(0, |bytes| usize::from_be_bytes(bytes[..].try_into().expect("ours")));
         let asked = usize::try_from(read.rows).expect("positive").min(self.page_rows);
+        if self.timeout_above.is_some_and(|rows| asked > rows) {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            return Err(CallError { class: Class::Timeout, message: "too many rows".to_owned() });
+        }
         let count = if self.empty_every > 0 && number.is_multiple_of(self.empty_every) { 0 } else { asked };
-        let all: Vec<_> = self.rows.iter().filter(|((token, ..), _)| read.range.contains(*token)).collect();
-        let page: Vec<Vec<Option<Vec<u8>>>> =
-            all.iter().skip(at).take(count).map(|(key, cells)| encode_row(key, cells)).collect();
-        let end = at + page.len();
-        let more = end < all.len() || page.is_empty() && at < all.len();
-        let next = more.then(|| Position(Some(end.to_be_bytes().to_vec().into())));
+        let entries = self.entries(&read.scan);
+        let (mut page, mut passed, mut end) = (Vec::new(), 0, at);
+        while page.len() < count && end < entries.len() {
+            let (key, cells) = entries[end];
+            match cells {
+                Some(cells) => page.push(encode_row(key, cells)),
+                None => passed += 1,
+            }
+            if passed > self.tombstones.1 {
+                return Err(CallError { class: Class::Failure, message: "too many tombstones".to_owned() });
+            }
+            end += 1;
+        }
+        let more = end < entries.len();
+        let next = more.then(|| Position { leg: 0, state: Some(end.to_be_bytes().to_vec().into()) });
         Ok(Fetched { page: Page::parse(encode(&page), page.len(), layout().columns()).expect("well formed"), next })
+    }
+
+    fn bisect(&self, slice: &Slice) -> Option<Cut> {
+        // Keys are ordered by their bytes here.
+        let blob = CqlType::Native("blob".to_owned());
+        let between = |_: usize, low: Option<&[u8]>, high: Option<&[u8]>| between(&blob, low, high, false);
+        self.can_bisect.then(|| bisect(&slice.from, &slice.to, 1, between))?
+    }
+
+    fn has_statics(&self) -> bool {
+        false
+    }
+
+    fn describe(&self, scan: &Scan) -> String {
+        format!("{scan:?}")
+    }
+
+    fn remedy(&self, range: TokenRange) -> String {
+        format!("compact {range}")
     }
 }
 
-fn encode_row(
-    (_, partition, clustering): &(Token, Vec<u8>, Vec<u8>),
-    cells: &[Option<Cell>; 2],
-) -> Vec<Option<Vec<u8>>> {
+fn encode_row((_, partition, clustering): &Key, cells: &[Option<Cell>; 2]) -> Vec<Option<Vec<u8>>> {
     let value = |i: usize| cells[i].as_ref().map(|cell| cell.0.clone());
     let writetime = |i: usize| cells[i].as_ref().map(|cell| cell.1.to_be_bytes().to_vec());
     let ttl = |i: usize| cells[i].as_ref().and_then(|cell| (cell.2 != 0).then(|| cell.2.to_be_bytes().to_vec()));
@@ -160,7 +252,7 @@ fn encode_row(
 }
 
 impl Target for MemoryTarget {
-    async fn write(&self, batch: &Batch, clock: Clock, _: u32) -> Result<Split<Settled>, CallError> {
+    async fn write(&self, batch: &Batch, clock: Clock, _: u32) -> Result<Settled, CallError> {
         let number = self.writes.fetch_add(1, Ordering::Relaxed);
         let died = self.dies_after.is_some_and(|after| number >= after).then_some(Class::Unavailable);
         let failure = died.or_else(|| self.failures.lock().expect("not poisoned").pop_front());

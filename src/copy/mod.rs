@@ -6,10 +6,13 @@
 //! across tasks, only to reach the range's low-water mark. The pool is the semaphore that all of them share.
 
 mod budget;
+mod fetch;
 pub(crate) mod page_size;
 mod range;
 pub mod retry;
+mod scans;
 pub mod seam;
+mod split;
 pub mod standstill;
 mod watermark;
 mod write;
@@ -18,6 +21,8 @@ mod write;
 mod fakes;
 #[cfg(test)]
 mod several_tests;
+#[cfg(test)]
+mod split_tests;
 #[cfg(test)]
 mod standstill_tests;
 #[cfg(test)]
@@ -41,7 +46,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 
 /// One table, from where to where and how.
@@ -96,11 +101,27 @@ struct Learned<S, T> {
     calls: Calls,
 }
 
+/// A range that is to be copied.
+struct Claim {
+    work: Work,
+    /// Whether rows of it could not be read before.
+    is_suspect: bool,
+}
+
+/// What is to be claimed.
+struct Queue {
+    claims: VecDeque<Claim>,
+    /// Ranges that readers work on: each may become several.
+    claimed: usize,
+}
+
 /// What all readers share.
 struct Shared<S, T> {
     /// By the number of the table.
     lanes: BTreeMap<usize, Learned<S, T>>,
-    work: Mutex<VecDeque<Work>>,
+    queue: Mutex<Queue>,
+    /// Somebody has put work into the queue, or has ended some.
+    changed: Notify,
     failed: AtomicU64,
     unclaimed: AtomicUsize,
     ledger: Ledger,
@@ -150,7 +171,11 @@ pub async fn run<S: Source, T: Target>(
     };
     let shared = Arc::new(Shared {
         lanes: lanes.into_iter().map(learned).collect(),
-        work: Mutex::new(work.into()),
+        queue: Mutex::new(Queue {
+            claims: work.into_iter().map(|work| Claim { work, is_suspect: false }).collect(),
+            claimed: 0,
+        }),
+        changed: Notify::new(),
         failed: 0.into(),
         unclaimed: 0.into(),
         ledger,
@@ -177,7 +202,7 @@ pub async fn run<S: Source, T: Target>(
             ended = tasks.join_next() => match ended {
                 None => break,
                 Some(Ok(Ok(()))) => {}
-                Some(Ok(Err(_))) => { failed = true; shared.work().clear(); }
+                Some(Ok(Err(_))) => { failed = true; shared.queue().claims.clear(); }
                 Some(Err(panic)) => std::panic::resume_unwind(panic.into_panic()),
             },
         }
@@ -207,8 +232,13 @@ pub async fn run<S: Source, T: Target>(
 /// Claims ranges until there are none left, or somebody asks to stop.
 async fn reader<S: Source, T: Target>(shared: Arc<Shared<S, T>>) -> Result<(), CheckpointError> {
     while !shared.stop.is_requested() {
-        let Some((work, learned)) = shared.claim() else { break };
-        match range::copy(&shared, work).await? {
+        let Some((claim, learned)) = shared.claim().await else { break };
+        let end = range::copy(&shared, claim).await;
+        shared.release(match &end {
+            Ok(RangeEnd::Split(into)) => into,
+            _ => &[],
+        });
+        match end? {
             RangeEnd::Done { wrote } => {
                 learned.left.fetch_sub(1, Ordering::Relaxed);
                 // A range without rows says nothing about the target.
@@ -216,10 +246,11 @@ async fn reader<S: Source, T: Target>(shared: Arc<Shared<S, T>>) -> Result<(), C
                     learned.failures_in_a_row.store(0, Ordering::Relaxed);
                 }
             }
+            RangeEnd::Split(into) => drop(learned.left.fetch_add(into.len() - 1, Ordering::Relaxed)),
             RangeEnd::Stopped => {}
-            RangeEnd::Failed => {
+            RangeEnd::Failed { own } => {
                 shared.failed.fetch_add(1, Ordering::Relaxed);
-                learned.failures_in_a_row.fetch_add(1, Ordering::Relaxed);
+                learned.failures_in_a_row.fetch_add(u64::from(!own), Ordering::Relaxed);
             }
         }
     }
@@ -227,28 +258,42 @@ async fn reader<S: Source, T: Target>(shared: Arc<Shared<S, T>>) -> Result<(), C
 }
 
 impl<S: Source, T: Target> Shared<S, T> {
-    /// The next range. Those of a table that keeps failing are passed over, and so is what has no lane.
-    fn claim(&self) -> Option<(Work, &Learned<S, T>)> {
-        let mut queue = self.work();
+    /// The next range; none where there is none and nobody works on one that may yet become several. Those of a table that
+    /// keeps failing are passed over, and so is what has no lane.
+    async fn claim(&self) -> Option<(Claim, &Learned<S, T>)> {
         loop {
-            let work = queue.pop_front()?;
-            match self.lanes.get(&work.key.table) {
-                Some(learned) if learned.failures_in_a_row.load(Ordering::Relaxed) < FAILURES_IN_A_ROW_MAX => {
-                    return Some((work, learned));
+            let changed = self.changed.notified();
+            {
+                let mut queue = self.queue();
+                while let Some(claim) = queue.claims.pop_front() {
+                    match self.lanes.get(&claim.work.key.table) {
+                        Some(learned) if learned.failures_in_a_row.load(Ordering::Relaxed) < FAILURES_IN_A_ROW_MAX => {
+                            queue.claimed += 1;
+                            return Some((claim, learned));
+                        }
+                        _ => drop(self.unclaimed.fetch_add(1, Ordering::Relaxed)),
+                    }
                 }
-                _ => drop(self.unclaimed.fetch_add(1, Ordering::Relaxed)),
+                if queue.claimed == 0 {
+                    return None;
+                }
+            }
+            tokio::select! {
+                () = changed => {}
+                () = self.stop.requested() => return None,
             }
         }
     }
 
-    /// Begins no more of the tables that fail, and says whether there are others.
+    /// Gives up the tables that fail, and says whether there are others.
     fn turn_to_others(&self) -> bool {
         for learned in self.lanes.values().filter(|learned| learned.calls.are_failing()) {
             learned.failures_in_a_row.store(FAILURES_IN_A_ROW_MAX, Ordering::Relaxed);
+            learned.calls.abandon();
         }
         let is_open =
             |learned: &Learned<S, T>| learned.failures_in_a_row.load(Ordering::Relaxed) < FAILURES_IN_A_ROW_MAX;
-        self.work().iter().any(|work| self.lanes.get(&work.key.table).is_some_and(is_open))
+        self.queue().claims.iter().any(|claim| self.lanes.get(&claim.work.key.table).is_some_and(is_open))
     }
 
     /// The nodes of a side: all lanes share them.
@@ -260,8 +305,18 @@ impl<S: Source, T: Target> Shared<S, T> {
         }
     }
 
-    fn work(&self) -> std::sync::MutexGuard<'_, VecDeque<Work>> {
+    /// Gives back a range that was claimed; `into` is what it has become, if it was cut.
+    fn release(&self, into: &[Work]) {
+        let mut queue = self.queue();
+        queue.claimed -= 1;
+        for work in into.iter().rev() {
+            queue.claims.push_front(Claim { work: work.clone(), is_suspect: true });
+        }
+        self.changed.notify_waiters();
+    }
+
+    fn queue(&self) -> std::sync::MutexGuard<'_, Queue> {
         // A reader that panics takes the whole run down; until then the queue is as good as it was.
-        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,17 +1,19 @@
 //! One range, from its first page to its last acknowledgement.
 
 use super::budget::Reservation;
-use super::page_size::PAGE_BYTES;
-use super::retry::{GaveUp, with_retries};
-use super::seam::{Fetched, Placement, Position, Read, Source, Target};
+use super::fetch::{Arrived, Unread, Wanted, fetch, partitions_behind};
+use super::retry::GaveUp;
+use super::scans::{Hole, Scans};
+use super::seam::{Placement, Position, Scan, Source, Target};
+use super::split::{self, Step};
 use super::watermark::{BatchNumber, Watermark};
-use super::{Learned, Shared, write};
+use super::{Claim, Learned, Shared, write};
+use crate::call::CallError;
 use crate::checkpoint::{Change, CheckpointError};
 use crate::event::Event;
-use crate::job::{RangeKey, Tally, Work};
+use crate::job::{Cursor, RangeKey, Tally, Work};
 use crate::ring::TokenRange;
-use crate::row::{Batch, BatchMode, Grouper, Settled, Split};
-use crate::side::Side;
+use crate::row::{Batch, BatchMode, Grouper, RowKey, Settled};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use std::collections::VecDeque;
@@ -25,7 +27,7 @@ use tokio::time::Instant;
 const REPORT_EVERY: Duration = Duration::from_millis(500);
 
 /// How the work on a range ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum RangeEnd {
     /// All of it is acknowledged.
     Done {
@@ -33,16 +35,14 @@ pub(super) enum RangeEnd {
         wrote: bool,
     },
     /// It was given up; the error is in the checkpoint.
-    Failed,
+    Failed {
+        /// Whether that was for rows of its own, so that it says nothing about others.
+        own: bool,
+    },
+    /// It is several ranges now, which are all to be copied.
+    Split(Vec<Work>),
     /// Somebody asked to stop; what was acknowledged is in the checkpoint.
     Stopped,
-}
-
-/// A page that arrived, before it is grouped.
-struct Arrived {
-    fetched: Fetched,
-    read_at: i64,
-    reservation: Reservation,
 }
 
 /// A batch that waits for its turn. The page that it points into stays reserved until its last batch is acknowledged.
@@ -55,46 +55,141 @@ struct Queued {
 struct Written {
     number: BatchNumber,
     rows: u64,
-    result: Result<Split<Settled>, GaveUp>,
+    result: Result<Settled, GaveUp>,
 }
 
-/// Copies what is left of `work`.
+/// How a pass over a range ended, where more is to be decided.
+enum PassEnd {
+    Ended(RangeEnd),
+    /// A scan can't be read on.
+    Unreadable {
+        cursor: Cursor,
+        scan: Scan,
+        had_rows: bool,
+        error: CallError,
+        tries: u32,
+    },
+}
+
+/// Copies what is left of a range.
 ///
 /// # Errors
 /// Where the committer is gone.
-pub(super) async fn copy<S: Source, T: Target>(shared: &Shared<S, T>, work: Work) -> Result<RangeEnd, CheckpointError> {
-    let key = work.key;
-    shared.events.emit(Event::RangeClaimed { key, cursor: work.cursor });
+pub(super) async fn copy<S: Source, T: Target>(
+    shared: &Shared<S, T>,
+    Claim { work, is_suspect }: Claim,
+) -> Result<RangeEnd, CheckpointError> {
+    let Work { key, mut cursor } = work;
+    shared.events.emit(Event::RangeClaimed { key, cursor: cursor.token });
     shared.ledger.report(Change::Claimed { key }).await?;
-    let Some(rest) = key.range.after(work.cursor) else {
-        shared.ledger.report(Change::Done { key, tally: Tally::default() }).await?;
-        return Ok(RangeEnd::Done { wrote: false });
+    let learned = &shared.lanes[&key.table];
+    let mut in_slices = false;
+    loop {
+        let Some(rest) = key.range.after(cursor.token) else {
+            shared.ledger.report(Change::Done { key, tally: Tally::default() }).await?;
+            return Ok(RangeEnd::Done { wrote: false });
+        };
+        let scans = match scans(shared, learned, rest, &cursor, in_slices).await {
+            Ok(scans) => scans,
+            Err(GaveUp::Stopped) => return Ok(RangeEnd::Stopped),
+            Err(GaveUp::Failed(error, tries)) => return failed(shared, key, &error, tries).await,
+        };
+        let pass = Pass::new(shared, learned, key, (rest, cursor), scans, is_suspect || in_slices);
+        let (scan, had_rows, error, tries) = match pass.run().await? {
+            PassEnd::Ended(end) => return Ok(end),
+            PassEnd::Unreadable { cursor: reached, scan, had_rows, error, tries } => {
+                cursor = reached;
+                (scan, had_rows, error, tries)
+            }
+        };
+        match split::next(key, &scan, had_rows) {
+            Step::Resume => {}
+            Step::Slices => in_slices = true,
+            Step::GiveUp => return failed(shared, key, &error, tries).await,
+            Step::Cut(cuts) => {
+                let into = Work { key, cursor }.cut(&cuts);
+                shared.ledger.report(Change::Split { key, into: into.clone() }).await?;
+                return Ok(RangeEnd::Split(into));
+            }
+        }
+    }
+}
+
+/// How what is left of a range is to be read.
+async fn scans<S: Source, T: Target>(
+    shared: &Shared<S, T>,
+    learned: &Learned<S, T>,
+    rest: TokenRange,
+    cursor: &Cursor,
+    in_slices: bool,
+) -> Result<Scans, GaveUp> {
+    let row = cursor.row.as_ref().filter(|row| row.token() == rest.first());
+    let others = match row {
+        None => None,
+        Some(row) => match partitions_behind(shared, learned, row).await {
+            Ok(others) => Some((row, others)),
+            Err(Unread::GaveUp(gave_up)) => return Err(gave_up),
+            // All of its partitions are read again.
+            Err(Unread::Unreadable(..)) => None,
+        },
     };
-    Pass::new(shared, &shared.lanes[&key.table], key, rest).run().await
+    Ok(match others {
+        Some((row, others)) if in_slices => Scans::slices_behind(row, &others),
+        Some((row, others)) => Scans::resuming(rest, row, &others),
+        None if in_slices => Scans::slices(&learned.lane.source, rest),
+        None => Scans::of(rest),
+    })
+}
+
+async fn failed<S, T>(
+    shared: &Shared<S, T>,
+    key: RangeKey,
+    error: &CallError,
+    tries: u32,
+) -> Result<RangeEnd, CheckpointError> {
+    let error = format!("read failed after {tries} tries: {error}");
+    shared.ledger.report(Change::Failed { key, error, remedy: None }).await?;
+    Ok(RangeEnd::Failed { own: false })
 }
 
 /// The state of one pass over one range.
 ///
 /// A page is asked for (`reading`), then it has arrived and waits for the queue to empty (`arrived`), then its batches
 /// wait for a place in the pool (`queue`), then for their acknowledgements (`writes`). The next page is asked for when one
-/// is grouped, so at most two are held. No `reading` and no `arrived` is the end of the scan; the pass ends when the
-/// watermark is complete. Once it is halted (`failure`, `stopping`), all but `writes` is dropped.
+/// is grouped, so at most two are held. No `reading` and no `arrived` is the end of all scans; the pass ends when the
+/// watermark is complete. Once it is halted (`failure`, `unreadable`, `stopping`), nothing more is read; but what has arrived
+/// before a scan became unreadable is still written, so that each page is read once.
 struct Pass<'a, S, T> {
     shared: &'a Shared<S, T>,
     learned: &'a Learned<S, T>,
     key: RangeKey,
-    rest: TokenRange,
+    is_suspect: bool,
     grouper: Grouper,
     mark: Watermark,
+    scans: Scans,
+    /// The scan that is read now.
+    scan: Scan,
+    /// The last row that it answered.
+    last_row: Option<RowKey>,
+    /// Rows per page at most, since more could not be read before.
+    rows_max: i32,
     queue: VecDeque<Queued>,
     failure: Option<String>,
+    unreadable: Option<(CallError, u32)>,
     stopping: bool,
     wrote: bool,
     reported: Instant,
 }
 
 impl<'a, S: Source, T: Target> Pass<'a, S, T> {
-    fn new(shared: &'a Shared<S, T>, learned: &'a Learned<S, T>, key: RangeKey, rest: TokenRange) -> Self {
+    fn new(
+        shared: &'a Shared<S, T>,
+        learned: &'a Learned<S, T>,
+        key: RangeKey,
+        (rest, cursor): (TokenRange, Cursor),
+        scans: Scans,
+        is_suspect: bool,
+    ) -> Self {
         let lane = &learned.lane;
         // What batches may hold is settled per range: a topology change shows from the next one on.
         let mode = match lane.mode {
@@ -106,21 +201,26 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
             shared,
             learned,
             key,
-            rest,
+            is_suspect,
             grouper: Grouper::new(Arc::clone(&lane.layout), lane.limits, mode, lane.policy, rest),
-            mark: Watermark::new(rest),
+            mark: Watermark::new(rest, cursor),
+            scans,
+            scan: Scan::Tokens(rest),
+            last_row: None,
+            rows_max: i32::MAX,
             queue: VecDeque::new(),
             failure: None,
+            unreadable: None,
             stopping: false,
             wrote: false,
             reported: Instant::now(),
         }
     }
 
-    async fn run(mut self) -> Result<RangeEnd, CheckpointError> {
+    async fn run(mut self) -> Result<PassEnd, CheckpointError> {
         let shared = self.shared;
         let mut writes = FuturesUnordered::new();
-        let mut reading = Some(Box::pin(self.fetch(Position::default())));
+        let mut reading = self.next_scan().map(|wanted| Box::pin(self.fetch(wanted)));
         let mut arrived: Option<Arrived> = None;
         loop {
             if self.halted() {
@@ -129,18 +229,30 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
                 if writes.is_empty() {
                     break;
                 }
+            } else if self.unreadable.is_some() && self.queue.is_empty() && writes.is_empty() {
+                break;
             } else if self.queue.is_empty()
                 && let Some(page) = arrived.take()
             {
                 // The next page is asked for before this one is written.
-                reading = page.fetched.next.clone().map(|position| Box::pin(self.fetch(position)));
+                self.look_at(&page);
+                let wanted = match page.fetched.next.clone() {
+                    Some(position) => Some(self.wanted(position)),
+                    None => self.next_scan(),
+                };
+                reading = wanted.map(|wanted| Box::pin(self.fetch(wanted)));
                 self.take_page(page, reading.is_none());
                 continue;
             }
             if self.mark.is_complete() {
                 break;
             }
-            if reading.is_none() && self.queue.is_empty() && writes.is_empty() && !self.halted() {
+            if reading.is_none()
+                && self.queue.is_empty()
+                && writes.is_empty()
+                && !self.halted()
+                && self.unreadable.is_none()
+            {
                 // Nothing can happen any more, yet a batch was never acknowledged. Better a failed range than a lost row.
                 self.fail("a batch got lost inside migrate: please report this".to_owned());
                 continue;
@@ -162,9 +274,13 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
                     reading = None;
                     match page {
                         Ok(page) => arrived = Some(page),
-                        Err(GaveUp::Stopped) => self.stopping = true,
-                        Err(GaveUp::Failed(error, tries)) => {
+                        Err(Unread::GaveUp(GaveUp::Stopped)) => self.stopping = true,
+                        Err(Unread::GaveUp(GaveUp::Failed(error, tries))) => {
                             self.fail(format!("read failed after {tries} tries: {error}"));
+                        }
+                        Err(Unread::Unreadable(error, tries)) => {
+                            let wanted = self.read_around(error, tries);
+                            reading = wanted.map(|wanted| Box::pin(self.fetch(wanted)));
                         }
                     }
                 }
@@ -184,27 +300,55 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
         self.failure.get_or_insert(why);
     }
 
-    /// Asks for one page, patiently.
-    fn fetch(&self, position: Position) -> impl Future<Output = Result<Arrived, GaveUp>> + use<'a, S, T> {
-        let (shared, range) = (self.shared, self.rest);
-        let Learned { lane, page_size, calls, .. } = self.learned;
-        async move {
-            let mut reservation = shared.budget.reserve(PAGE_BYTES * 5 / 4).await;
-            let (fetched, read_at) = with_retries(Side::Source, shared.patience, calls, |attempt| {
-                let read = Read { range, position: position.clone(), rows: page_size.rows(), attempt };
-                async move {
-                    // The server takes the time when the request arrives, so the time of asking is the closer one.
-                    let read_at = shared.clock.seconds();
-                    lane.source.read_page(&read).await.map(|fetched| (fetched, read_at))
-                }
-            })
-            .await?;
-            reservation.fit(fetched.page.size());
-            page_size.learn(fetched.page.rows(), fetched.page.wire_size());
-            let (rows, bytes) = (fetched.page.rows() as u64, fetched.page.wire_size() as u64);
-            shared.events.emit(Event::PageRead { rows, bytes });
-            Ok(Arrived { fetched, read_at, reservation })
+    fn fetch(&self, wanted: Wanted) -> impl Future<Output = Result<Arrived, Unread>> + use<'a, S, T> {
+        fetch(self.shared, self.learned, wanted)
+    }
+
+    /// A page of the scan that is read now.
+    fn wanted(&self, position: Position) -> Wanted {
+        let Pass { ref scan, rows_max, is_suspect, .. } = *self;
+        Wanted { scan: scan.clone(), position, rows_max, is_suspect }
+    }
+
+    /// Begins with the next scan, if there is one.
+    fn next_scan(&mut self) -> Option<Wanted> {
+        let scan = self.scans.next()?;
+        if !scan.is_ordered() {
+            self.mark.freeze();
         }
+        (self.scan, self.last_row) = (scan, None);
+        Some(self.wanted(Position::default()))
+    }
+
+    /// Goes on with other scans in place of one that can't be read on, where that is possible.
+    fn read_around(&mut self, error: CallError, tries: u32) -> Option<Wanted> {
+        let (scan, last_row) = (self.scan.clone(), self.last_row.take());
+        let had_holes = self.scans.holes().len();
+        if !self.scans.failed(&self.learned.lane.source, scan, last_row.as_ref(), error.clone()) {
+            self.last_row = last_row;
+            self.unreadable = Some((error, tries));
+            return None;
+        }
+        if self.scans.holes().len() > had_holes {
+            self.mark.freeze();
+        }
+        let next = self.next_scan();
+        if next.is_none() {
+            self.mark.scan_ended_after(self.queue.len());
+        }
+        next
+    }
+
+    /// Learns from a page before its rows are gone.
+    fn look_at(&mut self, page: &Arrived) {
+        let (rows, layout) = (&page.fetched.page, &self.learned.lane.layout);
+        if let Some(last) = rows.rows().checked_sub(1)
+            && rows.columns() == layout.columns()
+        {
+            let partition = rows.span(last, 0, layout.partition_key);
+            self.last_row = Some(RowKey::new(partition, rows.span(last, layout.partition_key, layout.clustering_key)));
+        }
+        self.rows_max = page.shrunk_to.unwrap_or(self.rows_max.saturating_mul(2));
     }
 
     /// Groups a page into the queue.
@@ -247,8 +391,7 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
     fn take_written(&mut self, written: Written) {
         match written.result {
             Ok(settled) => {
-                let expired = settled.head.expired + settled.tail.expired;
-                let rejected = settled.head.rejected + settled.tail.rejected;
+                let Settled { expired, rejected, .. } = settled;
                 let rows = written.rows - expired - rejected;
                 self.shared.events.emit(Event::BatchWritten { rows, expired, rejected });
                 self.mark.acked(written.number, settled);
@@ -270,23 +413,50 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
         Ok(())
     }
 
-    async fn end(mut self) -> Result<RangeEnd, CheckpointError> {
+    async fn end(mut self) -> Result<PassEnd, CheckpointError> {
         let key = self.key;
         if self.mark.is_complete() && self.failure.is_none() {
+            if !self.scans.holes().is_empty() {
+                return self.quarantine().await;
+            }
             let tally = self.mark.rest();
             self.shared.ledger.report(Change::Done { key, tally }).await?;
-            return Ok(RangeEnd::Done { wrote: self.wrote });
+            return Ok(PassEnd::Ended(RangeEnd::Done { wrote: self.wrote }));
+        }
+        let had_rows = self.last_row.is_some();
+        if let (Some(_), Scan::Tokens(range), false) = (&self.unreadable, &self.scan, had_rows) {
+            self.mark.reached(range.first());
         }
         self.report_cursor(Duration::ZERO).await?;
-        match self.failure {
-            Some(error) => {
-                self.shared.ledger.report(Change::Failed { key, error }).await?;
-                Ok(RangeEnd::Failed)
-            }
-            None => Ok(RangeEnd::Stopped),
+        if let Some(error) = self.failure {
+            self.shared.ledger.report(Change::Failed { key, error, remedy: None }).await?;
+            return Ok(PassEnd::Ended(RangeEnd::Failed { own: false }));
         }
+        Ok(match self.unreadable {
+            Some((error, tries)) if !self.stopping => {
+                PassEnd::Unreadable { cursor: self.mark.cursor(), scan: self.scan, had_rows, error, tries }
+            }
+            _ => PassEnd::Ended(RangeEnd::Stopped),
+        })
+    }
+
+    /// Gives up rows that can't be read in any way. Whatever is around them is written; the next run tries them again.
+    async fn quarantine(self) -> Result<PassEnd, CheckpointError> {
+        let (key, source) = (self.key, &self.learned.lane.source);
+        let holes = self.scans.holes();
+        let places: Vec<String> = holes.iter().take(PLACES_LISTED).map(|hole| source.describe(&hole.scan)).collect();
+        let more = holes.len().saturating_sub(PLACES_LISTED);
+        let more = if more > 0 { format!(" and {more} more places") } else { String::new() };
+        let words = holes.last().map_or_else(String::new, |Hole { error, .. }| error.to_string());
+        let error = format!("{}{more} can't be read: {words}", places.join("; "));
+        let remedy = Some(source.remedy(key.range));
+        self.shared.ledger.report(Change::Failed { key, error, remedy }).await?;
+        Ok(PassEnd::Ended(RangeEnd::Failed { own: true }))
     }
 }
+
+/// Places of a range that can't be read are listed up to this many.
+const PLACES_LISTED: usize = 5;
 
 /// Polls the future in place; a lost race against another branch doesn't lose the future.
 async fn poll_some<F: Future + Unpin>(future: &mut Option<F>) -> F::Output {

@@ -1,7 +1,7 @@
 //! When a failed call is tried again. One loop for both sides; the driver's own retries are switched off, since they
 //! can't wait and never repeat a write that timed out.
 
-use super::standstill::{Calls, Failing, Standstill};
+use super::standstill::{Calls, Failing};
 use crate::call::{CallError, Class};
 use crate::event::Event;
 use crate::settings::Patience;
@@ -49,8 +49,8 @@ where
                 }
                 Err(error) => error,
             },
-            () = abandoned(last.as_ref()) => return Err(dropped(standstill, last, tries)),
-            () = standstill.cut() => return Err(dropped(standstill, last, tries)),
+            () = calls.abandoned() => return Err(dropped(calls, last, tries)),
+            () = standstill.cut() => return Err(dropped(calls, last, tries)),
         };
         tries += 1;
         let now = Instant::now();
@@ -75,23 +75,16 @@ where
         last = Some((error, failing));
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
-            () = abandoned(last.as_ref()) => return Err(dropped(standstill, last, tries)),
-            () = standstill.stop().requested() => return Err(dropped(standstill, last, tries)),
+            () = calls.abandoned() => return Err(dropped(calls, last, tries)),
+            () = standstill.stop().requested() => return Err(dropped(calls, last, tries)),
         }
     }
 }
 
-async fn abandoned(last: Option<&(CallError, Failing<'_>)>) {
-    match last {
-        Some((_, failing)) => failing.abandoned().await,
-        None => std::future::pending().await,
-    }
-}
-
 /// What comes of a call that isn't tried any longer, since it is abandoned or everybody stops.
-fn dropped(standstill: &Standstill, last: Option<(CallError, Failing<'_>)>, tries: u32) -> GaveUp {
+fn dropped(calls: &Calls, last: Option<(CallError, Failing<'_>)>, tries: u32) -> GaveUp {
     match last {
-        Some((error, failing)) if standstill.is_given_up() || failing.is_abandoned() => GaveUp::Failed(error, tries),
+        Some((error, _)) if calls.are_over() => GaveUp::Failed(error, tries),
         _ => GaveUp::Stopped,
     }
 }

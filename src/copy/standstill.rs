@@ -33,8 +33,6 @@ pub struct Standstill {
     stop: Stop,
     started: Instant,
     sides: [Answers; 2],
-    /// Cancelled, and replaced, when the calls that fail are to be given up.
-    abandoned: Mutex<CancellationToken>,
     given_up: CancellationToken,
 }
 
@@ -44,6 +42,8 @@ pub struct Calls {
     standstill: Arc<Standstill>,
     /// Those that failed and are tried again.
     failing: AtomicUsize,
+    /// Cancelled when the table is given up.
+    abandoned: CancellationToken,
 }
 
 /// What comes of the calls to one side.
@@ -58,8 +58,10 @@ struct Answers {
 /// Calls that failed and are tried again.
 #[derive(Clone, Debug)]
 struct Trouble {
-    /// How many.
+    /// How many. None, where the last one was given up just now: others may follow in its place.
     calls: usize,
+    /// When that was.
+    given_up: Option<Instant>,
     /// When the first of them was begun, or, where that is later, the last other one got through.
     since: Instant,
     /// What the last failure was.
@@ -71,7 +73,6 @@ struct Trouble {
 pub(super) struct Failing<'a> {
     calls: &'a Calls,
     side: Side,
-    abandoned: CancellationToken,
 }
 
 impl Standstill {
@@ -83,7 +84,6 @@ impl Standstill {
             stop,
             started: Instant::now(),
             sides: Default::default(),
-            abandoned: Mutex::default(),
             given_up: CancellationToken::new(),
         }
     }
@@ -112,20 +112,18 @@ impl Standstill {
     fn note(&self, side: Side, began: Instant, error: &CallError, more: usize) {
         let mut trouble = self.of(side).trouble();
         let calls = trouble.as_ref().map_or(0, |trouble| trouble.calls) + more;
-        let since =
-            self.lasting(side, trouble.as_ref()).map_or(began.max(self.last_done(side)), |trouble| trouble.since);
-        *trouble = Some(Trouble { calls, since, class: error.class, message: error.message.clone() });
+        let done = self.last_done(side);
+        let ended =
+            |trouble: &Trouble| trouble.given_up.map_or(Duration::ZERO, |at| began.saturating_duration_since(at));
+        let lasting = trouble.as_ref().filter(|trouble| done <= trouble.since && ended(trouble) < TELL_AFTER);
+        let since = lasting.map_or(began.max(done), |trouble| trouble.since);
+        *trouble = Some(Trouble { calls, given_up: None, since, class: error.class, message: error.message.clone() });
     }
 
     /// Whether a call to this side that has failed for `patience` is to go on, since no other one gets through either: it is
     /// given up with the whole copy, or not at all.
     pub(super) fn is_shared(&self, side: Side, patience: Duration) -> bool {
         patience >= self.limit && self.last_done(side).elapsed() >= self.limit / 2
-    }
-
-    /// Whether the copy was given up.
-    pub(super) fn is_given_up(&self) -> bool {
-        self.given_up.is_cancelled()
     }
 
     /// Resolves when what is under way is not to be waited for any longer.
@@ -155,7 +153,6 @@ impl Standstill {
                 let any_answers = nodes(side).is_none_or(|nodes| nodes.silent < nodes.all);
                 if turned.is_none() && any_answers && turn_to_others() {
                     turned = Some(Instant::now());
-                    std::mem::take(&mut *self.abandoned()).cancel();
                     continue;
                 }
                 let Trouble { since, class, message, .. } = trouble;
@@ -211,13 +208,10 @@ impl Standstill {
         done.max(trouble.since).elapsed()
     }
 
-    fn trouble(&self, side: Side) -> Option<Trouble> {
-        self.lasting(side, self.of(side).trouble().as_ref())
-    }
-
     /// What fails at a side, unless something got through since.
-    fn lasting(&self, side: Side, trouble: Option<&Trouble>) -> Option<Trouble> {
-        trouble.filter(|trouble| self.last_done(side) <= trouble.since).cloned()
+    fn trouble(&self, side: Side) -> Option<Trouble> {
+        let lasts = |trouble: &&Trouble| trouble.calls > 0 && self.last_done(side) <= trouble.since;
+        self.of(side).trouble().as_ref().filter(lasts).cloned()
     }
 
     fn last_done(&self, side: Side) -> Instant {
@@ -226,10 +220,6 @@ impl Standstill {
 
     fn micros(&self, at: Instant) -> u64 {
         u64::try_from(at.saturating_duration_since(self.started).as_micros()).unwrap_or(u64::MAX)
-    }
-
-    fn abandoned(&self) -> MutexGuard<'_, CancellationToken> {
-        self.abandoned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn of(&self, side: Side) -> &Answers {
@@ -243,7 +233,7 @@ impl Standstill {
 impl Calls {
     /// The calls for one table of a copy.
     pub(super) fn of(standstill: &Arc<Standstill>) -> Calls {
-        Calls { standstill: Arc::clone(standstill), failing: 0.into() }
+        Calls { standstill: Arc::clone(standstill), failing: 0.into(), abandoned: CancellationToken::new() }
     }
 
     /// Calls outside of a copy: each is given up on its own.
@@ -261,11 +251,26 @@ impl Calls {
         self.failing.load(Ordering::Relaxed) > 0
     }
 
+    /// Gives up the table.
+    pub(super) fn abandon(&self) {
+        self.abandoned.cancel();
+    }
+
+    /// Resolves when the table is given up.
+    pub(super) async fn abandoned(&self) {
+        self.abandoned.cancelled().await;
+    }
+
+    /// Whether the table is given up, or the whole copy.
+    pub(super) fn are_over(&self) -> bool {
+        self.abandoned.is_cancelled() || self.standstill.given_up.is_cancelled()
+    }
+
     /// A call that began then has failed for the first time.
     pub(super) fn failing(&self, side: Side, began: Instant, error: &CallError) -> Failing<'_> {
         self.failing.fetch_add(1, Ordering::Relaxed);
         self.standstill.note(side, began, error, 1);
-        Failing { calls: self, side, abandoned: self.standstill.abandoned().clone() }
+        Failing { calls: self, side }
     }
 }
 
@@ -275,22 +280,16 @@ impl Failing<'_> {
         self.calls.standstill.note(self.side, began, error, 0);
         self
     }
-
-    /// Resolves when it is to be given up, while others go on.
-    pub(super) async fn abandoned(&self) {
-        self.abandoned.cancelled().await;
-    }
-
-    pub(super) fn is_abandoned(&self) -> bool {
-        self.abandoned.is_cancelled()
-    }
 }
 
 impl Drop for Failing<'_> {
     fn drop(&mut self) {
         self.calls.failing.fetch_sub(1, Ordering::Relaxed);
         let mut trouble = self.calls.standstill.of(self.side).trouble();
-        *trouble = trouble.take().filter(|trouble| trouble.calls > 1).map(|t| Trouble { calls: t.calls - 1, ..t });
+        if let Some(trouble) = &mut *trouble {
+            trouble.calls -= 1;
+            trouble.given_up = (trouble.calls == 0).then(Instant::now);
+        }
     }
 }
 

@@ -88,7 +88,7 @@ fn what_fails_alone_fails_alone() {
 #[test]
 fn waiting_is_told_now_and_then_and_so_is_its_end() {
     let scene = Scene::new(300, 4);
-    let target = scene.target();
+    let target = MemoryTarget { delay: Duration::from_millis(100), ..scene.target() };
     fail(&target, Class::Connection, 45);
     let (ended, took, told) = copy(&scene, scene.source(), target);
     assert_eq!(ended.outcome, RunOutcome::Done);

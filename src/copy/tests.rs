@@ -5,10 +5,10 @@ use super::{Ended, Lane, Pace, run};
 use crate::call::Class;
 use crate::checkpoint::{self, Checkpoint, CheckpointError, Committer, status};
 use crate::event::{Event, Events};
-use crate::job::{Admitted, Job, JobTable, RunOutcome};
+use crate::job::{Admitted, Job, JobTable, RunOutcome, Work};
 use crate::rejects::Rejects;
 use crate::ring::{Token, tile};
-use crate::row::{BatchLimits, BatchMode, Policy};
+use crate::row::{BatchLimits, BatchMode, Policy, RowKey};
 use crate::schema::TableName;
 use crate::settings::Patience;
 use crate::shutdown::{Signal, Stop};
@@ -58,10 +58,19 @@ pub(super) struct Scene {
 
 impl Scene {
     pub(super) fn new(rows: usize, ranges: usize) -> Scene {
-        let scene =
-            Scene { folder: tempfile::tempdir().expect("a folder"), store: Store::default(), rows: sample_rows(rows) };
+        Scene::of(sample_rows(rows), ranges)
+    }
+
+    pub(super) fn of(rows: Rows, ranges: usize) -> Scene {
+        let middle = rows.len() / 2;
+        Scene::around(rows, middle, ranges)
+    }
+
+    /// With a range for the token of the `row`-th row alone.
+    pub(super) fn around(rows: Rows, row: usize, ranges: usize) -> Scene {
+        let scene = Scene { folder: tempfile::tempdir().expect("a folder"), store: Store::default(), rows };
         // One of the ranges holds a single token, that of some row: both of its borders are borders of a partition.
-        let of_row = scene.rows.keys().nth(rows / 2).map_or(Token(0), |key| key.0);
+        let of_row = scene.rows.keys().nth(row).map_or(Token(0), |key| key.0);
         let ranges = tile(&[of_row, Token(of_row.0 - 1)], ranges);
         let existing = checkpoint::Existing::Keep;
         checkpoint::create(checkpoint::reserve(&scene.path()).expect("free"), &job(), &[ranges], existing)
@@ -72,7 +81,7 @@ impl Scene {
         scene
     }
 
-    fn path(&self) -> PathBuf {
+    pub(super) fn path(&self) -> PathBuf {
         self.folder.path().join("migrate.db")
     }
 
@@ -130,11 +139,11 @@ fn expected_marker(cells: &[Option<super::fakes::Cell>; 2]) -> (i64, bool) {
     }
 }
 
-fn open(path: &Path) -> Checkpoint {
+pub(super) fn open(path: &Path) -> Checkpoint {
     checkpoint::open(path).expect("opens")
 }
 
-async fn copy(
+pub(super) async fn copy(
     mut checkpoint: Checkpoint,
     lane: Lane<MemorySource, MemoryTarget>,
     pace: Pace,
@@ -365,7 +374,7 @@ fn a_crash_after_any_event_changes_nothing() {
     for n in 1..=total {
         let scene = Scene::new(rows, 3);
         let dead = Arc::new(AtomicBool::new(false));
-        let at = crash(&scene, n, &dead);
+        let at = crash(&scene, scene.source(), n, &dead).expect("it did crash");
         *kinds.entry(at.clone()).or_default() += 1;
         // What is committed must be acknowledged: each row below a cursor is at the target, before the next run begins.
         assert_committed_rows_are_written(&scene, &at);
@@ -379,8 +388,8 @@ fn a_crash_after_any_event_changes_nothing() {
     }
 }
 
-/// Runs until the n-th event and then no step further; names the event.
-fn crash(scene: &Scene, n: u64, dead: &Arc<AtomicBool>) -> String {
+/// Runs until the n-th event and then no step further; names the event, if there are as many.
+pub(super) fn crash(scene: &Scene, source: MemorySource, n: u64, dead: &Arc<AtomicBool>) -> Option<String> {
     let seen = AtomicU64::new(0);
     let (name, named) = std::sync::mpsc::channel();
     let killed = Arc::clone(dead);
@@ -397,17 +406,27 @@ fn crash(scene: &Scene, n: u64, dead: &Arc<AtomicBool>) -> String {
     });
     let target = MemoryTarget { dead: Arc::clone(dead), ..scene.target() };
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        runtime().block_on(scene.copy(scene.source(), target, events, Stop::default()))
+        runtime().block_on(scene.copy(source, target, events, Stop::default()))
     }));
-    assert!(!matches!(result, Ok(Ok(Ended { outcome: RunOutcome::Done, .. }))), "it did crash");
-    named.try_recv().expect("the event has a name")
+    if matches!(result, Ok(Ok(Ended { outcome: RunOutcome::Done, .. }))) {
+        return None;
+    }
+    Some(named.try_recv().expect("the event has a name"))
 }
 
-fn assert_committed_rows_are_written(scene: &Scene, at: &str) {
+pub(super) fn assert_committed_rows_are_written(scene: &Scene, at: &str) {
     let (_, work) = open(&scene.path()).work().expect("readable");
     let store = scene.store.0.lock().expect("not poisoned");
-    for (token, partition, clustering) in scene.rows.keys() {
-        let left = work.iter().any(|work| work.key.range.after(work.cursor).is_some_and(|rest| rest.contains(*token)));
+    for key in scene.rows.keys() {
+        let (token, partition, clustering) = key;
+        let is_behind_row = |row: &RowKey| {
+            let row_key = (row.token(), row.partition_key().remove(0), row.clustering_key().expect("a row").remove(0));
+            *key > row_key
+        };
+        let left = work.iter().any(|Work { key, cursor }| {
+            key.range.after(cursor.token).is_some_and(|rest| rest.contains(*token))
+                && cursor.row.as_ref().is_none_or(is_behind_row)
+        });
         let written = store.contains_key(&(partition.clone(), clustering.clone()));
         assert!(left || written, "a row below a cursor isn't written after {at}");
     }

@@ -12,7 +12,7 @@ use crate::call::{CallError, Class};
 use crate::event::Event;
 use crate::job::RangeKey;
 use crate::rejects::Reject;
-use crate::row::{Batch, Settled, Split};
+use crate::row::{Batch, Settled};
 use crate::settings::Patience;
 use crate::side::Side;
 use std::sync::atomic::Ordering;
@@ -28,9 +28,9 @@ pub(super) async fn write<S: Source, T: Target>(
     learned: &Learned<S, T>,
     key: RangeKey,
     batch: Batch,
-) -> Result<Split<Settled>, GaveUp> {
+) -> Result<Settled, GaveUp> {
     let target = &learned.lane.target;
-    let mut settled = Split::<Settled>::default();
+    let mut settled = Settled::default();
     let mut rejected: Vec<Reject> = Vec::new();
     let mut parts = vec![batch];
     while let Some(part) = parts.pop() {
@@ -45,7 +45,9 @@ pub(super) async fn write<S: Source, T: Target>(
                 settled += more;
                 continue;
             }
-            Err(GaveUp::Failed(error, tries)) if error.class.may_be_the_request() => (error, tries),
+            Err(GaveUp::Failed(error, tries)) if error.class.may_be_the_request() && !learned.calls.are_over() => {
+                (error, tries)
+            }
             Err(gave_up) => return Err(gave_up),
         };
         if let Some([first, second]) = part.halves() {
@@ -64,7 +66,7 @@ pub(super) async fn write<S: Source, T: Target>(
             return Err(GaveUp::Failed(CallError { message, ..error }, tries));
         }
         if part.row_count() > 0 || part.is_statics() {
-            part.side_mut(&mut settled, part.first_row()).rejected += 1;
+            settled.rejected += 1;
         }
         if part.is_statics() {
             // The row that they came with is next. It is written, and counts as rejected already.

@@ -3,7 +3,7 @@
 
 use crate::cluster::Cluster;
 use crate::copy::page_size::PageSize;
-use crate::copy::seam::{Fetched, Position, Read, Source};
+use crate::copy::seam::{Fetched, Position, Read, Scan, Source};
 use crate::preflight::ReadyTable;
 use crate::ring::tile;
 use serde::Serialize;
@@ -58,7 +58,12 @@ async fn sample(table: &ReadyTable, sum: &mut (u64, u64)) {
     let size = PageSize::default();
     let stored = table.layout.keys() + table.layout.values.len();
     for range in tile(&[], SAMPLES) {
-        let read = Read { range, position: Position::default(), rows: size.rows().min(SAMPLE_ROWS), attempt: 0 };
+        let read = Read {
+            scan: Scan::Tokens(range),
+            position: Position::default(),
+            rows: size.rows().min(SAMPLE_ROWS),
+            attempt: 0,
+        };
         let Ok(Fetched { page, .. }) = table.reader.read_page(&read).await else { continue };
         size.learn(page.rows(), page.wire_size());
         sum.0 += page.rows() as u64;

@@ -7,7 +7,7 @@ use crate::cluster::source::unreadable;
 use crate::cluster::target::list_way;
 use crate::cluster::{Cluster, CqlSource, CqlTarget};
 use crate::copy::retry::{GaveUp, with_retries};
-use crate::copy::seam::{Position, Read, Source};
+use crate::copy::seam::{Position, Read, Scan, Source};
 use crate::copy::standstill::Calls;
 use crate::event::Events;
 use crate::job::JobTable;
@@ -155,8 +155,8 @@ async fn try_read(
     let refused = |error| refusal(cluster, &table.name, "read", "SELECT", error);
     let reader =
         patiently(cluster, PATIENCE, events, || CqlSource::prepare(cluster, table, layout)).await.map_err(refused)?;
-    let range = TokenRange::new(Token(0), Token(0)).expect("one token is a range");
-    let read = Read { range, position: Position::default(), rows: 1, attempt: 0 };
+    let scan = Scan::Tokens(TokenRange::of(Token(0)));
+    let read = Read { scan, position: Position::default(), rows: 1, attempt: 0 };
     patiently(cluster, PATIENCE, events, || reader.read_page(&read)).await.map_err(refused)?;
     Ok(reader)
 }

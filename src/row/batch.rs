@@ -1,6 +1,7 @@
 //! Mutations that travel together.
 
 use super::bind::Bound;
+use super::key::RowKey;
 use super::layout::Part;
 use super::statement::{Form, Notes, Rows, Statement};
 use crate::ring::Token;
@@ -21,23 +22,12 @@ pub(super) struct Extent {
     pub(super) statements: (usize, usize),
     /// Rows of the page: from, to.
     pub(super) span: (usize, usize),
-    /// The first of the rows that carry `last_token`.
-    pub(super) tail: usize,
     pub(super) first_token: Token,
     pub(super) last_token: Token,
     pub(super) partitions: usize,
     pub(super) bytes: usize,
     /// Whether these are statics alone, parted from their row.
     pub(super) statics: bool,
-}
-
-/// A count of something among the rows of a batch, told apart by whether their partition may go on in the next batch.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Split<T> {
-    /// Of tokens below the batch's last one.
-    pub head: T,
-    /// Of the batch's last token.
-    pub tail: T,
 }
 
 /// What became of rows that were not simply written.
@@ -56,13 +46,6 @@ impl AddAssign for Settled {
         self.expired += other.expired;
         self.rejected += other.rejected;
         self.lists_reordered += other.lists_reordered;
-    }
-}
-
-impl<T: AddAssign> AddAssign for Split<T> {
-    fn add_assign(&mut self, other: Split<T>) {
-        self.head += other.head;
-        self.tail += other.tail;
     }
 }
 
@@ -118,10 +101,9 @@ impl Batch {
     }
 
     /// How many rows had nothing left to write at the time that `bound` was made.
-    pub fn settled(&self, bound: &Bound) -> Split<Settled> {
-        let mut settled = Split::<Settled>::default();
+    pub fn settled(&self, bound: &Bound) -> Settled {
         if bound.is_whole() {
-            return settled;
+            return Settled::default();
         }
         let (from, to) = self.extent.span;
         let mut alive = vec![false; to - from];
@@ -130,15 +112,8 @@ impl Batch {
                 *alive = true;
             }
         }
-        for (row, _) in (from..to).zip(alive).filter(|(_, alive)| !alive) {
-            self.side_mut(&mut settled, row).expired += 1;
-        }
-        settled
-    }
-
-    /// The side of a count that a row of the page belongs to.
-    pub fn side_mut<'a, T>(&self, split: &'a mut Split<T>, row: usize) -> &'a mut T {
-        if row < self.extent.tail { &mut split.head } else { &mut split.tail }
+        let expired = alive.iter().filter(|alive| !**alive).count() as u64;
+        Settled { expired, ..Settled::default() }
     }
 
     /// Two halves, for a batch that the target refuses. A single row that carries its partition's statics is parted from
@@ -158,12 +133,9 @@ impl Batch {
         let middle = extent.span.0 + self.row_count() / 2;
         let cut = self.statements().find(|(_, statement)| statement.row as usize >= middle);
         let cut = cut.map_or(extent.statements.1, |(index, _)| index);
-        let half = |statements, span: (usize, usize)| {
-            let tail = extent.tail.clamp(span.0, span.1);
-            Batch {
-                rows: Arc::clone(&self.rows),
-                extent: Extent { statements, span, tail, bytes: extent.bytes / 2, ..extent },
-            }
+        let half = |statements, span| Batch {
+            rows: Arc::clone(&self.rows),
+            extent: Extent { statements, span, bytes: extent.bytes / 2, ..extent },
         };
         Some([
             half((extent.statements.0, cut), (extent.span.0, middle)),
@@ -203,16 +175,16 @@ impl Batch {
         self.extent.span.0
     }
 
-    /// How many of the rows carry [`Batch::last_token`].
-    pub fn tail_count(&self) -> usize {
-        self.extent.span.1 - self.extent.tail
+    /// The key of the last row.
+    pub fn last_key(&self) -> RowKey {
+        self.rows.row_key(self.extent.span.1.saturating_sub(1))
     }
 
     /// What is to be noted of the rows.
-    pub fn noted(&self) -> Split<Noted> {
-        let mut noted = Split::<Noted>::default();
+    pub fn noted(&self) -> Noted {
+        let mut noted = Noted::default();
         for (_, statement) in self.statements().filter(|(_, statement)| statement.notes != Notes::default()) {
-            self.side_mut(&mut noted, statement.row as usize).add(statement.notes);
+            noted.add(statement.notes);
         }
         noted
     }

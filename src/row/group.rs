@@ -215,7 +215,6 @@ impl Draft {
         let extent = Extent {
             statements: (statement, statement),
             span: (row, row),
-            tail: row,
             first_token: token,
             last_token: token,
             partitions: 0,
@@ -228,7 +227,6 @@ impl Draft {
     fn add(&mut self, row: usize, statements_end: usize, token: Token, bytes: usize, same_partition: bool) {
         let extent = &mut self.extent;
         if token != extent.last_token {
-            extent.tail = row;
             extent.last_token = token;
         }
         extent.partitions += usize::from(!same_partition);

@@ -7,14 +7,17 @@ pub mod batch;
 pub mod bind;
 pub mod element;
 pub mod group;
+pub mod key;
 pub mod layout;
 pub mod list_key;
 mod mutation;
 pub mod page;
+pub mod slice;
 pub mod statement;
 
-pub use batch::{Batch, Settled, Split};
+pub use batch::{Batch, Settled};
 pub use group::{BatchLimits, BatchMode, Grouper};
+pub use key::RowKey;
 pub use layout::Layout;
 pub use page::Page;
 pub use statement::{Form, Policy, RowMarker, Rows};

@@ -264,8 +264,7 @@ proptest! {
                 }
             }
             prop_assert_eq!(markers.len(), count, "no marker but of rows");
-            let noted = batches.iter().map(Batch::noted).flat_map(|noted| [noted.head, noted.tail]);
-            let noted = noted.fold((0, 0, 0), |sum, n| {
+            let noted = batches.iter().map(Batch::noted).fold((0, 0, 0), |sum, n| {
                 (sum.0 + n.key_only, sum.1 + n.marker_expires, sum.2 + n.marker_inferred)
             });
             let all = table.iter().flat_map(|(_, _, rows)| rows);
@@ -337,7 +336,7 @@ fn writetimes_of_the_far_future_are_lowered_and_counted() {
     let mut writetimes: Vec<i64> = batches.iter().flat_map(Batch::statements).map(|(_, s)| s.writetime).collect();
     writetimes.sort_unstable();
     assert_eq!(writetimes, [5, 1000]);
-    assert_eq!(batches.iter().map(|batch| batch.noted().tail.capped).sum::<u64>(), 1);
+    assert_eq!(batches.iter().map(|batch| batch.noted().capped).sum::<u64>(), 1);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What is to be written of a row: statements that point into its page.
 
 use super::element::Element;
+use super::key::RowKey;
 use super::layout::Part;
 use super::{Layout, Page, token_of};
 use crate::ring::Token;
@@ -226,6 +227,12 @@ impl Rows {
     /// The cells of the row's primary key. Those of the clustering key are null where the row has only statics.
     pub fn key(&self, row: usize) -> Vec<Option<&[u8]>> {
         (0..self.layout.keys()).map(|column| self.page.cell(row, column)).collect()
+    }
+
+    /// The row's primary key.
+    pub fn row_key(&self, row: usize) -> RowKey {
+        let Layout { partition_key, clustering_key, .. } = *self.layout;
+        RowKey::new(self.page.span(row, 0, partition_key), self.page.span(row, partition_key, clustering_key))
     }
 
     /// How many columns the partition key has.

@@ -5,6 +5,7 @@ pub mod cql_type;
 pub mod ddl;
 pub mod fidelity;
 pub mod literal;
+pub mod ordinal;
 pub mod read;
 pub mod statements;
 
@@ -109,6 +110,14 @@ impl Table {
     /// The columns of the partition key.
     pub fn partition_key(&self) -> impl Iterator<Item = &Column> {
         self.columns.iter().filter(|column| matches!(column.kind, ColumnKind::PartitionKey(_)))
+    }
+
+    /// The columns of the clustering key, each with its order.
+    pub fn clustering_key(&self) -> impl Iterator<Item = (&Column, Descending)> {
+        self.columns.iter().filter_map(|column| match column.kind {
+            ColumnKind::Clustering(_, descending) => Some((column, descending)),
+            _ => None,
+        })
     }
 
     /// The columns outside of the primary key, in the order of [`Layout::values`].

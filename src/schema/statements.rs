@@ -4,10 +4,11 @@
 //! A value with elements is never assigned as a whole, which would write a tombstone over what an application has put there:
 //! elements are added, fields are set.
 
-use super::{Column, Table};
+use super::{Column, Descending, Table};
 use crate::row::Layout;
 use crate::row::bind::ListWrite;
 use crate::row::layout::{Part, Shape};
+use crate::row::slice::Leg;
 
 /// An identifier in double quotes: names may be mixed case, reserved words, or hold anything at all.
 pub fn quote(name: &str) -> String {
@@ -17,14 +18,51 @@ pub fn quote(name: &str) -> String {
 /// The scan of one token range, both bounds included: keys, values, and the writetimes and TTLs of those that `layout` says
 /// are readable.
 pub fn select(table: &Table, layout: &Layout) -> String {
+    format!("{} WHERE {}", select_from(table, layout), of_tokens(table))
+}
+
+/// The first row of each partition of some tokens, with its statics: binds the first and the last token.
+pub fn select_first_rows(table: &Table, layout: &Layout) -> String {
+    format!("{} PER PARTITION LIMIT 1", select(table, layout))
+}
+
+/// One leg of a slice. Binds the partition key, or, where it isn't known, the first and the last token; then the leg's equal
+/// columns, its lower bound and its upper one.
+pub fn select_leg(table: &Table, layout: &Layout, leg: &Leg, by_key: bool, reversed: bool) -> String {
+    let columns: Vec<(&Column, Descending)> = table.clustering_key().collect();
+    let mut terms = vec![if by_key { key(table, Part::Static) } else { of_tokens(table) }];
+    terms.extend(columns.iter().take(leg.equal.len()).map(|(column, _)| format!("{} = ?", name(column))));
+    if let Some((column, Descending(descending))) = columns.get(leg.equal.len()) {
+        // What is stored behind a value of a descending column is less than it.
+        let term = |sign: &str, includes: bool| format!("{} {sign}{} ?", name(column), if includes { "=" } else { "" });
+        let (behind, before) = if *descending { ("<", ">") } else { (">", "<") };
+        terms.extend(leg.low.iter().map(|(_, includes)| term(behind, *includes)));
+        terms.extend(leg.high.iter().map(|(_, includes)| term(before, *includes)));
+    }
+    let mut text = format!("{} WHERE {}", select_from(table, layout), terms.join(" AND "));
+    if reversed {
+        let order = |&(column, Descending(descending)): &(&Column, Descending)| {
+            format!("{} {}", name(column), if descending { "ASC" } else { "DESC" })
+        };
+        text = format!("{text} ORDER BY {}", join(columns.iter().map(order)));
+    }
+    // Without a partition key the servers want to hear that we know what we ask for; slices are still sought, not filtered.
+    if by_key { text } else { format!("{text} ALLOW FILTERING") }
+}
+
+fn of_tokens(table: &Table) -> String {
+    let token = format!("token({})", join(table.partition_key().map(name)));
+    format!("{token} >= ? AND {token} <= ?")
+}
+
+fn select_from(table: &Table, layout: &Layout) -> String {
     let values = table.value_columns();
     let readable = || values.iter().zip(&layout.values).filter(|(_, value)| value.metadata.is_some());
     let columns = table.key_columns().chain(values.iter().copied()).map(name);
     let writetimes = readable().map(|(column, _)| writetime(column));
     let ttls = readable().map(|(column, _)| format!("TTL({})", name(column)));
     let columns = join(columns.chain(writetimes).chain(ttls));
-    let token = format!("token({})", join(table.partition_key().map(name)));
-    format!("SELECT {columns} FROM {} WHERE {token} >= ? AND {token} <= ?", table.name.cql())
+    format!("SELECT {columns} FROM {}", table.name.cql())
 }
 
 /// What tells whether a column's writetime and TTL are readable: servers answer that when they prepare it.

@@ -23,16 +23,22 @@ pub struct Patience {
     pub give_up_after: Duration,
     /// The same of a call whose failures may be its own fault, where that is shorter.
     pub of_failures: Duration,
+    /// The same of a call that takes too long, where that is shorter.
+    pub of_timeouts: Duration,
 }
 
 impl Patience {
     /// The same with all failures.
     pub const fn of(give_up_after: Duration) -> Patience {
-        Patience { give_up_after, of_failures: Duration::MAX }
+        Patience { give_up_after, of_failures: Duration::MAX, of_timeouts: Duration::MAX }
     }
 
     /// How long a call may keep failing in this way.
     pub fn with(self, class: Class) -> Duration {
-        if class.may_be_the_request() { self.give_up_after.min(self.of_failures) } else { self.give_up_after }
+        self.give_up_after.min(match class {
+            Class::Timeout => self.of_timeouts,
+            class if class.may_be_the_request() => self.of_failures,
+            _ => Duration::MAX,
+        })
     }
 }

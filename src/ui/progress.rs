@@ -28,6 +28,8 @@ pub(super) struct Progress {
     /// The share of the job that was done in this run.
     fraction: f64,
     cursors: HashMap<RangeKey, Option<Token>>,
+    /// Of each table, [`FoundTable::weight`].
+    weights: Vec<u64>,
     /// Rows and bytes at some moments of the last [`WINDOW`].
     window: VecDeque<(Instant, u64, u64)>,
 }
@@ -123,6 +125,7 @@ impl Progress {
             fraction_before: 0.0,
             fraction: 0.0,
             cursors: HashMap::new(),
+            weights: Vec::new(),
             window: VecDeque::new(),
         }
     }
@@ -131,19 +134,21 @@ impl Progress {
         match event {
             Event::Planned { ranges, tables } => {
                 self.ranges = *ranges;
-                self.tables = tables.iter().map(TableProgress::new).collect();
+                self.found(tables);
             }
             Event::Resumed { runs, ranges, ranges_done, fraction, tally, tables, .. } => {
                 (self.ranges, self.ranges_done_before, self.before) = (*ranges, *ranges_done, *tally);
                 (self.runs_before, self.fraction_before) = (*runs, *fraction);
-                self.tables = tables.iter().map(TableProgress::new).collect();
+                self.found(tables);
             }
             Event::TableBroken { table, reason, .. } => {
                 self.table(*table, |table| table.reason = Some(reason.clone()));
             }
             Event::RangeClaimed { key, cursor } => drop(self.cursors.insert(*key, *cursor)),
             Event::RangeMoved { key, cursor, tally } => {
-                self.moved(*key, *cursor);
+                if let Some(cursor) = cursor {
+                    self.moved(*key, *cursor);
+                }
                 self.table(key.table, |table| table.rows_written += tally.rows_written);
             }
             Event::RangeDone { key, tally } => {
@@ -153,6 +158,16 @@ impl Progress {
                     table.ranges_done += 1;
                     table.rows_written += tally.rows_written;
                 });
+            }
+            Event::RangeSplit { key, into } => {
+                let cursor = self.cursors.remove(key).flatten();
+                for &range in into {
+                    let done = cursor.filter(|&cursor| cursor >= range.first()).map(|cursor| cursor.min(range.last()));
+                    self.cursors.insert(RangeKey { table: key.table, range }, done);
+                }
+                let more = into.len().saturating_sub(1) as u64;
+                self.ranges += more;
+                self.table(key.table, |table| table.ranges += more);
             }
             Event::RangeFailed { key, .. } => {
                 self.cursors.remove(key);
@@ -174,12 +189,18 @@ impl Progress {
         }
     }
 
+    fn found(&mut self, tables: &[FoundTable]) {
+        self.tables = tables.iter().map(TableProgress::new).collect();
+        self.weights = tables.iter().map(|table| table.weight).collect();
+    }
+
     fn moved(&mut self, key: RangeKey, to: Token) {
         let from = self.cursors.insert(key, Some(to)).flatten();
         let left = |cursor| key.range.after(cursor).map_or(0.0, TokenRange::fraction);
         // A table weighs as many ranges as it has.
         #[expect(clippy::cast_precision_loss, reason = "a share to look at")]
-        let weight = self.tables.get(key.table).map_or(0.0, |table| table.ranges as f64 / self.ranges.max(1) as f64);
+        let weight =
+            self.weights.get(key.table).map_or(0.0, |&ranges| ranges as f64 / self.weights.iter().sum::<u64>() as f64);
         self.fraction += (left(from) - left(Some(to))) * weight;
     }
 
@@ -289,7 +310,7 @@ mod tests {
     fn found(table: &str, ranges: u64, ranges_done: u64) -> FoundTable {
         let name = TableName { keyspace: "ks".to_owned(), table: table.to_owned() };
         let (source, target) = (name.clone(), name);
-        FoundTable { source, target, ranges, ranges_done, fraction: 0.0, rows_written: 0, broken: None }
+        FoundTable { source, target, ranges, weight: ranges, ranges_done, fraction: 0.0, rows_written: 0, broken: None }
     }
 
     #[test]
@@ -304,7 +325,7 @@ mod tests {
         progress.event(&Event::RangeClaimed { key, cursor: None });
         progress.event(&Event::RangeMoved {
             key,
-            cursor: Token(key.range.first().0 + (1 << 60)),
+            cursor: Some(Token(key.range.first().0 + (1 << 60))),
             tally: Tally::default(),
         });
         progress.event(&Event::RangeDone { key, tally: Tally::default() });

@@ -70,7 +70,10 @@ pub(super) fn event_line(event: &Event, style: Style) -> Option<String> {
             let what = if *rows == 1 { "row" } else { "rows" };
             format!("{} {} {what} of range {}: {}", style.bad("rejected:"), count(*rows), key.range, safe(reason))
         }
-        Event::RangeFailed { key, error } => format!("{} range {}: {}", style.bad("failed:"), key.range, safe(error)),
+        Event::RangeFailed { key, error, remedy } => {
+            let remedy = remedy.as_ref().map_or_else(String::new, |remedy| format!("\n  hint: {}", safe(remedy)));
+            format!("{} range {}: {}{remedy}", style.bad("failed:"), key.range, safe(error))
+        }
         Event::Stopping { draining: true, .. } => {
             "stopping: finishing what is in flight and saving progress. Once more stops at once; nothing is lost either way.".to_owned()
         }
@@ -79,6 +82,7 @@ pub(super) fn event_line(event: &Event, style: Style) -> Option<String> {
         | Event::PageRead { .. }
         | Event::BatchWritten { .. }
         | Event::RangeMoved { .. }
+        | Event::RangeSplit { .. }
         | Event::RangeDone { .. }
         | Event::Committed { .. }
         // Told on stderr by whoever ends the program.

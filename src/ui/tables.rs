@@ -158,6 +158,9 @@ pub fn status(status: &Status, style: Style) -> String {
             failure.attempts,
             safe(&failure.error)
         );
+        if let Some(remedy) = &failure.remedy {
+            let _ = writeln!(text, "  hint: {}", safe(remedy));
+        }
     }
     let listed = status.failures.len() as u64;
     if counts.ranges_failed > listed {

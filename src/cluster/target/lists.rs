@@ -13,7 +13,7 @@ use crate::cluster::{Cluster, call};
 use crate::row::bind::{Bound, KeyOf, ListWrite, Pick};
 use crate::row::element::{Malformed, numbers, spans};
 use crate::row::layout::{Part, Shape};
-use crate::row::{Batch, Settled, Split};
+use crate::row::{Batch, Settled};
 use crate::schema::Table;
 use crate::schema::fidelity::Lists;
 use scylla::statement::prepared::PreparedStatement;
@@ -94,7 +94,7 @@ impl ListWrites {
 
 impl FoundLists {
     /// What of `bound` the target lacks, and how many of its lists end in another order than the source's.
-    pub(super) fn missing(&self, batch: &Batch, bound: &Bound) -> (Bound, Split<Settled>) {
+    pub(super) fn missing(&self, batch: &Batch, bound: &Bound) -> (Bound, Settled) {
         let rows = batch.rows();
         let mut picks = Vec::new();
         let mut lists: BTreeMap<(u32, Part, usize), Vec<usize>> = BTreeMap::new();
@@ -104,7 +104,7 @@ impl FoundLists {
                 None => picks.push(Pick { statement, list: ListWrite::Keyed }),
             }
         }
-        let mut reordered = Split::<Settled>::default();
+        let mut reordered = Settled::default();
         for ((row, part, list), elements) in lists {
             // Elements whose age nobody knows are told apart by their bytes alone.
             let by_writetime = self.writetimes && rows.tells_writetimes(list);
@@ -121,7 +121,7 @@ impl FoundLists {
             let (missing, in_order) = align(&source, &target);
             picks.extend(missing.into_iter().map(|(index, list)| Pick { statement: elements[index], list }));
             if !in_order {
-                batch.side_mut(&mut reordered, row as usize).lists_reordered += 1;
+                reordered.lists_reordered += 1;
             }
         }
         (bound.picked(picks), reordered)

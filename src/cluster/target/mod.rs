@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::copy::seam::{Nodes, Placement, Target};
 use crate::row::bind::{Bound, ListWrite};
 use crate::row::layout::{Part, Shape};
-use crate::row::{Batch, BatchLimits, Form, Settled, Split};
+use crate::row::{Batch, BatchLimits, Form, Settled};
 use crate::schema::fidelity::Lists;
 use crate::schema::read::read_table;
 use crate::schema::{Column, Table, statements};
@@ -214,10 +214,10 @@ impl CqlTarget {
 }
 
 impl Target for CqlTarget {
-    async fn write(&self, batch: &Batch, clock: Clock, tries: u32) -> Result<Split<Settled>, CallError> {
+    async fn write(&self, batch: &Batch, clock: Clock, tries: u32) -> Result<Settled, CallError> {
         if let Some(counters) = &self.counters {
             counters.write(batch, tries).await?;
-            return Ok(Split::default());
+            return Ok(Settled::default());
         }
         let lists = match &self.lists {
             Some(lists) if batch.has(Form::Element) => lists.found(batch, tries).await?,

@@ -1,0 +1,136 @@
+//! Which scans a range is read by, one after another; and what is read instead where a part of a single token can't be.
+
+use super::seam::{Partitions, Scan, Slice, Source};
+use crate::call::CallError;
+use crate::ring::TokenRange;
+use crate::row::RowKey;
+use crate::row::slice::Cut;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// After so many slices of a token that could not be read, the rest of it isn't taken apart any further.
+const FAILURES_MAX: usize = 1000;
+
+/// The scans that are left.
+#[derive(Debug)]
+pub(super) struct Scans {
+    queue: VecDeque<Scan>,
+    /// Whether what can't be read is taken apart, rather than ending the pass.
+    takes_apart: bool,
+    failures: usize,
+    holes: Vec<Hole>,
+}
+
+/// Rows that can't be read.
+#[derive(Debug)]
+pub(super) struct Hole {
+    /// Where they are, if there are any.
+    pub(super) scan: Scan,
+    /// What the source said at last.
+    pub(super) error: CallError,
+}
+
+impl Scans {
+    /// All of a range.
+    pub(super) fn of(range: TokenRange) -> Scans {
+        Scans::new([Scan::Tokens(range)], false)
+    }
+
+    /// What is left of a range whose first token is done up to `row`; `others` are partitions of that token that come behind.
+    pub(super) fn resuming(range: TokenRange, row: &RowKey, others: &[RowKey]) -> Scans {
+        let behind = range.after(Some(range.first())).map(Scan::Tokens);
+        Scans::new(Self::of_partitions(row, others).chain(behind), false)
+    }
+
+    /// A single token, in slices.
+    pub(super) fn slices<S: Source>(source: &S, range: TokenRange) -> Scans {
+        let slice = Slice { of: Partitions::All(range.first()), from: Cut::START, to: Cut::END, reversed: false };
+        // Its rows as a whole could not be read, or nobody would ask for slices.
+        let slices = halves(source, &slice).unwrap_or_else(|| vec![Scan::Tokens(range)]);
+        let statics = source.has_statics().then(|| Scan::FirstRows(range.first()));
+        Scans::new(slices.into_iter().chain(statics), true)
+    }
+
+    /// What is left of a single token that is done up to `row`, in slices.
+    pub(super) fn slices_behind(row: &RowKey, others: &[RowKey]) -> Scans {
+        Scans::new(Self::of_partitions(row, others), true)
+    }
+
+    fn new(scans: impl IntoIterator<Item = Scan>, takes_apart: bool) -> Scans {
+        Scans { queue: scans.into_iter().collect(), takes_apart, failures: 0, holes: Vec::new() }
+    }
+
+    fn of_partitions(row: &RowKey, others: &[RowKey]) -> impl Iterator<Item = Scan> {
+        let slice = |row: &RowKey, from| {
+            let of = Partitions::One(row.token(), Arc::new(row.partition_key()));
+            Scan::Slice(Slice { of, from, to: Cut::END, reversed: false })
+        };
+        // A partition that has no clustering key, or only statics, was read with its one row.
+        let rest = row.clustering_key().map(|clustering| slice(row, Cut::after(clustering)));
+        rest.into_iter().chain(others.iter().map(move |row| slice(row, Cut::START)))
+    }
+
+    /// The next scan.
+    pub(super) fn next(&mut self) -> Option<Scan> {
+        self.queue.pop_front()
+    }
+
+    /// Takes a scan that can't be read on behind `last`, the last row that it answered. Answers whether the others are to be
+    /// read: either it was replaced by smaller ones, or there is one hole more.
+    pub(super) fn failed<S: Source>(
+        &mut self,
+        source: &S,
+        scan: Scan,
+        last: Option<&RowKey>,
+        error: CallError,
+    ) -> bool {
+        if !self.takes_apart {
+            return false;
+        }
+        self.failures += 1;
+        match replace(source, scan, last.and_then(RowKey::clustering_key)) {
+            Ok(smaller) if self.failures < FAILURES_MAX => {
+                smaller.into_iter().rev().for_each(|scan| self.queue.push_front(scan));
+            }
+            Ok(left) => self.holes.extend(left.into_iter().map(|scan| Hole { scan, error: error.clone() })),
+            Err(scan) => self.holes.push(Hole { scan, error }),
+        }
+        true
+    }
+
+    /// What could not be read.
+    pub(super) fn holes(&self) -> &[Hole] {
+        &self.holes
+    }
+}
+
+/// The scans that come to what is left of one that fails behind `last`, or that part of it which nothing can be done about.
+fn replace<S: Source>(source: &S, scan: Scan, last: Option<Vec<Vec<u8>>>) -> Result<Vec<Scan>, Scan> {
+    let Scan::Slice(slice) = scan else { return Err(scan) };
+    match (&slice.of, last) {
+        // There may be other partitions with rows before the place that this one was read to.
+        (Partitions::All(_), Some(last)) if Cut::after(last.clone()) != slice.to => {
+            Ok(parted(&slice, &Cut::after(last)))
+        }
+        (Partitions::All(_), _) => halves(source, &slice).ok_or(Scan::Slice(slice)),
+        (Partitions::One(..), Some(last)) if slice.reversed => {
+            let slice = Slice { to: Cut::before(last), reversed: false, ..slice };
+            halves(source, &slice).ok_or(Scan::Slice(slice))
+        }
+        (Partitions::One(..), Some(last)) => Ok(vec![Scan::Slice(Slice { from: Cut::after(last), ..slice })]),
+        (Partitions::One(..), None) if slice.reversed => Err(Scan::Slice(Slice { reversed: false, ..slice })),
+        // What stands in the way may be passed from behind.
+        (Partitions::One(..), None) => {
+            Ok(halves(source, &slice).unwrap_or_else(|| vec![Scan::Slice(Slice { reversed: true, ..slice })]))
+        }
+    }
+}
+
+fn halves<S: Source>(source: &S, slice: &Slice) -> Option<Vec<Scan>> {
+    source.bisect(slice).map(|cut| parted(slice, &cut))
+}
+
+fn parted(slice: &Slice, cut: &Cut) -> Vec<Scan> {
+    let (first, second) = (Slice { to: cut.clone(), ..slice.clone() }, Slice { from: cut.clone(), ..slice.clone() });
+    vec![Scan::Slice(first), Scan::Slice(second)]
+}

@@ -1,0 +1,174 @@
+//! Rows that can't be read in one go, from memory: tombstones, pages that take too long, partitions of many pages.
+
+use super::fakes::{Key, MemorySource, Rows, sample_rows};
+use super::tests::{
+    Scene, assert_accounts_close, assert_committed_rows_are_written, copy, crash, lane, open, pace, runtime,
+};
+use crate::checkpoint::status::State;
+use crate::event::{Event, Events};
+use crate::job::RunOutcome;
+use crate::row::token_of;
+use crate::settings::Pace;
+use crate::shutdown::{Signal, Stop};
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+fn key(partition: u64, clustering: u64) -> Key {
+    let partition = partition.to_be_bytes().to_vec();
+    (token_of([partition.as_slice()].into_iter()), partition, clustering.to_be_bytes().to_vec())
+}
+
+/// `count` rows in one partition, with others around it.
+fn giant(count: usize) -> Rows {
+    let mut rows = sample_rows(50);
+    let cell = || Some((b"v".to_vec(), 7, 0));
+    rows.extend((0..count as u64).map(|i| (key(u64::MAX, i * 10), [cell(), None])));
+    rows
+}
+
+/// Tombstones between the rows of the giant partition: from, to, as numbers of rows.
+fn deleted(stretches: &[(u64, u64)]) -> BTreeSet<Key> {
+    stretches.iter().flat_map(|&(from, to)| from * 10..to * 10).map(|i| key(u64::MAX, i)).collect()
+}
+
+fn source(scene: &Scene, stretches: &[(u64, u64)]) -> MemorySource {
+    MemorySource { tombstones: (deleted(stretches), 40), page_rows: usize::MAX, ..scene.source() }
+}
+
+#[test]
+fn tombstones_anywhere_in_a_partition_are_passed() {
+    let end = 1000 / 10;
+    for stretches in [
+        // Behind the first row, before it, behind the last one, everywhere.
+        &[(3, 30)][..],
+        &[(0, 30)],
+        &[(60, end)],
+        &[(0, 20), (30, 50), (60, end)],
+        &[(0, end)],
+    ] {
+        let mut rows = giant(100);
+        // Rows in a stretch are gone, but for every 20th: tombstones around single rows.
+        rows.retain(|(_, partition, clustering), _| {
+            let number = u64::from_be_bytes(clustering[..].try_into().expect("eight bytes")) / 10;
+            *partition != u64::MAX.to_be_bytes()
+                || number % 20 == 5
+                || !stretches.iter().any(|&(a, b)| (a..b).contains(&number))
+        });
+        let count = rows.len() as u64;
+        let scene = Scene::around(rows, 0, 3);
+        let ranges = scene.status().counts.ranges;
+        let ended =
+            runtime().block_on(scene.copy(source(&scene, stretches), scene.target(), Events::none(), Stop::default()));
+        let status = scene.status();
+        assert_eq!(ended.expect("ran").outcome, RunOutcome::Done, "{stretches:?} {:?}", status.failures);
+        scene.assert_equal();
+        // Rows may be read twice on the way around tombstones.
+        assert!((count..count + 200).contains(&status.counts.tally.rows_written), "{:?}", status.counts);
+        assert!(status.counts.ranges > ranges, "its token was parted from the others");
+        let parts = status.counts.tally;
+        assert_eq!(parts.rows_read, parts.rows_written + parts.rows_expired + parts.rows_rejected);
+    }
+}
+
+#[test]
+fn what_can_not_be_read_is_quarantined_and_its_neighbours_are_copied() {
+    let mut rows = giant(100);
+    let is_gone = |key: &Key| {
+        key.1 == u64::MAX.to_be_bytes()
+            && (300..600).contains(&u64::from_be_bytes(key.2[..].try_into().expect("eight")))
+    };
+    rows.retain(|key, _| !is_gone(key));
+    let scene = Scene::of(rows, 3);
+    let tombstones = source(&scene, &[(30, 60)]);
+    let source = MemorySource { can_bisect: false, ..tombstones };
+    let seen: Arc<Mutex<Vec<String>>> = Arc::default();
+    let into = Arc::clone(&seen);
+    let events = Events::to(move |event| {
+        if let Event::RangeFailed { error, remedy, .. } = event {
+            into.lock().expect("not poisoned").push(format!("{error} | {}", remedy.as_deref().unwrap_or_default()));
+        }
+    });
+    let ended = runtime().block_on(scene.copy(source, scene.target(), events, Stop::default())).expect("ran");
+    assert_eq!((ended.outcome, ended.failed), (RunOutcome::Incomplete, 1));
+    scene.assert_equal(); // Everything that is alive was read, from both ends.
+    let status = scene.status();
+    assert_eq!((status.state, status.counts.ranges_failed), (State::Incomplete, 1));
+    let (failure, token) = (&status.failures[0], key(u64::MAX, 0).0);
+    assert_eq!((failure.range.first(), failure.range.last()), (token, token));
+    assert!(failure.error.contains("too many tombstones"), "{}", failure.error);
+    assert_eq!(failure.remedy, Some(format!("compact {token}:{token}")));
+    assert_eq!(seen.lock().expect("not poisoned").len(), 1);
+
+    // Compacted: the same job tries it again.
+    let ended = runtime().block_on(scene.copy(scene.source(), scene.target(), Events::none(), Stop::default()));
+    assert_eq!(ended.expect("ran").outcome, RunOutcome::Done);
+    scene.assert_equal();
+    assert_accounts_close(&scene.status(), scene.rows.len() as u64);
+}
+
+#[test]
+fn pages_that_take_too_long_become_smaller() {
+    let scene = Scene::of(giant(300), 2);
+    let source = MemorySource { timeout_above: Some(5), page_rows: usize::MAX, ..scene.source() };
+    let ended = runtime().block_on(scene.copy(source, scene.target(), Events::none(), Stop::default())).expect("ran");
+    assert_eq!((ended.outcome, scene.status().counts.ranges_failed), (RunOutcome::Done, 0));
+    scene.assert_equal();
+}
+
+#[test]
+fn a_giant_partition_goes_on_where_it_was() {
+    let scene = Scene::of(giant(3000), 2);
+    let rows_before_stop = 1000;
+    let stop = Stop::default();
+    let (asked, read) = (stop.clone(), AtomicU64::new(0));
+    let events = Events::to(move |event| {
+        if let Event::PageRead { rows, .. } = event
+            && read.fetch_add(*rows, Ordering::Relaxed) > rows_before_stop
+        {
+            asked.drain(Signal::Interrupt);
+        }
+    });
+    let pace = Pace { readers: 1, ..pace() };
+    let first = copy(open(&scene.path()), lane(scene.source(), scene.target()), pace, events, stop);
+    assert_eq!(runtime().block_on(first).expect("ran").outcome, RunOutcome::Stopped);
+    let saved = scene.status().counts.tally.rows_written;
+    assert!(saved > 500, "progress inside of the partition is saved: {saved}");
+    let events = Events::none();
+    let second = runtime().block_on(scene.copy(scene.source(), scene.target(), events.clone(), Stop::default()));
+    assert_eq!(second.expect("ran").outcome, RunOutcome::Done);
+    let read = events.counters().rows_read.load(Ordering::Relaxed);
+    let all = scene.rows.len() as u64;
+    // One page more at most, and the first row of the partition, to see that no other one shares its token.
+    assert!(read <= all - saved + 14, "{read} of {all} rows, {saved} were saved");
+    scene.assert_equal();
+    assert_accounts_close(&scene.status(), all);
+}
+
+#[test]
+fn a_crash_while_it_is_cut_changes_nothing() {
+    let mut rows = giant(60);
+    rows.retain(|(_, partition, clustering), _| {
+        let number = u64::from_be_bytes(clustering[..].try_into().expect("eight bytes"));
+        *partition != u64::MAX.to_be_bytes() || !(100..300).contains(&number)
+    });
+    let count = rows.len() as u64;
+    let new = || Scene::around(rows.clone(), 0, 2);
+    let mut kinds = BTreeSet::new();
+    for n in 1.. {
+        let scene = new();
+        let dead = Arc::default();
+        let Some(at) = crash(&scene, source(&scene, &[(10, 30)]), n, &dead) else { break };
+        assert_committed_rows_are_written(&scene, &at);
+        let again = scene.copy(source(&scene, &[(10, 30)]), scene.target(), Events::none(), Stop::default());
+        assert_eq!(
+            runtime().block_on(again).expect("ran").outcome,
+            RunOutcome::Done,
+            "after a crash at event {n}, {at}"
+        );
+        scene.assert_equal();
+        assert!(scene.status().counts.tally.rows_written >= count);
+        kinds.insert(at);
+    }
+    assert!(kinds.contains("range_split") && kinds.contains("range_moved"), "{kinds:?}");
+}
