@@ -36,6 +36,7 @@ mod shapes;
 mod signals;
 mod tables;
 mod tombstones;
+mod trace;
 mod traps;
 mod types;
 mod unrepeatable;
