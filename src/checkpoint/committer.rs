@@ -100,6 +100,11 @@ impl Ledger {
         self.changes.send(change).await.map_err(|_| CheckpointError::CommitterGone)
     }
 
+    /// Resolves once nothing can be recorded any more, because a commit failed.
+    pub async fn gone(&self) {
+        self.changes.closed().await;
+    }
+
     /// Resolves when there are more tables of which no progress is committed any more, and gives all of them, by their number: work on
     /// these is in vain.
     pub async fn distrusted(&mut self) -> BTreeSet<usize> {

@@ -14,6 +14,7 @@
 
 mod batches;
 mod changes;
+mod clock;
 mod disks;
 mod dual_writes;
 mod empty_pages;
@@ -34,6 +35,9 @@ mod rejects;
 mod resume;
 mod shapes;
 mod signals;
+mod splits;
+mod storage;
+mod streams;
 mod tables;
 mod tombstones;
 mod trace;
