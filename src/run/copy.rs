@@ -106,7 +106,7 @@ async fn copy(settings: &Settings, events: &Events, stop: &Stop) -> Result<(Ende
     let all_ready = ready.len() == tables.len() && !has_misfits;
     let rejects_file = rejects.path().to_path_buf();
     let guarded = lanes.keys().map(|&number| (number, tables[number].clone())).collect();
-    let guard = TableGuard::new(&sides, guarded, settings.pace.patience, events, &stop);
+    let guard = TableGuard::new(&sides, guarded, settings.pace.patience, events, stop);
     let findings = guard.findings();
     let committer = Committer::guarded(checkpoint, guard, events.clone());
     let mut ended =
