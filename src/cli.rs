@@ -161,7 +161,7 @@ pub struct JobArgs {
     /// Write requests under way at the same time [default: 32]
     #[arg(long, value_name = "N", env = "MIGRATE_WRITERS", help_heading = "How fast")]
     pub writers: Option<NonZeroUsize>,
-    /// Memory for pages that are read and not yet written [default: 256MiB]
+    /// Memory for all that is read and not yet acknowledged by the target [default: 256MiB]
     #[arg(long, value_name = "SIZE", env = "MIGRATE_MEMORY", help_heading = "How fast")]
     pub memory: Option<Bytes>,
     /// Which rows may share a batch [default: auto]

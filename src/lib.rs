@@ -43,7 +43,7 @@
 //!    ([`row::statement`])
 //! 8. **Accounting closes.** `rows_read = rows_written + rows_expired + rows_rejected` for every cursor; the checkpoint's DDL
 //!    insists on it. ([`job::Tally`], [`rejects`])
-//! 9. **Memory is bounded in bytes.** All pages share one budget.
+//! 9. **Memory is bounded in bytes.** Pages and requests under way share one budget.
 //! 10. **The checkpoint is the truth.** One job, one file, one live process; no secret in it; looking changes nothing.
 //! 11. **Production first.** Failing calls are retried with growing waits; what can't be done is said.
 //!

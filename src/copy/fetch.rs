@@ -4,7 +4,6 @@
 use super::Learned;
 use super::Shared;
 use super::budget::Reservation;
-use super::page_size::PAGE_BYTES;
 use super::retry::{GaveUp, with_retries};
 use super::seam::{Fetched, Position, Read, Scan, Source};
 use crate::call::{CallError, Class};
@@ -66,7 +65,7 @@ pub(super) async fn fetch<S: Source, T>(
 ) -> Result<Arrived, Unread> {
     let Learned { lane, page_size, .. } = learned;
     let Wanted { scan, position, rows_max, is_suspect } = wanted;
-    let mut reservation = shared.budget.reserve(PAGE_BYTES * 5 / 4).await;
+    let mut reservation = shared.budget.page(|| page_size.bytes()).await;
     let started = Instant::now();
     let mut before = 0;
     loop {
@@ -88,8 +87,8 @@ pub(super) async fn fetch<S: Source, T>(
         let read = with_retries(Side::Source, patience, &shared.events, &learned.stop, read_page).await;
         let (error, tries) = match read {
             Ok((fetched, read_at, shrunk_to)) => {
+                page_size.learn(&fetched.page);
                 reservation.fit(fetched.page.size());
-                page_size.learn(fetched.page.rows(), fetched.page.wire_size());
                 let (rows, bytes) = (fetched.page.rows() as u64, fetched.page.wire_size() as u64);
                 shared.events.emit(Event::PageRead { rows, bytes });
                 return Ok(Arrived { fetched, read_at, shrunk_to, reservation });

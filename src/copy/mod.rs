@@ -23,6 +23,8 @@ mod guard_tests;
 #[cfg(test)]
 mod lost_tests;
 #[cfg(test)]
+mod memory_tests;
+#[cfg(test)]
 mod several_tests;
 #[cfg(test)]
 mod split_tests;
@@ -151,13 +153,16 @@ pub async fn run<S: Source, T: Target>(
     for work in &work {
         *left.entry(work.key.table).or_default() += 1;
     }
+    let budget = Budget::new(pace.memory, events.counters());
+    // Each reader holds a page that is being written, and the next one.
+    let page_max = budget.for_pages() / (2 * readers.max(1));
     let learned = |(table, lane)| {
         let left = left.get(&table).copied().unwrap_or_default().into();
         (
             table,
             Learned {
                 lane,
-                page_size: PageSize::default(),
+                page_size: PageSize::new(page_max),
                 failures_in_a_row: 0.into(),
                 acknowledged: 0.into(),
                 left,
@@ -178,7 +183,7 @@ pub async fn run<S: Source, T: Target>(
         rejects,
         events,
         stop: stop.clone(),
-        budget: Budget::new(pace.memory),
+        budget,
         pool: Arc::new(Semaphore::new(pace.writers)),
         patience: pace.patience,
         clock: Clock::start(),

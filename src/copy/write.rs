@@ -38,7 +38,11 @@ pub(super) async fn write<S: Source, T: Target>(
         let of_failures = if is_divisible { PATIENCE_WITH_BATCHES } else { Duration::MAX };
         let patience = Patience { of_failures, ..shared.patience };
         let acknowledged = learned.acknowledged.load(Ordering::Relaxed);
-        let send = |tries| target.write(&part, shared.clock, tries);
+        let in_flight = target.in_flight(&part);
+        let send = async |tries| {
+            let _reservation = shared.budget.request(in_flight).await;
+            target.write(&part, shared.clock, tries).await
+        };
         let (error, tries) = match with_retries(Side::Target, patience, &shared.events, &learned.stop, send).await {
             Ok(more) => {
                 learned.acknowledged.fetch_add(1, Ordering::Relaxed);

@@ -106,6 +106,14 @@ impl Page {
         self.bytes.len() + self.cells.len() * size_of::<u32>()
     }
 
+    /// What the largest of its rows takes of memory, in bytes; 0 for a page without rows.
+    pub fn largest_row(&self) -> usize {
+        let starts = self.cells.iter().step_by(self.columns.max(1)).map(|&at| at as usize - 4);
+        let ends = starts.clone().skip(1).chain([self.bytes.len()]);
+        let largest = starts.zip(ends).map(|(start, end)| end - start).max();
+        largest.map_or(0, |largest| largest + self.columns * size_of::<u32>())
+    }
+
     /// What the page took on the wire, in bytes.
     pub fn wire_size(&self) -> usize {
         self.bytes.len()
@@ -142,6 +150,9 @@ mod tests {
             let columns = rows.first().map_or(3, Vec::len);
             let page = Page::parse(encode(&rows), rows.len(), columns).expect("well formed");
             prop_assert_eq!(page.rows(), rows.len());
+            let sizes = rows.iter().map(|row| encode(std::slice::from_ref(row)).len() + columns * 4);
+            prop_assert_eq!(page.largest_row(), sizes.clone().max().unwrap_or(0));
+            prop_assert_eq!(page.size(), sizes.sum::<usize>());
             for (r, row) in rows.iter().enumerate() {
                 for (c, cell) in row.iter().enumerate() {
                     prop_assert_eq!(page.cell(r, c), cell.as_deref());

@@ -25,6 +25,7 @@ mod job;
 mod kills;
 mod lab;
 mod matrix;
+mod memory;
 mod metadata;
 mod options;
 #[path = "../support/oracle.rs"]
@@ -36,6 +37,7 @@ mod resume;
 mod shapes;
 mod signals;
 mod splits;
+mod stall;
 mod storage;
 mod streams;
 mod tables;
