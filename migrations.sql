@@ -125,3 +125,12 @@ CREATE TABLE run (
     rows_written INTEGER NOT NULL DEFAULT 0,
     retries      INTEGER NOT NULL DEFAULT 0
 ) STRICT;
+
+-- What the operator has set for the job (`migrate set`, `pause`), running or not. It comes before the command line, in every run,
+-- until it is taken back. A running process looks at it a few times a second.
+CREATE TABLE control (
+    name   TEXT PRIMARY KEY CHECK (name IN ('paused', 'rows-per-second', 'bytes-per-second', 'readers', 'writers',
+                                            'source-latency', 'target-latency')),
+    value  TEXT NOT NULL,   -- as it was typed; of `paused`, `yes`
+    set_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;

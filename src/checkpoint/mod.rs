@@ -4,6 +4,7 @@
 //! [`guard`] its question whether that may still be done, [`status`] a look from outside that changes nothing.
 
 pub mod committer;
+pub mod control;
 mod create;
 mod error;
 mod files;

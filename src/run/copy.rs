@@ -3,6 +3,7 @@
 use super::Error;
 use crate::checkpoint::{self, Checkpoint, CheckpointError, Committer, Existing};
 use crate::cluster::{CqlSource, CqlTarget};
+use crate::copy::pace::Steering;
 use crate::copy::{self, Ended, Lane};
 use crate::event::{Event, Events};
 use crate::job::{Job, JobTable, RunOutcome, Work};
@@ -78,7 +79,15 @@ async fn copy(settings: &Settings, events: &Events, stop: &Stop) -> Result<(Ende
         let outcome =
             if lanes.len() == tables.len() && !has_misfits { RunOutcome::Done } else { RunOutcome::Incomplete };
         let rejects = has_rejected.then(|| rejects.path().to_path_buf());
-        let ended = Ended { outcome, failed: 0, unclaimed: 0, unfinished: BTreeSet::new(), rejects, signal: None };
+        let ended = Ended {
+            outcome,
+            failed: 0,
+            unclaimed: 0,
+            unfinished: BTreeSet::new(),
+            rejects,
+            signal: None,
+            gave_up: None,
+        };
         return Ok((ended, options_back));
     }
     // From here on tables are altered: a signal is no reason to forget which.
@@ -105,12 +114,14 @@ async fn copy(settings: &Settings, events: &Events, stop: &Stop) -> Result<(Ende
     let ready: BTreeSet<usize> = lanes.keys().copied().collect();
     let all_ready = ready.len() == tables.len() && !has_misfits;
     let rejects_file = rejects.path().to_path_buf();
+    let watch = checkpoint.watch()?;
+    let steering = Steering { pace: settings.pace.clone(), live: watch.live() };
     let guarded = lanes.keys().map(|&number| (number, tables[number].clone())).collect();
     let guard = TableGuard::new(&sides, guarded, settings.pace.patience, events, stop);
     let findings = guard.findings();
     let committer = Committer::guarded(checkpoint, guard, events.clone());
-    let mut ended =
-        copy::run(lanes, work, settings.pace, committer.ledger(), rejects, events.clone(), stop.clone()).await;
+    let mut ended = copy::run(lanes, work, steering, committer.ledger(), rejects, events.clone(), stop.clone()).await;
+    drop(watch);
     if has_rejected {
         ended.rejects = Some(rejects_file);
     }
@@ -137,7 +148,11 @@ async fn copy(settings: &Settings, events: &Events, stop: &Stop) -> Result<(Ende
     }
     let retries = events.counters().retries.load(Ordering::Relaxed);
     let checkpoint = drained.end(ended.outcome, retries, broken).await?;
-    let options_back = release(&sides, &targets, checkpoint, events).await?;
+    let options_back = tokio::select! {
+        options_back = release(&sides, &targets, checkpoint, events) => options_back?,
+        // The checkpoint knows which aren't back.
+        () = stop.immediate() => false,
+    };
     if is_lost {
         return Err(changed.swap_remove(0).1.into());
     }
