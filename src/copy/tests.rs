@@ -44,6 +44,7 @@ pub(super) fn job() -> Job {
             source_id: Uuid::from_u128(1),
             target_id: Uuid::from_u128(2),
             columns: String::new(),
+            source_readded: String::new(),
             target_truncations: BTreeMap::new(),
         }),
         broken: None,
