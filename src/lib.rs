@@ -19,6 +19,7 @@
 //! | [`select`] | from patterns to tables |
 //! | [`ring`] | tokens and ranges: pure |
 //! | [`job`], [`side`], [`call`], [`clock`], [`escape`] | small nouns that everybody uses |
+//! | [`shutdown`], [`open_files`] | what the operating system asks and allows |
 //! | [`row`] | raw cells and elements, grouping into mutations and batches, binding |
 //! | [`rejects`] | keys of rows that the target refused for good |
 //! | [`preflight`], [`plan`] | all that can be known before the first row; what will happen, as data |
@@ -64,6 +65,7 @@ pub mod create_schema;
 pub mod escape;
 pub mod event;
 pub mod job;
+pub mod open_files;
 pub mod plan;
 pub mod preflight;
 pub mod rejects;

@@ -87,6 +87,11 @@ impl Ledger {
     pub async fn report(&self, change: Change) -> Result<(), CheckpointError> {
         self.changes.send(change).await.map_err(|_| CheckpointError::CommitterGone)
     }
+
+    /// Resolves once nothing can be recorded any more, because a commit failed.
+    pub async fn gone(&self) {
+        self.changes.closed().await;
+    }
 }
 
 /// The file, and why nothing more can be committed to it, if so. The file stays locked until the readers have stopped too.

@@ -385,8 +385,8 @@ fn change(left: &mut Vec<Work>, range: usize, step: u8, number: u64) -> Change {
             }
         }
         (5..=7, Some(rest)) => {
-            let middle = rest.middle();
-            let cuts: Vec<Token> = rest.first().previous().into_iter().chain([rest.first()]).chain(middle).collect();
+            let cuts: Vec<Token> =
+                rest.first().previous().into_iter().chain([rest.first()]).chain(rest.cuts(3)).collect();
             let into = left.remove(at).cut(&cuts);
             left.extend(into.iter().cloned());
             Change::Split { key, into }

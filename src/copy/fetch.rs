@@ -50,7 +50,7 @@ pub(super) struct Wanted {
 /// How long a page may fail before fewer rows, or others, are tried: failures come at once, timeouts take their time.
 fn patience(is_suspect: bool, whole: Patience) -> Patience {
     let (of_failures, of_timeouts) = if is_suspect {
-        (Duration::from_millis(200), Duration::from_secs(1))
+        (Duration::from_millis(100), Duration::from_secs(1))
     } else {
         (Duration::from_secs(3), Duration::from_secs(20))
     };

@@ -19,6 +19,8 @@ mod write;
 #[cfg(test)]
 mod fakes;
 #[cfg(test)]
+mod lost_tests;
+#[cfg(test)]
 mod memory_tests;
 #[cfg(test)]
 mod several_tests;
@@ -190,6 +192,8 @@ pub async fn run<S: Source, T: Target>(
         tokio::select! {
             biased;
             () = stop.immediate() => break,
+            // What can't be recorded needn't be finished, and a reader that waits for its cluster would notice late.
+            () = shared.ledger.gone() => { failed = true; break }
             ended = tasks.join_next() => match ended {
                 None => break,
                 Some(Ok(Ok(()))) => {}

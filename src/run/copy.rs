@@ -26,11 +26,14 @@ use std::time::Duration;
 /// What stood in the way.
 pub(super) async fn command(settings: &Settings) -> Result<u8, Error> {
     let ui = Ui::start(Mode::choose(settings.json));
-    let result = Box::pin(copy(settings, ui.events())).await;
+    let (stop, emit) = (Stop::default(), ui.events().clone());
+    stop.on_signals(move |signal, draining| emit.emit(Event::Stopping { signal, draining }))
+        .map_err(|error| Error::Io { what: "listen to signals", error })?;
+    let result = Box::pin(copy(settings, ui.events(), &stop)).await;
     if let Err(error) = &result {
         ui.events().emit(Event::Error { message: whole(error), hint: error.hint(), exit_code: error.exit_code() });
     }
-    ui.finish(result.as_ref().ok().map(|(ended, _)| ended.clone()));
+    ui.finish(result.as_ref().ok().map(|(ended, _)| ended.clone()), &stop).await;
     let (ended, options_back) = result?;
     Ok(match ended.outcome {
         RunOutcome::Done if ended.rejects.is_some() || !options_back => 3,
@@ -63,11 +66,7 @@ struct Begun {
 }
 
 /// Gives how it ended, and whether the target's tables have their own options again, as far as their rows are copied.
-async fn copy(settings: &Settings, events: &Events) -> Result<(Ended, bool), Error> {
-    let stop = Stop::default();
-    let emit = events.clone();
-    stop.on_signals(move |signal, draining| emit.emit(Event::Stopping { signal, draining }))
-        .map_err(|error| Error::Io { what: "listen to signals", error })?;
+async fn copy(settings: &Settings, events: &Events, stop: &Stop) -> Result<(Ended, bool), Error> {
     // Where nothing was begun, there is nothing to drain.
     let Begun { sides, tables, has_misfits, mut lanes, rejects, has_rejected, checkpoint, mut work } = tokio::select! {
         begun = begin(settings, events) => begun?,
@@ -90,7 +89,7 @@ async fn copy(settings: &Settings, events: &Events) -> Result<(Ended, bool), Err
     .await?;
     let mut refused = Vec::new();
     if settings.manage_table_options {
-        refused = engage(&sides, &targets, &work, &mut checkpoint, &stop, events).await?;
+        refused = engage(&sides, &targets, &work, &mut checkpoint, stop, events).await?;
         work.retain(|work| refused.iter().all(|(number, _)| *number != work.key.table));
         if work.is_empty() {
             checkpoint.end_run(RunOutcome::Error, 0, &reasons(&refused))?;

@@ -1,7 +1,8 @@
 //! The bar: one share of the ring, and a line of numbers below it.
 
 use super::progress::{Snapshot, TableProgress};
-use super::text::{Style, short};
+use super::terminal::Terminal;
+use super::text::{Style, short, to_stderr};
 use super::{Renderer, summary};
 use crate::copy::Ended;
 use crate::event::Event;
@@ -38,7 +39,7 @@ impl Bar {
         if self.running {
             self.bar.println(line);
         } else {
-            super::text::to_stderr(&format!("{line}\n"));
+            to_stderr(&format!("{line}\n"));
         }
     }
 
@@ -85,7 +86,7 @@ impl Renderer for Bar {
         }
         if matches!(event, Event::RangeClaimed { .. }) && !self.running {
             self.running = true;
-            self.bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(10));
+            self.bar.set_draw_target(ProgressDrawTarget::term_like_with_hz(Box::<Terminal>::default(), 10));
             self.draw(snapshot);
         }
         if matches!(event, Event::Stopping { .. }) {
@@ -105,6 +106,8 @@ impl Renderer for Bar {
         if let Some(ended) = ended {
             self.say(&summary::summary(snapshot, tables, ended, self.style));
         }
+        // Whoever holds a terminal is about to look.
+        super::out::STDERR.flush(Duration::MAX);
     }
 }
 

@@ -13,6 +13,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs, reason = "these are tests")]
 
 mod batches;
+mod clock;
 mod disks;
 mod dual_writes;
 mod empty_pages;
@@ -34,7 +35,10 @@ mod rejects;
 mod resume;
 mod shapes;
 mod signals;
+mod splits;
 mod stall;
+mod storage;
+mod streams;
 mod tables;
 mod tombstones;
 mod traps;
