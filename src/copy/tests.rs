@@ -28,7 +28,13 @@ fn limits() -> BatchLimits {
 }
 
 pub(super) fn pace() -> Pace {
-    Pace { readers: 3, writers: 4, memory: 4 << 20, patience: Patience::of(Duration::from_secs(60)), ..Pace::default() }
+    Pace {
+        readers: 3,
+        writers: 4,
+        memory: 256 << 20,
+        patience: Patience::of(Duration::from_secs(60)),
+        ..Pace::default()
+    }
 }
 
 pub(super) fn lane(source: MemorySource, target: MemoryTarget) -> Lane<MemorySource, MemoryTarget> {
