@@ -4,10 +4,12 @@
 //! second looks at the counters and costs the copy nothing.
 
 use crate::call::Class;
+use crate::copy::pace::{PaceNow, Slowed};
 use crate::copy::seam::Nodes;
 use crate::job::{Found, FoundTable, RangeKey, Tally};
 use crate::ring::{Token, TokenRange};
 use crate::schema::TableName;
+use crate::settings::live::Key;
 use crate::shutdown::Signal;
 use crate::side::Side;
 use serde::Serialize;
@@ -205,6 +207,22 @@ pub enum Event {
         /// How long it took, in microseconds.
         took_us: u128,
     },
+    /// The operator has set a value, now or before this run, or has taken it back.
+    Set {
+        /// Which one.
+        key: Key,
+        /// As it was typed; none is what the command line says.
+        value: Option<String>,
+    },
+    /// The operator wants nothing new to be read or written.
+    Paused,
+    /// The operator lets the copy go on.
+    Continued,
+    /// The pace is held back for another reason than before, or not any more.
+    Slowed {
+        /// Why, if it is.
+        by: Option<Slowed>,
+    },
     /// The run can't begin or go on; the last event there is.
     Error {
         /// Why, causes included.
@@ -236,10 +254,14 @@ pub struct Counters {
     pub rows_rejected: AtomicU64,
     /// What is committed to the checkpoint.
     pub committed: Mutex<Tally>,
+    /// The pace of this moment.
+    pub pace: Mutex<PaceNow>,
     /// Bytes read from the source.
     pub bytes_read: AtomicU64,
     /// Write requests that are under way.
     pub in_flight: AtomicU64,
+    /// Reads and writes that wait for room in the memory budget at this moment.
+    pub waiting_for_memory: AtomicU64,
     /// Calls that were tried again.
     pub retries: AtomicU64,
     /// Ranges done.
@@ -256,6 +278,11 @@ impl Counters {
     /// What is committed to the checkpoint.
     pub fn committed(&self) -> MutexGuard<'_, Tally> {
         self.committed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The pace of this moment.
+    pub fn pace(&self) -> MutexGuard<'_, PaceNow> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -329,6 +356,10 @@ impl Events {
             | Event::Resumed { .. }
             | Event::RangeClaimed { .. }
             | Event::RowsRejected { .. }
+            | Event::Set { .. }
+            | Event::Paused
+            | Event::Continued
+            | Event::Slowed { .. }
             | Event::Waiting { .. }
             | Event::Back { .. }
             | Event::GaveUp { .. }

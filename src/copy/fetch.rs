@@ -4,7 +4,7 @@
 use super::Learned;
 use super::Shared;
 use super::budget::Reservation;
-use super::page_size::PAGE_BYTES;
+use super::pace::Load;
 use super::retry::{GaveUp, with_retries};
 use super::seam::{Fetched, Position, Read, Scan, Source};
 use crate::call::{CallError, Class};
@@ -51,7 +51,7 @@ pub(super) struct Wanted {
 /// How long a page may fail before fewer rows, or others, are tried: failures come at once, timeouts take their time.
 fn patience(is_suspect: bool, whole: Patience) -> Patience {
     let (of_failures, of_timeouts) = if is_suspect {
-        (Duration::from_millis(200), Duration::from_secs(1))
+        (Duration::from_millis(100), Duration::from_secs(1))
     } else {
         (Duration::from_secs(3), Duration::from_secs(20))
     };
@@ -66,7 +66,7 @@ pub(super) async fn fetch<S: Source, T>(
 ) -> Result<Arrived, Unread> {
     let Learned { lane, page_size, calls, .. } = learned;
     let Wanted { scan, position, rows_max, is_suspect } = wanted;
-    let mut reservation = shared.budget.reserve(PAGE_BYTES * 5 / 4).await;
+    let mut reservation = shared.budget.page(|| page_size.bytes()).await;
     let started = Instant::now();
     let mut before = 0;
     loop {
@@ -74,22 +74,23 @@ pub(super) async fn fetch<S: Source, T>(
             let rows = page_size.rows().min(rows_max);
             (rows / SHRINK.saturating_pow(tries.min(7))).max(1)
         };
+        let turns = shared.pacer.turns(Side::Source);
         let read_page = |tries: u32| {
             let attempt = before + tries;
             let read = Read { scan: scan.clone(), position: position.clone(), rows: rows_at(attempt), attempt };
-            async move {
+            turns.call(Load::default(), async move {
                 // The server takes the time when the request arrives, so the time of asking is the closer one.
                 let read_at = shared.clock.seconds();
                 let fetched = lane.source.read_page(&read).await?;
                 Ok((fetched, read_at, (attempt > 0).then_some(read.rows)))
-            }
+            })
         };
         let patience = patience(is_suspect, shared.patience);
-        let read = with_retries(Side::Source, patience, calls, read_page).await;
-        let (error, tries) = match read {
+        let read = with_retries(Side::Source, patience, calls, read_page);
+        let (error, tries) = match turns.or_stopped(read).await {
             Ok((fetched, read_at, shrunk_to)) => {
+                page_size.learn(&fetched.page);
                 reservation.fit(fetched.page.size());
-                page_size.learn(fetched.page.rows(), fetched.page.wire_size());
                 let (rows, bytes) = (fetched.page.rows() as u64, fetched.page.wire_size() as u64);
                 shared.events.emit(Event::PageRead { rows, bytes });
                 return Ok(Arrived { fetched, read_at, shrunk_to, reservation });

@@ -135,13 +135,22 @@ impl Standstill {
     }
 
     /// Tells what is waited for, and when it is back. Resolves when the copy is given up, with the side to blame; then it
-    /// has asked everybody to stop. `nodes` are those of a side; `turn_to_others` gives up the tables under way, and says whether
+    /// has asked everybody to stop. Nothing is waited for during a pause. `nodes` are those of a side; `turn_to_others` gives up the tables under way, and says whether
     /// there are others.
-    pub(super) async fn watch(&self, nodes: impl Fn(Side) -> Option<Nodes>, turn_to_others: impl Fn() -> bool) -> Side {
+    pub(super) async fn watch(
+        &self,
+        is_paused: impl Fn() -> bool,
+        nodes: impl Fn(Side) -> Option<Nodes>,
+        turn_to_others: impl Fn() -> bool,
+    ) -> Side {
         let mut told: [Option<Told>; 2] = Default::default();
         let mut turned: Option<Instant> = None;
         loop {
             tokio::time::sleep(LOOK_EVERY.min(self.limit / 4).max(Duration::from_millis(10))).await;
+            if is_paused() {
+                self.reset();
+                continue;
+            }
             for (side, told) in [Side::Source, Side::Target].into_iter().zip(&mut told) {
                 self.tell(side, told, &nodes);
             }

@@ -125,7 +125,7 @@ async fn a_pause_is_not_counted() {
     let standstill = Arc::new(Standstill::new(PATIENCE, Events::none(), Stop::default()));
     let calls = Calls::of(&standstill);
     let error = CallError { class: Class::Timeout, message: "no".to_owned() };
-    let watch = standstill.watch(|_| None, || false);
+    let watch = standstill.watch(|| false, |_| None, || false);
     let pauses = async {
         let started = Instant::now();
         let _failing = calls.failing(Side::Source, started, &error);
@@ -152,6 +152,6 @@ async fn nothing_to_do_is_no_standstill() {
     let calls = Calls::of(&standstill);
     let error = CallError { class: Class::Timeout, message: "no".to_owned() };
     drop(calls.failing(Side::Target, Instant::now(), &error));
-    let watched = tokio::time::timeout(PATIENCE * 10, standstill.watch(|_| None, || false)).await;
+    let watched = tokio::time::timeout(PATIENCE * 10, standstill.watch(|| false, |_| None, || false)).await;
     assert!(watched.is_err(), "nobody calls any more: {watched:?}");
 }

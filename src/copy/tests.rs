@@ -1,7 +1,7 @@
 //! The copy between memory and memory: every instant of a crash, every order of acknowledgements.
 
 use super::fakes::{MemorySource, MemoryTarget, Rows, Store, TargetRow, Written, layout, sample_rows};
-use super::{Ended, Lane, Pace, run};
+use super::{Ended, Lane, run};
 use crate::call::Class;
 use crate::checkpoint::{self, Checkpoint, CheckpointError, Committer, status};
 use crate::event::{Event, Events};
@@ -10,7 +10,7 @@ use crate::rejects::Rejects;
 use crate::ring::{Token, tile};
 use crate::row::{BatchLimits, BatchMode, Policy, RowKey};
 use crate::schema::TableName;
-use crate::settings::Patience;
+use crate::settings::{Pace, Patience};
 use crate::shutdown::{Signal, Stop};
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
@@ -28,7 +28,7 @@ fn limits() -> BatchLimits {
 }
 
 pub(super) fn pace() -> Pace {
-    Pace { readers: 3, writers: 4, memory: 4 << 20, patience: Patience::of(Duration::from_secs(60)) }
+    Pace { readers: 3, writers: 4, memory: 4 << 20, patience: Patience::of(Duration::from_secs(60)), ..Pace::default() }
 }
 
 pub(super) fn lane(source: MemorySource, target: MemoryTarget) -> Lane<MemorySource, MemoryTarget> {
@@ -44,6 +44,7 @@ pub(super) fn job() -> Job {
             source_id: Uuid::from_u128(1),
             target_id: Uuid::from_u128(2),
             columns: String::new(),
+            target_truncations: BTreeMap::new(),
         }),
         broken: None,
     };
@@ -219,7 +220,7 @@ fn failing_calls_are_repeated_until_they_succeed() {
     target.failures.lock().expect("not poisoned").extend(failures.iter().cycle().take(60));
     let events = Events::none();
     let ended = runtime().block_on(scene.copy(source, target, events.clone(), Stop::default())).expect("copied");
-    assert_eq!(ended.outcome, RunOutcome::Done);
+    assert_eq!(ended.outcome, RunOutcome::Done, "{:?}", scene.status().failures);
     assert!(events.counters().retries.load(Ordering::Relaxed) > 60);
     scene.assert_equal();
     assert_accounts_close(&scene.status(), 300);

@@ -5,6 +5,7 @@
 //! same way: what a server says of a row that is too large for it, or that it can't decode, is often no more than that
 //! a write failed.
 
+use super::pace::Load;
 use super::retry::{GaveUp, with_retries};
 use super::seam::{Source, Target};
 use super::{Learned, Shared};
@@ -38,8 +39,15 @@ pub(super) async fn write<S: Source, T: Target>(
         let of_failures = if is_divisible { PATIENCE_WITH_BATCHES } else { Duration::MAX };
         let patience = Patience { of_failures, ..shared.patience };
         let acknowledged = learned.acknowledged.load(Ordering::Relaxed);
-        let send = |tries| target.write(&part, shared.clock, tries);
-        let (error, tries) = match with_retries(Side::Target, patience, &learned.calls, send).await {
+        let turns = shared.pacer.turns(Side::Target);
+        let load = Load { rows: part.row_count() as u64, bytes: part.bytes() as u64 };
+        let in_flight = target.in_flight(&part);
+        let send = async |tries| {
+            let _reservation = shared.budget.request(in_flight).await;
+            turns.call(load, target.write(&part, shared.clock, tries)).await
+        };
+        let write = with_retries(Side::Target, patience, &learned.calls, send);
+        let (error, tries) = match turns.or_stopped(write).await {
             Ok(more) => {
                 learned.acknowledged.fetch_add(1, Ordering::Relaxed);
                 settled += more;

@@ -1,9 +1,11 @@
 //! The bar: one share of the ring, and a line of numbers below it.
 
 use super::progress::{Snapshot, TableProgress};
-use super::text::{Style, short};
+use super::terminal::Terminal;
+use super::text::{Style, short, to_stderr};
 use super::{Renderer, Waiting, summary};
 use crate::copy::Ended;
+use crate::copy::pace::{PaceNow, Slowed};
 use crate::event::Event;
 use crate::settings::units::Bytes;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -22,6 +24,7 @@ pub(super) struct Bar {
     style: Style,
     told: HashMap<String, Instant>,
     running: bool,
+    stopping: bool,
     waiting: Waiting,
 }
 
@@ -32,14 +35,21 @@ impl Bar {
         let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
         bar.set_style(style.progress_chars("━╸─"));
         bar.set_prefix("copying");
-        Bar { bar, style: Style::stderr(), told: HashMap::new(), running: false, waiting: Waiting::default() }
+        Bar {
+            bar,
+            style: Style::stderr(),
+            told: HashMap::new(),
+            running: false,
+            stopping: false,
+            waiting: Waiting::default(),
+        }
     }
 
     fn say(&self, line: &str) {
         if self.running {
             self.bar.println(line);
         } else {
-            super::text::to_stderr(&format!("{line}\n"));
+            to_stderr(&format!("{line}\n"));
         }
     }
 
@@ -55,7 +65,7 @@ impl Bar {
 fn numbers(snapshot: &Snapshot) -> String {
     let eta = snapshot.eta_s.map_or_else(|| "…".to_owned(), |eta| super::text::duration(Duration::from_secs(eta)));
     format!(
-        "{:5.1}%  {}/{} ranges  ETA {eta}\n          {} rows  {} rows/s  {}/s  {} in flight  {} retries{}",
+        "{:5.1}%  {}/{} ranges  ETA {eta}\n          {} rows  {} rows/s  {}/s  {} in flight  {} retries{}{}",
         snapshot.fraction * 100.0,
         snapshot.ranges_done,
         snapshot.ranges,
@@ -65,7 +75,30 @@ fn numbers(snapshot: &Snapshot) -> String {
         snapshot.in_flight,
         snapshot.retries,
         if snapshot.ranges_failed > 0 { format!("  {} ranges failed", snapshot.ranges_failed) } else { String::new() },
+        snapshot.pace.slowed_by.map_or_else(String::new, |by| format!("\n          {}", slowed(by, &snapshot.pace))),
     )
+}
+
+/// Why it isn't faster, and what holds instead.
+#[expect(clippy::cast_precision_loss, reason = "to look at")]
+pub(super) fn slowed(by: Slowed, pace: &PaceNow) -> String {
+    let limits = [
+        pace.rows_per_second_max.map(|rows| format!("{} rows/s", short(rows as f64))),
+        pace.bytes_per_second_max.map(|bytes| format!("{}/s", Bytes(bytes))),
+    ];
+    let what = match by {
+        Slowed::Paused => String::new(),
+        Slowed::RowsPerSecond | Slowed::BytesPerSecond | Slowed::Schedule => {
+            format!(": {}", limits.into_iter().flatten().collect::<Vec<_>>().join(", "))
+        }
+        Slowed::SourceLatency | Slowed::SourceTimeouts | Slowed::SourceOverloaded => {
+            format!(": {} pages at a time", pace.readers)
+        }
+        Slowed::TargetLatency | Slowed::TargetTimeouts | Slowed::TargetOverloaded => {
+            format!(": {} writes at a time", pace.writers)
+        }
+    };
+    format!("{}{what}", by.words())
 }
 
 impl Renderer for Bar {
@@ -90,10 +123,14 @@ impl Renderer for Bar {
         }
         if matches!(event, Event::RangeClaimed { .. }) && !self.running {
             self.running = true;
-            self.bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(10));
+            self.bar.set_draw_target(ProgressDrawTarget::term_like_with_hz(Box::<Terminal>::default(), 10));
             self.draw(snapshot);
         }
+        if matches!(event, Event::Paused | Event::Continued) && !self.stopping {
+            self.bar.set_prefix(if matches!(event, Event::Paused) { "paused " } else { "copying" });
+        }
         if matches!(event, Event::Stopping { .. } | Event::GaveUp { .. }) {
+            self.stopping = true;
             self.bar.set_prefix("stopping");
         }
     }
@@ -110,6 +147,8 @@ impl Renderer for Bar {
         if let Some(ended) = ended {
             self.say(&summary::summary(snapshot, tables, ended, self.style));
         }
+        // Whoever holds a terminal is about to look.
+        super::out::STDERR.flush(Duration::MAX);
     }
 }
 

@@ -34,7 +34,7 @@ impl Lines {
 fn line(snapshot: &Snapshot) -> String {
     let eta = snapshot.eta_s.map_or_else(|| "unknown".to_owned(), |eta| format!("{eta}s"));
     format!(
-        "{} copying {:.1}% {}/{} ranges {} rows {}/s {}/s eta {eta} in_flight={} retries={} failed={}\n",
+        "{} copying {:.1}% {}/{} ranges {} rows {}/s {}/s eta {eta} in_flight={} retries={} failed={}{}\n",
         super::text::instant(unix_ms()),
         snapshot.fraction * 100.0,
         snapshot.ranges_done,
@@ -45,12 +45,13 @@ fn line(snapshot: &Snapshot) -> String {
         snapshot.in_flight,
         snapshot.retries,
         snapshot.ranges_failed,
+        snapshot.pace.slowed_by.map_or_else(String::new, |by| format!(" {}", super::bar::slowed(by, &snapshot.pace))),
     )
 }
 
 impl Renderer for Lines {
     fn event(&mut self, event: &Event, _: &Snapshot) {
-        self.running |= matches!(event, Event::RangeClaimed { .. });
+        self.running |= matches!(event, Event::RangeClaimed { .. } | Event::Paused);
         self.waiting.event(event);
         if self.waiting.explains(event) {
             return;

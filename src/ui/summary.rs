@@ -70,6 +70,16 @@ pub(super) fn event_line(event: &Event, style: Style) -> Option<String> {
             let what = if *rows == 1 { "row" } else { "rows" };
             format!("{} {} {what} of range {}: {}", style.bad("rejected:"), count(*rows), key.range, safe(reason))
         }
+        Event::Set { key, value: Some(value) } => {
+            format!("{} {key} is {}, as set for this job (`migrate set {key}=default` takes it back)", style.warn("set:"), safe(value))
+        }
+        Event::Set { key, value: None } => format!("{} {key} is what the command line says", style.warn("set:")),
+        Event::Paused => {
+            format!("{} nothing new is read or written until `migrate continue`; what is in flight is saved", style.warn("paused:"))
+        }
+        Event::Continued => format!("{} the copy goes on", style.good("continued:")),
+        Event::Slowed { by: Some(by) } => format!("{} {}", style.warn("pace:"), by.words()),
+        Event::Slowed { by: None } => format!("{} nothing holds it back any more", style.dim("pace:")),
         Event::RangeFailed { key, error, remedy } => {
             let remedy = remedy.as_ref().map_or_else(String::new, |remedy| format!("\n  hint: {}", safe(remedy)));
             format!("{} range {}: {}{remedy}", style.bad("failed:"), key.range, safe(error))

@@ -9,6 +9,7 @@ mod checkpoints;
 mod flags;
 mod hosts;
 mod lab;
+mod names;
 mod output;
 mod passwords;
 mod real;
