@@ -9,6 +9,7 @@ use crate::cluster::target::list_way;
 use crate::cluster::{Cluster, CqlSource, CqlTarget};
 use crate::copy::retry::{GaveUp, with_retries};
 use crate::copy::seam::{Position, Read, Scan, Source};
+use crate::copy::standstill::Calls;
 use crate::event::Events;
 use crate::job::{Admitted, JobTable};
 use crate::ring::{Token, TokenRange};
@@ -40,6 +41,9 @@ pub(super) async fn look(
     if !differences.is_empty() {
         let (source_table, target_table) = (from.clone(), to.clone());
         return Err(PreflightError::Differ { source_table, target_table, differences });
+    }
+    if !target_table.readded.is_empty() {
+        return Err(PreflightError::Readded { table: to.clone(), columns: target_table.readded });
     }
     let means = means(sides, &source_table, &target_table, settings, events).await?;
     let columns = fidelity(&source_table, &means);
@@ -84,10 +88,17 @@ pub(super) fn still(
     known: &Admitted,
     found: Option<&Table>,
 ) -> Result<(), PreflightError> {
-    let id = if side == Side::Source { known.source_id } else { known.target_id };
+    let (id, readded) = match side {
+        Side::Source => (known.source_id, known.source_readded.as_str()),
+        Side::Target => (known.target_id, ""),
+    };
     let what = match found {
         None => "it was dropped".to_owned(),
         Some(found) if found.id != id => "it was dropped and created again".to_owned(),
+        Some(found) if found.readded_description() != readded => {
+            let columns: Vec<&str> = found.readded.keys().map(String::as_str).collect();
+            format!("columns of it were dropped and added again: {}", columns.join(", "))
+        }
         Some(found) if found.description() != known.columns => other_columns(&known.columns, &found.description()),
         Some(_) => return Ok(()),
     };
@@ -190,7 +201,8 @@ pub(super) async fn patiently<T, F: Future<Output = Result<T, CallError>>>(
     events: &Events,
     mut call: impl FnMut() -> F,
 ) -> Result<T, CallError> {
-    match with_retries(cluster.side, patience, events, &Stop::default(), |_| call()).await {
+    let alone = Calls::alone(events.clone(), Stop::default());
+    match with_retries(cluster.side, patience, &alone, |_| call()).await {
         Ok(value) => Ok(value),
         Err(GaveUp::Failed(error, _)) => Err(error),
         Err(GaveUp::Stopped) => Err(CallError { class: Class::Other, message: "stopped".to_owned() }),

@@ -42,6 +42,7 @@ mod storage;
 mod streams;
 mod tables;
 mod tombstones;
+mod trace;
 mod traps;
 mod types;
 mod unrepeatable;
