@@ -182,7 +182,7 @@ pub struct JobArgs {
     /// Write with fewer requests at a time while more than one write in a hundred takes longer [default: off]
     #[arg(long, value_name = "TIME", env = "MIGRATE_TARGET_LATENCY", help_heading = "How fast")]
     pub target_latency: Option<Latency>,
-    /// Memory for pages that are read and not yet written [default: 256MiB]
+    /// Memory for all that is read and not yet acknowledged by the target [default: 256MiB]
     #[arg(long, value_name = "SIZE", env = "MIGRATE_MEMORY", help_heading = "How fast")]
     pub memory: Option<Bytes>,
     /// Which rows may share a batch [default: auto]

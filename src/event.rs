@@ -224,6 +224,8 @@ pub struct Counters {
     pub bytes_read: AtomicU64,
     /// Write requests that are under way.
     pub in_flight: AtomicU64,
+    /// Reads and writes that wait for room in the memory budget at this moment.
+    pub waiting_for_memory: AtomicU64,
     /// Calls that were tried again.
     pub retries: AtomicU64,
     /// Ranges done.

@@ -19,6 +19,7 @@
 //! | [`select`] | from patterns to tables |
 //! | [`ring`] | tokens and ranges: pure |
 //! | [`job`], [`side`], [`call`], [`clock`], [`escape`] | small nouns that everybody uses |
+//! | [`shutdown`], [`open_files`] | what the operating system asks and allows |
 //! | [`row`] | raw cells and elements, grouping into mutations and batches, binding |
 //! | [`rejects`] | keys of rows that the target refused for good |
 //! | [`preflight`], [`plan`] | all that can be known before the first row; what will happen, as data |
@@ -42,7 +43,7 @@
 //!    ([`row::statement`])
 //! 8. **Accounting closes.** `rows_read = rows_written + rows_expired + rows_rejected` for every cursor; the checkpoint's DDL
 //!    insists on it. ([`job::Tally`], [`rejects`])
-//! 9. **Memory is bounded in bytes.** All pages share one budget.
+//! 9. **Memory is bounded in bytes.** Pages and requests under way share one budget.
 //! 10. **The checkpoint is the truth.** One job, one file, one live process; no secret in it; looking changes nothing.
 //! 11. **Production first.** Failing calls are retried with growing waits; what can't be done is said.
 //!
@@ -64,6 +65,7 @@ pub mod create_schema;
 pub mod escape;
 pub mod event;
 pub mod job;
+pub mod open_files;
 pub mod plan;
 pub mod preflight;
 pub mod rejects;

@@ -20,11 +20,10 @@ fn main() -> ExitCode {
         runtime.shutdown_background();
         result
     });
-    match result {
-        Ok(code) => ExitCode::from(code),
-        Err(error) => {
-            ui::print_error(&error, error.hint());
-            ExitCode::from(error.exit_code())
-        }
-    }
+    let code = result.unwrap_or_else(|error| {
+        ui::print_error(&error, error.hint());
+        error.exit_code()
+    });
+    ui::flush();
+    ExitCode::from(code)
 }

@@ -72,11 +72,11 @@ impl TokenRange {
         pieces
     }
 
-    /// The token in the middle: the last one of the range's first half. `None` where the range is a single token, or the first
-    /// half would be the lowest token alone, which [`tile`] never makes a range of either.
+    /// The last tokens of the pieces when the range is cut in `pieces` about equal ones, without the range's own end: none where
+    /// the range is a single token. Never the lowest token, which [`tile`] never makes a range of either.
     #[must_use]
-    pub fn middle(self) -> Option<Token> {
-        self.inner_cuts(2).next().filter(|&cut| cut != Token::MIN)
+    pub fn cuts(self, pieces: u32) -> Vec<Token> {
+        self.inner_cuts(pieces.into()).filter(|&cut| cut != Token::MIN).collect()
     }
 
     /// The lowest token in the range.

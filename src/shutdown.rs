@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// A request to stop, shared by everyone who can.
@@ -10,6 +11,7 @@ pub struct Stop {
     draining: CancellationToken,
     now: CancellationToken,
     signal: Arc<AtomicU8>,
+    another: Arc<Notify>,
 }
 
 /// Which signal asked.
@@ -20,6 +22,8 @@ pub enum Signal {
     Interrupt,
     /// SIGTERM.
     Terminate,
+    /// SIGHUP: the terminal is gone.
+    Hangup,
 }
 
 impl Signal {
@@ -28,6 +32,7 @@ impl Signal {
         match self {
             Signal::Interrupt => 130,
             Signal::Terminate => 143,
+            Signal::Hangup => 129,
         }
     }
 }
@@ -45,6 +50,17 @@ impl Stop {
         self.now.cancel();
     }
 
+    /// The same request for a part of the work, which can be halted alone.
+    #[must_use]
+    pub fn part(&self) -> Stop {
+        Stop { draining: self.draining.child_token(), ..self.clone() }
+    }
+
+    /// Halts a part: nothing more of it is begun, and what fails is not tried again.
+    pub fn halt(&self) {
+        self.draining.cancel();
+    }
+
     /// Resolves once somebody asked to stop, in either way.
     pub async fn requested(&self) {
         self.draining.cancelled().await;
@@ -53,6 +69,11 @@ impl Stop {
     /// Resolves once everything is to be dropped.
     pub async fn immediate(&self) {
         self.now.cancelled().await;
+    }
+
+    /// Resolves at the next signal, whatever was asked before this call.
+    pub async fn another_signal(&self) {
+        self.another.notified().await;
     }
 
     /// Whether somebody asked to stop.
@@ -65,11 +86,13 @@ impl Stop {
         match self.signal.load(Ordering::Relaxed) {
             130 => Some(Signal::Interrupt),
             143 => Some(Signal::Terminate),
+            129 => Some(Signal::Hangup),
             _ => None,
         }
     }
 
-    /// Listens to SIGINT and SIGTERM from now on; `asked` is called with each, and with whether it is the first.
+    /// Listens to SIGINT, SIGTERM and SIGHUP from now on; `asked` is called with each of the first two that arrive, and with
+    /// whether it is the first. SIGHUP stays ignored where whoever started us wanted that: `nohup` does.
     ///
     /// # Errors
     /// Where the handlers can't be installed.
@@ -77,24 +100,40 @@ impl Stop {
         use tokio::signal::unix::{SignalKind, signal};
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
+        let mut hangup = if ignores_hangup() { None } else { Some(signal(SignalKind::hangup())?) };
         let stop = self.clone();
         tokio::spawn(async move {
             loop {
+                let hung_up = async {
+                    match &mut hangup {
+                        Some(hangup) => hangup.recv().await,
+                        None => std::future::pending().await,
+                    }
+                };
                 let signal = tokio::select! {
                     Some(()) = interrupt.recv() => Signal::Interrupt,
                     Some(()) = terminate.recv() => Signal::Terminate,
+                    Some(()) = hung_up => Signal::Hangup,
                     else => return,
                 };
-                let first = !stop.is_requested();
-                asked(signal, first);
-                if first {
+                if !stop.is_requested() {
+                    asked(signal, true);
                     stop.drain(signal);
-                } else {
+                } else if !stop.now.is_cancelled() {
+                    asked(signal, false);
                     stop.now();
-                    return;
                 }
+                stop.another.notify_waiters();
             }
         });
         Ok(())
     }
+}
+
+/// Whether this process was started with SIGHUP ignored. The system says so on Linux alone.
+fn ignores_hangup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    // A mask in which the lowest bit is signal 1.
+    ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 != 0)
 }

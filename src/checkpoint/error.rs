@@ -166,6 +166,15 @@ impl CheckpointError {
                     .to_owned(),
             ),
             CheckpointError::Missing { .. } => Some("name the file with `--checkpoint FILE`; a copy makes it when it begins".to_owned()),
+            CheckpointError::Sqlite { error, .. }
+                if error.sqlite_error_code() == Some(rusqlite::ErrorCode::SystemIoFailure) =>
+            {
+                Some(
+                    "the disk fails, or was set to read-only (`dmesg` tells): mend it, or move the file to another disk and \
+                     name it with `--checkpoint FILE`; then run the same command again"
+                        .to_owned(),
+                )
+            }
             CheckpointError::Io { .. } | CheckpointError::Sqlite { .. } => {
                 Some("check the folder's permissions and free space, then run the same command again".to_owned())
             }

@@ -20,6 +20,10 @@ fn job() -> Job {
             source_id: Uuid::from_u128(n),
             target_id: Uuid::from_u128(n + 100),
             columns: "\"k\" int partition key 0\n\"v\" text regular\n".to_owned(),
+            target_truncations: BTreeMap::from([
+                (Uuid::from_u128(7), String::new()),
+                (Uuid::from_u128(8), "ab".to_owned()),
+            ]),
         }),
         broken: None,
     };
@@ -385,8 +389,8 @@ fn change(left: &mut Vec<Work>, range: usize, step: u8, number: u64) -> Change {
             }
         }
         (5..=7, Some(rest)) => {
-            let middle = rest.middle();
-            let cuts: Vec<Token> = rest.first().previous().into_iter().chain([rest.first()]).chain(middle).collect();
+            let cuts: Vec<Token> =
+                rest.first().previous().into_iter().chain([rest.first()]).chain(rest.cuts(3)).collect();
             let into = left.remove(at).cut(&cuts);
             left.extend(into.iter().cloned());
             Change::Split { key, into }

@@ -1,6 +1,7 @@
 //! The two clusters, through the driver. Nothing outside this folder names a driver's session.
 
 pub mod call;
+pub mod changes;
 mod connect;
 pub mod placement;
 pub mod record;
@@ -105,7 +106,17 @@ async fn query<R>(
 where
     R: for<'f, 'm> scylla::deserialize::row::DeserializeRow<'f, 'm>,
 {
-    let mut statement = Statement::new(cql);
+    rows(session, Statement::new(cql), values).await
+}
+
+async fn rows<R>(
+    session: &Session,
+    mut statement: Statement,
+    values: impl scylla::serialize::row::SerializeRow,
+) -> Result<Vec<R>, CallError>
+where
+    R: for<'f, 'm> scylla::deserialize::row::DeserializeRow<'f, 'm>,
+{
     // System tables are local to the node, whatever the level of the data is.
     statement.set_consistency(Consistency::LocalOne);
     statement.set_is_idempotent(true);

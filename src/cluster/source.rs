@@ -285,7 +285,7 @@ fn row_section(result: &QueryRowsResult) -> Result<Bytes, CallError> {
 
 /// Sends a request to these nodes, in this order.
 #[derive(Debug)]
-struct Pinned(Vec<(Arc<Node>, Option<Shard>)>);
+pub(super) struct Pinned(pub(super) Vec<(Arc<Node>, Option<Shard>)>);
 
 impl LoadBalancingPolicy for Pinned {
     fn pick<'a>(&'a self, _: &'a RoutingInfo<'_>, _: &'a ClusterState) -> Option<(NodeRef<'a>, Option<Shard>)> {

@@ -1,56 +1,138 @@
-//! The memory budget: one number of bytes for all pages that are being read, grouped and written.
+//! The memory budget: one number of bytes for all that is read, waits, and is on its way to the target.
+//!
+//! It has two shares, so that nobody waits in a circle. A page is given back when its last batch is acknowledged, and for that
+//! its batches must be sent. Who sends waits only for others that send, and those wait for the target alone; who waits for room
+//! for another page goes on sending those that it has. Of each share, one part may be larger than the whole: then it
+//! travels alone, rather than never.
 
+use crate::event::Counters;
 use std::sync::Arc;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::sync::{Mutex, Notify};
 
-/// Bytes, shared by all readers. Counted in KiB, since a semaphore counts in u32.
-#[derive(Clone, Debug)]
+/// Requests have one part in this many, pages the rest.
+const PARTS: u64 = 4;
+
+/// Bytes, shared by all readers and all their writes.
+#[derive(Debug)]
 pub(super) struct Budget {
-    free: Arc<Semaphore>,
-    total_kib: u32,
+    pages: Arc<Share>,
+    requests: Arc<Share>,
 }
 
-/// A part of the budget; it goes back when this is dropped.
+/// A part of the budget for one purpose.
+#[derive(Debug, Default)]
+struct Share {
+    total: usize,
+    /// More than all of it, where something turned out larger than expected: nothing is handed out until that is paid back.
+    used: AtomicUsize,
+    /// Whose turn it is to wait for `freed`. The others wait for the turn, first come, first served: what is large would
+    /// never find room otherwise.
+    turn: Mutex<()>,
+    freed: Notify,
+    counters: Arc<Counters>,
+}
+
+/// Some bytes of the budget; they go back when this is dropped.
 #[derive(Debug)]
 pub(super) struct Reservation {
-    permit: OwnedSemaphorePermit,
-    free: Arc<Semaphore>,
+    share: Arc<Share>,
+    bytes: usize,
 }
 
 impl Budget {
-    /// A budget of `bytes`.
-    pub(super) fn new(bytes: u64) -> Budget {
-        let total_kib = u32::try_from(bytes / 1024).unwrap_or(u32::MAX).clamp(1, u32::MAX >> 3);
-        Budget { free: Arc::new(Semaphore::new(total_kib as usize)), total_kib }
+    /// A budget of `bytes`. Whoever waits for room is counted while it lasts.
+    pub(super) fn new(bytes: u64, counters: &Arc<Counters>) -> Budget {
+        let share = |bytes| {
+            let total = usize::try_from(bytes).unwrap_or(usize::MAX);
+            Arc::new(Share { total, counters: Arc::clone(counters), ..Share::default() })
+        };
+        Budget { pages: share(bytes - bytes / PARTS), requests: share(bytes / PARTS) }
     }
 
-    /// Waits until `bytes` are free and takes them. More than the whole budget is the whole budget: one oversized page
-    /// then travels alone, rather than never.
-    pub(super) async fn reserve(&self, bytes: usize) -> Reservation {
-        let permit = Arc::clone(&self.free).acquire_many_owned(self.kib(bytes)).await;
-        Reservation { permit: permit.expect("the semaphore is never closed"), free: Arc::clone(&self.free) }
+    /// Bytes for all pages together.
+    pub(super) fn for_pages(&self) -> usize {
+        self.pages.total
     }
 
-    fn kib(&self, bytes: usize) -> u32 {
-        u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX).clamp(1, self.total_kib)
+    /// Waits until there is room for a page, and takes it. How many bytes that are is asked again whenever there is more room:
+    /// other pages may have shown it meanwhile.
+    pub(super) async fn page(&self, bytes: impl Fn() -> usize) -> Reservation {
+        Share::take(&self.pages, bytes).await
+    }
+
+    /// Waits until there is room for a request of `bytes`, and takes it. Nothing else may be waited for with this in hand
+    /// but the target.
+    pub(super) async fn request(&self, bytes: usize) -> Reservation {
+        Share::take(&self.requests, || bytes).await
+    }
+}
+
+impl Share {
+    async fn take(this: &Arc<Share>, bytes: impl Fn() -> usize) -> Reservation {
+        if let Ok(_turn) = this.turn.try_lock()
+            && let Some(reservation) = Share::try_take(this, bytes())
+        {
+            return reservation;
+        }
+        let _waits = Waits::counted(&this.counters);
+        let _turn = this.turn.lock().await;
+        loop {
+            if let Some(reservation) = Share::try_take(this, bytes()) {
+                return reservation;
+            }
+            this.freed.notified().await;
+        }
+    }
+
+    fn try_take(this: &Arc<Share>, bytes: usize) -> Option<Reservation> {
+        let fits = |used: usize| {
+            let after = used.saturating_add(bytes);
+            (used == 0 || after <= this.total).then_some(after)
+        };
+        this.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).ok()?;
+        Some(Reservation { share: Arc::clone(this), bytes })
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
+        // Kept for the next one to wait, where nobody waits yet.
+        self.freed.notify_one();
     }
 }
 
 impl Reservation {
-    /// Makes the reservation fit `bytes`, once they are known: gives back what is too much, and takes what is missing as
-    /// far as it is free at this moment. It never waits: the page is in memory already, and waiting with it in hand could
-    /// wait for itself.
+    /// Makes the reservation fit `bytes`, once they are known. It never waits: they are in memory already, and waiting with
+    /// them in hand could be waiting for oneself. What is too much by this is held back from those who come next.
     pub(super) fn fit(&mut self, bytes: usize) {
-        let wanted = bytes.div_ceil(1024).max(1);
-        let held = self.permit.num_permits();
-        if held > wanted {
-            drop(self.permit.split(held - wanted));
-        } else {
-            let missing = (wanted - held).min(self.free.available_permits());
-            if let Ok(more) = Arc::clone(&self.free).try_acquire_many_owned(u32::try_from(missing).unwrap_or(0)) {
-                self.permit.merge(more);
-            }
+        if bytes > self.bytes {
+            self.share.used.fetch_add(bytes - self.bytes, Ordering::Relaxed);
+        } else if bytes < self.bytes {
+            self.share.give_back(self.bytes - bytes);
         }
+        self.bytes = bytes;
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.share.give_back(self.bytes);
+    }
+}
+
+/// Somebody waits, until this is dropped.
+struct Waits<'a>(&'a Counters);
+
+impl<'a> Waits<'a> {
+    fn counted(counters: &'a Counters) -> Waits<'a> {
+        counters.waiting_for_memory.fetch_add(1, Ordering::Relaxed);
+        Waits(counters)
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.waiting_for_memory.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -58,17 +140,86 @@ impl Reservation {
 mod tests {
     use super::*;
     use futures::FutureExt;
+    use std::cell::Cell;
+
+    fn budget() -> Budget {
+        Budget::new(400, &Arc::default())
+    }
+
+    fn waiting(budget: &Budget) -> u64 {
+        budget.pages.counters.waiting_for_memory.load(Ordering::Relaxed)
+    }
 
     #[tokio::test]
-    async fn what_is_reserved_is_given_back() {
-        let budget = Budget::new(100 * 1024);
-        let mut first = budget.reserve(60 * 1024).await;
-        assert!(budget.reserve(60 * 1024).now_or_never().is_none(), "more than is free must wait");
-        first.fit(10 * 1024);
-        let second = budget.reserve(60 * 1024).now_or_never().expect("the rest was given back");
-        first.fit(1 << 30);
-        assert!(budget.reserve(1).now_or_never().is_none(), "all is taken");
+    async fn what_is_taken_is_given_back() {
+        let budget = budget();
+        let mut first = budget.page(|| 200).await;
+        assert!(budget.page(|| 101).now_or_never().is_none(), "more than is free must wait");
+        assert_eq!(waiting(&budget), 0, "who was dropped waits no more");
+        first.fit(190);
+        let second = budget.page(|| 101).now_or_never().expect("some was given back");
         drop((first, second));
-        assert!(budget.reserve(1 << 40).now_or_never().is_some(), "an oversized page takes the whole");
+        assert!(budget.page(|| 300).now_or_never().is_some());
+    }
+
+    #[tokio::test]
+    async fn what_turns_out_too_large_is_paid_back_first() {
+        let budget = budget();
+        let (mut first, second) = (budget.page(|| 100).await, budget.page(|| 100).await);
+        first.fit(1000);
+        drop(second);
+        assert!(budget.page(|| 1).now_or_never().is_none());
+        first.fit(299);
+        assert!(budget.page(|| 1).now_or_never().is_some());
+    }
+
+    #[tokio::test]
+    async fn what_is_larger_than_everything_travels_alone() {
+        let budget = budget();
+        let small = budget.page(|| 1).await;
+        assert!(budget.page(|| 1 << 30).now_or_never().is_none());
+        drop(small);
+        let large = budget.page(|| 1 << 30).now_or_never().expect("there is nobody else");
+        assert!(budget.page(|| 1).now_or_never().is_none());
+        assert!(budget.request(1 << 30).now_or_never().is_some(), "requests don't wait for pages");
+        drop(large);
+    }
+
+    #[tokio::test]
+    async fn the_first_to_wait_is_the_first_to_be_served() {
+        let budget = budget();
+        let held = budget.page(|| 200).await;
+        let (mut large, mut small) = (Box::pin(budget.page(|| 250)), Box::pin(budget.page(|| 10)));
+        assert!(large.as_mut().now_or_never().is_none() && small.as_mut().now_or_never().is_none());
+        assert_eq!(waiting(&budget), 2);
+        drop(held);
+        assert!(small.as_mut().now_or_never().is_none(), "the large one comes first");
+        let large = large.await;
+        let small = small.now_or_never().expect("there is room");
+        assert_eq!(waiting(&budget), 0);
+        drop((large, small));
+    }
+
+    #[tokio::test]
+    async fn what_is_learned_while_waiting_counts() {
+        let budget = budget();
+        let expected = Cell::new(1 << 20);
+        let mut held = budget.page(|| 300).await;
+        let mut next = Box::pin(budget.page(|| expected.get()));
+        assert!(next.as_mut().now_or_never().is_none());
+        expected.set(10);
+        held.fit(290);
+        assert!(next.now_or_never().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_waiter_that_is_dropped_wakes_the_next() {
+        let budget = budget();
+        let held = budget.page(|| 200).await;
+        let (mut first, mut second) = (Box::pin(budget.page(|| 250)), Box::pin(budget.page(|| 100)));
+        assert!(first.as_mut().now_or_never().is_none());
+        drop(first);
+        assert!(second.as_mut().now_or_never().is_some());
+        drop(held);
     }
 }

@@ -279,6 +279,10 @@ impl Target for MemoryTarget {
         }
     }
 
+    fn in_flight(&self, batch: &Batch) -> usize {
+        batch.bytes() * 2
+    }
+
     async fn is_unchanged(&self) -> Result<bool, CallError> {
         Ok(self.unchanged)
     }

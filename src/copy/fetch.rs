@@ -5,7 +5,6 @@ use super::Learned;
 use super::Shared;
 use super::budget::Reservation;
 use super::pace::Load;
-use super::page_size::PAGE_BYTES;
 use super::retry::{GaveUp, with_retries};
 use super::seam::{Fetched, Position, Read, Scan, Source};
 use crate::call::{CallError, Class};
@@ -52,7 +51,7 @@ pub(super) struct Wanted {
 /// How long a page may fail before fewer rows, or others, are tried: failures come at once, timeouts take their time.
 fn patience(is_suspect: bool, whole: Patience) -> Patience {
     let (of_failures, of_timeouts) = if is_suspect {
-        (Duration::from_millis(200), Duration::from_secs(1))
+        (Duration::from_millis(100), Duration::from_secs(1))
     } else {
         (Duration::from_secs(3), Duration::from_secs(20))
     };
@@ -67,7 +66,7 @@ pub(super) async fn fetch<S: Source, T>(
 ) -> Result<Arrived, Unread> {
     let Learned { lane, page_size, .. } = learned;
     let Wanted { scan, position, rows_max, is_suspect } = wanted;
-    let mut reservation = shared.budget.reserve(PAGE_BYTES * 5 / 4).await;
+    let mut reservation = shared.budget.page(|| page_size.bytes()).await;
     let started = Instant::now();
     let mut before = 0;
     loop {
@@ -87,11 +86,11 @@ pub(super) async fn fetch<S: Source, T>(
             })
         };
         let patience = patience(is_suspect, shared.patience);
-        let calls = with_retries(Side::Source, patience, &shared.events, &shared.stop, read_page);
+        let calls = with_retries(Side::Source, patience, &shared.events, &learned.stop, read_page);
         let (error, tries) = match turns.or_stopped(calls).await {
             Ok((fetched, read_at, shrunk_to)) => {
+                page_size.learn(&fetched.page);
                 reservation.fit(fetched.page.size());
-                page_size.learn(fetched.page.rows(), fetched.page.wire_size());
                 let (rows, bytes) = (fetched.page.rows() as u64, fetched.page.wire_size() as u64);
                 shared.events.emit(Event::PageRead { rows, bytes });
                 return Ok(Arrived { fetched, read_at, shrunk_to, reservation });

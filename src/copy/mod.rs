@@ -20,6 +20,12 @@ mod write;
 #[cfg(test)]
 mod fakes;
 #[cfg(test)]
+mod guard_tests;
+#[cfg(test)]
+mod lost_tests;
+#[cfg(test)]
+mod memory_tests;
+#[cfg(test)]
 mod several_tests;
 #[cfg(test)]
 mod split_tests;
@@ -93,6 +99,8 @@ struct Learned<S, T> {
     acknowledged: AtomicU64,
     /// Its ranges that are not done.
     left: AtomicUsize,
+    /// Halted where work on it is in vain.
+    stop: Stop,
 }
 
 /// A range that is to be copied.
@@ -151,11 +159,22 @@ pub async fn run<S: Source, T: Target>(
     for work in &work {
         *left.entry(work.key.table).or_default() += 1;
     }
+    let pacer = Pacer::new(steering, events.clone(), stop.clone());
+    let budget = Budget::new(memory, events.counters());
+    // Each reader holds a page that is being written, and the next one.
+    let page_max = budget.for_pages() / (2 * pacer.readers().borrow().clamp(1, ranges.max(1)));
     let learned = |(table, lane)| {
         let left = left.get(&table).copied().unwrap_or_default().into();
         (
             table,
-            Learned { lane, page_size: PageSize::default(), failures_in_a_row: 0.into(), acknowledged: 0.into(), left },
+            Learned {
+                lane,
+                page_size: PageSize::new(page_max),
+                failures_in_a_row: 0.into(),
+                acknowledged: 0.into(),
+                left,
+                stop: stop.part(),
+            },
         )
     };
     let shared = Arc::new(Shared {
@@ -169,14 +188,15 @@ pub async fn run<S: Source, T: Target>(
         unclaimed: 0.into(),
         ledger,
         rejects,
-        pacer: Pacer::new(steering, events.clone(), stop.clone()),
+        pacer,
         readers: 0.into(),
         events,
         stop: stop.clone(),
-        budget: Budget::new(memory),
+        budget,
         patience,
         clock: Clock::start(),
     });
+    let mut ledger = shared.ledger.clone();
     let mut tasks = JoinSet::new();
     let mut readers = shared.pacer.readers();
     readers.mark_changed();
@@ -186,6 +206,8 @@ pub async fn run<S: Source, T: Target>(
         tokio::select! {
             biased;
             () = stop.immediate() => break,
+            // What can't be recorded needn't be finished, and a reader that waits for its cluster would notice late.
+            () = shared.ledger.gone() => { failed = true; break }
             Ok(()) = readers.changed() => {
                 let wanted = (*readers.borrow_and_update()).min(ranges);
                 while shared.readers.load(Ordering::Relaxed) < wanted {
@@ -200,6 +222,9 @@ pub async fn run<S: Source, T: Target>(
                 Some(Ok(Err(_))) => { failed = true; shared.queue().claims.clear(); }
                 Some(Err(panic)) => std::panic::resume_unwind(panic.into_panic()),
             },
+            distrusted = ledger.distrusted() => {
+                shared.lanes.iter().filter(|(table, _)| distrusted.contains(table)).for_each(|(_, lane)| lane.stop.halt());
+            }
         }
     }
     tasks.shutdown().await;
@@ -273,6 +298,7 @@ impl<S, T> Shared<S, T> {
                 let mut queue = self.queue();
                 while let Some(claim) = queue.claims.pop_front() {
                     match self.lanes.get(&claim.work.key.table) {
+                        Some(learned) if learned.stop.is_requested() => {}
                         Some(learned) if learned.failures_in_a_row.load(Ordering::Relaxed) < FAILURES_IN_A_ROW_MAX => {
                             queue.claimed += 1;
                             return Some((claim, learned));

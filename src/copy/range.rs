@@ -284,7 +284,7 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
                         }
                     }
                 }
-                () = shared.stop.requested(), if !self.stopping => self.stopping = true,
+                () = self.learned.stop.requested(), if !self.stopping => self.stopping = true,
                 // What is acknowledged is to be saved, though nothing more happens for a long time.
                 () = &mut pause => {
                     pause = Box::pin(shared.pacer.pause_lasts(REPORT_EVERY));
@@ -356,11 +356,13 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
     }
 
     /// Groups a page into the queue.
-    fn take_page(&mut self, page: Arrived, last: bool) {
+    fn take_page(&mut self, mut page: Arrived, last: bool) {
         let placement: Option<Arc<dyn Placement>> = self.learned.lane.target.placement();
         let place = |token| placement.as_ref().map_or(0, |placement| placement.place(token));
         match self.grouper.group(page.fetched.page, page.read_at, place) {
             Ok(batches) => {
+                let rows = batches.first().map_or(0, |batch| batch.rows().size());
+                page.reservation.fit(rows + batches.len() * size_of::<Queued>());
                 let reservation = Arc::new(page.reservation);
                 self.queue
                     .extend(batches.into_iter().map(|batch| Queued { batch, reservation: Arc::clone(&reservation) }));

@@ -34,6 +34,9 @@ pub trait Target: Send + Sync + 'static {
     fn write(&self, batch: &Batch, clock: Clock, tries: u32)
     -> impl Future<Output = Result<Settled, CallError>> + Send;
 
+    /// What a write of `batch` takes of memory while it is under way, beside the batch: at most so many bytes.
+    fn in_flight(&self, batch: &Batch) -> usize;
+
     /// Whether the table still is what it was when it was prepared: a row that is refused may only then be laid to the row.
     fn is_unchanged(&self) -> impl Future<Output = Result<bool, CallError>> + Send;
 

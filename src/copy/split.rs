@@ -1,9 +1,13 @@
-//! What to do about a range whose rows can't be read in one go: read on behind what arrived, cut it in two, part the token that
+//! What to do about a range whose rows can't be read in one go: read on behind what arrived, cut it in pieces, part the token that
 //! is to blame from the others, or take that token apart.
 
 use super::seam::Scan;
 use crate::job::RangeKey;
 use crate::ring::{Token, TokenRange};
+
+/// A range is cut in so many pieces. Most of the ring is empty: with two, it takes some sixty failures to find the token that is
+/// to blame, each as long as the source's patience; with eight, twenty. With more, each such token leaves hundreds of ranges behind.
+const PIECES: u32 = 8;
 
 /// The next step.
 #[derive(Debug, PartialEq, Eq)]
@@ -22,7 +26,10 @@ pub(super) enum Step {
 pub(super) fn next(key: RangeKey, scan: &Scan, had_rows: bool) -> Step {
     match scan {
         Scan::Tokens(_) if had_rows => Step::Resume,
-        Scan::Tokens(range) if range.width() > 1 => range.middle().map_or(Step::GiveUp, |token| Step::Cut(vec![token])),
+        Scan::Tokens(range) if range.width() > 1 => match range.cuts(PIECES) {
+            cuts if cuts.is_empty() => Step::GiveUp,
+            cuts => Step::Cut(cuts),
+        },
         scan => {
             let token = scan.range().first();
             if key.range == TokenRange::of(token) {

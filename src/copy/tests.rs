@@ -44,6 +44,7 @@ pub(super) fn job() -> Job {
             source_id: Uuid::from_u128(1),
             target_id: Uuid::from_u128(2),
             columns: String::new(),
+            target_truncations: BTreeMap::new(),
         }),
         broken: None,
     };
@@ -219,7 +220,7 @@ fn failing_calls_are_repeated_until_they_succeed() {
     target.failures.lock().expect("not poisoned").extend(failures.iter().cycle().take(60));
     let events = Events::none();
     let ended = runtime().block_on(scene.copy(source, target, events.clone(), Stop::default())).expect("copied");
-    assert_eq!(ended.outcome, RunOutcome::Done);
+    assert_eq!(ended.outcome, RunOutcome::Done, "{:?}", scene.status().failures);
     assert!(events.counters().retries.load(Ordering::Relaxed) > 60);
     scene.assert_equal();
     assert_accounts_close(&scene.status(), 300);

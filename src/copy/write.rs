@@ -41,8 +41,12 @@ pub(super) async fn write<S: Source, T: Target>(
         let acknowledged = learned.acknowledged.load(Ordering::Relaxed);
         let turns = shared.pacer.turns(Side::Target);
         let load = Load { rows: part.row_count() as u64, bytes: part.bytes() as u64 };
-        let send = |tries| turns.call(load, target.write(&part, shared.clock, tries));
-        let calls = with_retries(Side::Target, patience, &shared.events, &shared.stop, send);
+        let in_flight = target.in_flight(&part);
+        let send = async |tries| {
+            let _reservation = shared.budget.request(in_flight).await;
+            turns.call(load, target.write(&part, shared.clock, tries)).await
+        };
+        let calls = with_retries(Side::Target, patience, &shared.events, &learned.stop, send);
         let (error, tries) = match turns.or_stopped(calls).await {
             Ok(more) => {
                 learned.acknowledged.fetch_add(1, Ordering::Relaxed);
@@ -63,7 +67,7 @@ pub(super) async fn write<S: Source, T: Target>(
         }
         // Every row is refused by a table that is gone, or that is another one by now.
         let look = |_| target.is_unchanged();
-        if !with_retries(Side::Target, shared.patience, &shared.events, &shared.stop, look).await? {
+        if !with_retries(Side::Target, shared.patience, &shared.events, &learned.stop, look).await? {
             let message = format!("{} (the target's table was changed or dropped)", error.message);
             return Err(GaveUp::Failed(CallError { message, ..error }, tries));
         }

@@ -11,6 +11,8 @@ use std::time::Duration;
 
 /// Places of the ring that are looked at.
 const SAMPLES: usize = 16;
+/// Bytes of a sample at most, where rows are like those before them.
+const SAMPLE_BYTES: usize = 4 << 20;
 /// Rows that are read at each, at most.
 const SAMPLE_ROWS: i32 = 100;
 /// What hasn't been read by then (a stretch of tombstones takes long) is left out.
@@ -55,7 +57,7 @@ fn rows_in(total: u64, rows: u64, bytes: u64) -> Option<u64> {
 /// Adds up rows and their bytes at some places of the ring, one after another and beginning with one row: the rows may be
 /// of many megabytes.
 async fn sample(table: &ReadyTable, sum: &mut (u64, u64)) {
-    let size = PageSize::default();
+    let size = PageSize::new(SAMPLE_BYTES);
     let stored = table.layout.keys() + table.layout.values.len();
     for range in tile(&[], SAMPLES) {
         let read = Read {
@@ -65,7 +67,7 @@ async fn sample(table: &ReadyTable, sum: &mut (u64, u64)) {
             attempt: 0,
         };
         let Ok(Fetched { page, .. }) = table.reader.read_page(&read).await else { continue };
-        size.learn(page.rows(), page.wire_size());
+        size.learn(&page);
         sum.0 += page.rows() as u64;
         sum.1 += (0..page.rows()).map(|row| page.span(row, 0, stored).len() as u64).sum::<u64>();
     }

@@ -46,7 +46,7 @@ pub struct Plan {
     pub readers: usize,
     /// Write requests under way at the same time.
     pub writers: usize,
-    /// Bytes of pages in memory.
+    /// Bytes of pages in memory, and of requests under way.
     pub memory: u64,
     /// Of reads.
     pub source_consistency: String,

@@ -203,4 +203,14 @@ impl Batch {
     pub fn bytes(&self) -> usize {
         self.extent.bytes
     }
+
+    /// How many statements there are.
+    pub fn statement_count(&self) -> usize {
+        self.extent.statements.1 - self.extent.statements.0
+    }
+
+    /// About how many bytes the largest of the statements takes in a request.
+    pub fn largest_statement(&self) -> usize {
+        self.statements().map(|(_, statement)| self.rows.request_size(statement)).max().unwrap_or(0)
+    }
 }

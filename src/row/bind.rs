@@ -12,6 +12,9 @@ use scylla::serialize::row::{RowSerializationContext, SerializeRow};
 use scylla::serialize::writers::RowWriter;
 use std::sync::Arc;
 
+/// What a statement takes in a request beside its key and its values: its id, its writetime, its TTL.
+const STATEMENT_BYTES: usize = 45;
+
 /// Statements of one page, bound as of one instant.
 #[derive(Clone, Debug)]
 pub struct Bound {
@@ -139,16 +142,7 @@ impl Bound {
 
     /// About how many bytes the `index`-th statement takes in a request.
     pub fn size(&self, index: usize) -> usize {
-        let (rows, statement) = (&self.rows, self.statement(index));
-        let row = statement.row as usize;
-        let part = rows.part_of(statement);
-        let cells = rows.layout.values.iter().enumerate().filter(|(index, value)| {
-            value.part == part && value.shape == Shape::Cell && rows.is_chosen(statement, *index)
-        });
-        let cells: usize = cells.filter_map(|(index, _)| rows.value(row, index)).map(<[u8]>::len).sum();
-        let elements = &rows.elements[statement.elements.0 as usize..statement.elements.1 as usize];
-        let elements: usize = elements.iter().map(|element| (element.to - element.from) as usize).sum();
-        rows.page.span(row, 0, rows.layout.keys()).len() + cells + elements
+        self.rows.request_size(self.statement(index))
     }
 
     /// The bound values of the `index`-th statement, as the wire carries them: `None` is unset.
@@ -273,6 +267,20 @@ impl SerializeRow for KeyOf<'_> {
 }
 
 impl Rows {
+    /// About how many bytes a statement takes in a request.
+    pub(super) fn request_size(&self, statement: &Statement) -> usize {
+        let row = statement.row as usize;
+        let part = self.part_of(statement);
+        let of_part = || self.layout.values.iter().enumerate().filter(|(_, value)| value.part == part);
+        let cells = of_part().filter(|(index, value)| value.shape == Shape::Cell && self.is_chosen(statement, *index));
+        let cells: usize = cells.filter_map(|(index, _)| self.value(row, index)).map(<[u8]>::len).sum();
+        let elements = &self.elements[statement.elements.0 as usize..statement.elements.1 as usize];
+        let elements: usize = elements.iter().map(|element| (element.to - element.from) as usize).sum();
+        // What isn't written has a length too: of a table of 5,000 columns, that is most of a request.
+        let lengths = of_part().count() * size_of::<i32>();
+        STATEMENT_BYTES + self.page.span(row, 0, self.layout.keys()).len() + lengths + cells + elements
+    }
+
     /// The key of a row, or of a partition for its statics.
     fn write_keys(&self, row: usize, part: Part, writer: &mut RowWriter<'_>) -> Result<(), SerializationError> {
         let columns = if part == Part::Static { self.layout.partition_key } else { self.layout.keys() };

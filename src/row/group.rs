@@ -154,6 +154,7 @@ impl Grouper {
             let draft = open.get_or_insert_with(|| Draft::starting_at(row, first_statement, token, place));
             draft.add(row, rows.statements.len(), token, bytes, same_partition && joins);
         }
+        self.scratch.trim();
         if let Some(last) = count.checked_sub(1) {
             self.last_partition.clear();
             self.last_partition.extend_from_slice(rows.page.span(last, 0, layout.partition_key));

@@ -12,6 +12,9 @@ const LARGE_ROW: usize = 2 << 20;
 /// Bytes of elements that a statement holds at most, for the same reason.
 const LARGE_ELEMENTS: usize = 256 << 10;
 
+/// Groups and elements that there is always room for.
+const KEPT: usize = 1024;
+
 /// A writetime and a TTL.
 type Group = (i64, i32);
 
@@ -26,6 +29,17 @@ pub(super) struct Scratch {
     elements: Vec<(Group, Element)>,
     /// Of lists.
     list_elements: Vec<(Group, Element)>,
+}
+
+impl Scratch {
+    /// Gives back what a row of very many elements has taken: every range has a scratch of its own.
+    pub(super) fn trim(&mut self) {
+        let Scratch { groups, cell_groups, elements, list_elements } = self;
+        groups.shrink_to(KEPT);
+        cell_groups.shrink_to(KEPT);
+        elements.shrink_to(KEPT);
+        list_elements.shrink_to(KEPT);
+    }
 }
 
 /// A value with elements that isn't what its type says.

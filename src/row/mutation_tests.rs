@@ -10,6 +10,9 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+#[path = "hostile_tests.rs"]
+mod hostile;
+
 const POLICY: Policy = Policy { unknown_timestamp: 1, row_marker: RowMarker::Infer, timestamp_max: i64::MAX };
 /// Regular values come first, as in every layout.
 const SHAPES: [(Part, Shape); 8] = [

@@ -92,6 +92,9 @@ impl Page {
     /// The wire bytes of `count` neighbouring cells of a row, their lengths included.
     #[inline]
     pub fn span(&self, row: usize, column: usize, count: usize) -> &[u8] {
+        if count == 0 {
+            return &[];
+        }
         let index = row * self.columns + column;
         let from = self.cells[index] as usize - 4;
         let to = self.cells.get(index + count).map_or(self.bytes.len(), |&at| at as usize - 4);
@@ -101,6 +104,14 @@ impl Page {
     /// What the page takes of memory, in bytes.
     pub fn size(&self) -> usize {
         self.bytes.len() + self.cells.len() * size_of::<u32>()
+    }
+
+    /// What the largest of its rows takes of memory, in bytes; 0 for a page without rows.
+    pub fn largest_row(&self) -> usize {
+        let starts = self.cells.iter().step_by(self.columns.max(1)).map(|&at| at as usize - 4);
+        let ends = starts.clone().skip(1).chain([self.bytes.len()]);
+        let largest = starts.zip(ends).map(|(start, end)| end - start).max();
+        largest.map_or(0, |largest| largest + self.columns * size_of::<u32>())
     }
 
     /// What the page took on the wire, in bytes.
@@ -139,6 +150,9 @@ mod tests {
             let columns = rows.first().map_or(3, Vec::len);
             let page = Page::parse(encode(&rows), rows.len(), columns).expect("well formed");
             prop_assert_eq!(page.rows(), rows.len());
+            let sizes = rows.iter().map(|row| encode(std::slice::from_ref(row)).len() + columns * 4);
+            prop_assert_eq!(page.largest_row(), sizes.clone().max().unwrap_or(0));
+            prop_assert_eq!(page.size(), sizes.sum::<usize>());
             for (r, row) in rows.iter().enumerate() {
                 for (c, cell) in row.iter().enumerate() {
                     prop_assert_eq!(page.cell(r, c), cell.as_deref());

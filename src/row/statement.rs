@@ -159,6 +159,14 @@ impl Rows {
         (writetime.min(self.policy.timestamp_max), ttl.map_or(0, i32::from_be_bytes))
     }
 
+    /// What the page takes of memory with all that is to be done with it, in bytes.
+    pub fn size(&self) -> usize {
+        self.page.size()
+            + self.statements.capacity() * size_of::<Statement>()
+            + self.elements.capacity() * size_of::<Element>()
+            + self.places.capacity() * size_of::<super::list_key::Place>()
+    }
+
     /// The `index`-th statement of the page.
     pub fn statement(&self, index: usize) -> &Statement {
         &self.statements[index]

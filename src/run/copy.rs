@@ -8,7 +8,7 @@ use crate::copy::{self, Ended, Lane};
 use crate::event::{Event, Events};
 use crate::job::{Job, JobTable, RunOutcome, Work};
 use crate::plan;
-use crate::preflight::{self, Candidate, PreflightError, ReadyTable, Sides};
+use crate::preflight::{self, Candidate, PreflightError, ReadyTable, Sides, TableGuard};
 use crate::rejects::{self, Rejects};
 use crate::row::{BatchMode, Policy};
 use crate::schema::TableName;
@@ -27,11 +27,14 @@ use std::time::Duration;
 /// What stood in the way.
 pub(super) async fn command(settings: &Settings) -> Result<u8, Error> {
     let ui = Ui::start(Mode::choose(settings.json));
-    let result = Box::pin(copy(settings, ui.events())).await;
+    let (stop, emit) = (Stop::default(), ui.events().clone());
+    stop.on_signals(move |signal, draining| emit.emit(Event::Stopping { signal, draining }))
+        .map_err(|error| Error::Io { what: "listen to signals", error })?;
+    let result = Box::pin(copy(settings, ui.events(), &stop)).await;
     if let Err(error) = &result {
         ui.events().emit(Event::Error { message: whole(error), hint: error.hint(), exit_code: error.exit_code() });
     }
-    ui.finish(result.as_ref().ok().map(|(ended, _)| ended.clone()));
+    ui.finish(result.as_ref().ok().map(|(ended, _)| ended.clone()), &stop).await;
     let (ended, options_back) = result?;
     Ok(match ended.outcome {
         RunOutcome::Done if ended.rejects.is_some() || !options_back => 3,
@@ -64,11 +67,7 @@ struct Begun {
 }
 
 /// Gives how it ended, and whether the target's tables have their own options again, as far as their rows are copied.
-async fn copy(settings: &Settings, events: &Events) -> Result<(Ended, bool), Error> {
-    let stop = Stop::default();
-    let emit = events.clone();
-    stop.on_signals(move |signal, draining| emit.emit(Event::Stopping { signal, draining }))
-        .map_err(|error| Error::Io { what: "listen to signals", error })?;
+async fn copy(settings: &Settings, events: &Events, stop: &Stop) -> Result<(Ended, bool), Error> {
     // Where nothing was begun, there is nothing to drain.
     let Begun { sides, tables, has_misfits, mut lanes, rejects, has_rejected, checkpoint, mut work } = tokio::select! {
         begun = begin(settings, events) => begun?,
@@ -91,7 +90,7 @@ async fn copy(settings: &Settings, events: &Events) -> Result<(Ended, bool), Err
     .await?;
     let mut refused = Vec::new();
     if settings.manage_table_options {
-        refused = engage(&sides, &targets, &work, &mut checkpoint, &stop, events).await?;
+        refused = engage(&sides, &targets, &work, &mut checkpoint, stop, events).await?;
         work.retain(|work| refused.iter().all(|(number, _)| *number != work.key.table));
         if work.is_empty() {
             checkpoint.end_run(RunOutcome::Error, 0, &reasons(&refused))?;
@@ -109,41 +108,41 @@ async fn copy(settings: &Settings, events: &Events) -> Result<(Ended, bool), Err
     let rejects_file = rejects.path().to_path_buf();
     let watch = checkpoint.watch()?;
     let steering = Steering { pace: settings.pace.clone(), live: watch.live() };
-    let committer = Committer::start(checkpoint, events.clone());
+    let guarded = lanes.keys().map(|&number| (number, tables[number].clone())).collect();
+    let guard = TableGuard::new(&sides, guarded, settings.pace.patience, events, stop);
+    let findings = guard.findings();
+    let committer = Committer::guarded(checkpoint, guard, events.clone());
     let mut ended = copy::run(lanes, work, steering, committer.ledger(), rejects, events.clone(), stop.clone()).await;
     drop(watch);
     if has_rejected {
         ended.rejects = Some(rejects_file);
     }
-    // Every row arrived in the tables that we knew. Are they still those?
-    let arrived = ready.difference(&ended.unfinished).map(|&number| (number, &tables[number]));
-    let mut changed = match ended.outcome {
-        RunOutcome::Done | RunOutcome::Incomplete => tokio::select! {
-            changed = Box::pin(preflight::changed(&sides, arrived, settings.pace.patience, events)) => changed,
-            // The next run looks at them before it does anything else.
-            () = stop.immediate() => {
-                (ended.outcome, ended.signal) = (RunOutcome::Stopped, stop.signal());
-                Vec::new()
-            }
-        },
-        RunOutcome::Stopped | RunOutcome::Error => Vec::new(),
-    };
+    // With the last commit, the guard has looked for the last time.
+    let drained = committer.drain().await?;
+    let (mut changed, unseen) = (findings.take_changed(), findings.unseen());
+    if let Some(why) = findings.why_unseen() {
+        let message = format!(
+            "nothing more was recorded, since nobody could tell whether the tables still are what they were {why}"
+        );
+        events.emit(Event::Warning { message });
+    }
     let broken = [reasons(&refused), reasons(&changed)].concat();
     // Where no table is left that can be trusted, the job has come to nothing.
     let is_lost = !changed.is_empty() && changed.len() == ready.len();
     if is_lost {
         ended.outcome = RunOutcome::Error;
-    } else if ended.outcome == RunOutcome::Done && !(all_ready && changed.is_empty()) {
+    } else if ended.outcome == RunOutcome::Done && !(all_ready && changed.is_empty() && unseen.is_empty()) {
         ended.outcome = RunOutcome::Incomplete;
+        // What nobody could look at, since a signal came, isn't recorded.
+        if changed.is_empty() && stop.is_requested() {
+            (ended.outcome, ended.signal) = (RunOutcome::Stopped, stop.signal());
+        }
     }
     let retries = events.counters().retries.load(Ordering::Relaxed);
-    let checkpoint = committer.finish(ended.outcome, retries, broken).await?;
+    let checkpoint = drained.end(ended.outcome, retries, broken).await?;
     let options_back = release(&sides, &targets, checkpoint, events).await?;
     if is_lost {
         return Err(changed.swap_remove(0).1.into());
-    }
-    for (number, error) in &changed {
-        events.emit(broken_event(*number, &tables[*number], error));
     }
     Ok((ended, options_back))
 }

@@ -7,6 +7,7 @@ use crate::checkpoint::{self, CheckpointError, status};
 use crate::cli::{Cli, Command, JobArgs, StatusArgs};
 use crate::create_schema::{SchemaError, create_schema};
 use crate::event::{Event, Events};
+use crate::open_files;
 use crate::plan;
 use crate::preflight::{self, PreflightError};
 use crate::settings::schema::SchemaSettings;
@@ -56,6 +57,9 @@ pub enum Error {
         #[source]
         error: std::io::Error,
     },
+    /// The operating system's limit of open files.
+    #[error("this process may have no more than {0} files and connections open, which is too few")]
+    FewFiles(u64),
     /// A signal came before there was anything to drain.
     #[error("stopped before the copy began; no row was written")]
     Stopped(Signal),
@@ -64,13 +68,22 @@ pub enum Error {
 impl Error {
     /// The next thing to type.
     pub fn hint(&self) -> Option<String> {
+        if out_of_files(self) {
+            return Some(
+                "raise the limit of open files with `ulimit -n 4096`, then run the same command again".to_owned(),
+            );
+        }
         match self {
             Error::Settings(error) => error.hint(),
             Error::Preflight(error) => error.hint(),
             Error::Checkpoint(error) => error.hint(),
             Error::Options(error) => error.hint(),
             Error::Schema(error) => error.hint(),
-            Error::MisplacedFlag { .. } | Error::Rejects(_) | Error::Io { .. } | Error::Stopped(_) => None,
+            Error::MisplacedFlag { .. }
+            | Error::Rejects(_)
+            | Error::Io { .. }
+            | Error::FewFiles(_)
+            | Error::Stopped(_) => None,
         }
     }
 
@@ -82,10 +95,19 @@ impl Error {
             Error::Schema(error) => error.exit_code(),
             Error::Options(error) => error.exit_code(),
             Error::Checkpoint(error) if error.is_refusal() => 5,
-            Error::Checkpoint(_) | Error::Rejects(_) | Error::Io { .. } => 1,
+            Error::Checkpoint(_) | Error::Rejects(_) | Error::Io { .. } | Error::FewFiles(_) => 1,
             Error::Stopped(signal) => signal.exit_code(),
         }
     }
+}
+
+/// Whether this process, or this machine, has no file descriptor left. Some of what causes it is kept as text.
+fn out_of_files(error: &Error) -> bool {
+    let texts =
+        std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source()).map(ToString::to_string);
+    // EMFILE and ENFILE, as the standard library words them.
+    matches!(error, Error::FewFiles(_))
+        || texts.into_iter().any(|text| text.contains("(os error 24)") || text.contains("(os error 23)"))
 }
 
 /// Does what the command line says, and gives the exit code.
@@ -197,8 +219,9 @@ pub fn check_flags(matches: &clap::ArgMatches) -> Result<(), Error> {
 /// The runtime that a command needs.
 ///
 /// # Errors
-/// Where the operating system has no threads left, or the settings can't be read.
+/// Where the operating system has no threads or too few files left, or the settings can't be read.
 pub fn runtime(cli: &Cli) -> Result<tokio::runtime::Runtime, Error> {
+    open_files::raise_limit().map_err(Error::FewFiles)?;
     // Only a copy has work for more than one thread, and only it may stumble over the `--config` file.
     let threads = match cli.command {
         None => crate::settings::with_file(cli.job.clone())?.threads.map_or(1, |threads| threads.get().min(1024)),

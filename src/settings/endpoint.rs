@@ -74,7 +74,11 @@ impl FromStr for Endpoint {
             None if text.contains('@') => return fail("a user needs the form cassandra://USER@HOST"),
             None => text,
             Some(("cassandra" | "scylla", rest)) => rest,
-            Some((scheme, _)) => return fail(format!("`{scheme}://` isn't known: cassandra:// and scylla:// are")),
+            Some((scheme, _)) if scheme.chars().all(|c| c.is_ascii_alphanumeric()) => {
+                return fail(format!("`{scheme}://` isn't known: cassandra:// and scylla:// are"));
+            }
+            // It may hold a password, so nothing of it is repeated.
+            Some(_) => return fail("what stands before `://` isn't known: cassandra:// and scylla:// are"),
         };
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         if query.contains('@') {
@@ -262,10 +266,36 @@ mod tests {
         assert!(message.contains("password") && !message.contains("s3cret"), "{message}");
     }
 
+    /// What might be a contact point, and what might be none.
+    const PARTS: &str =
+        "(cassandra://|scylla://|http://|[a-c0-9]{1,3}|[\\[\\]@:,/?&=%. \u{1b}\\\\]|::1|dc=|tls=|verify|%20|é){0,12}";
+
     proptest! {
         #[test]
-        fn nothing_makes_it_panic(text in "\\PC{0,60}") {
-            let _ = text.parse::<Endpoint>();
+        fn nothing_makes_it_panic(text in prop_oneof!["\\PC{0,60}", "(?s).{0,60}", PARTS]) {
+            match text.parse::<Endpoint>() {
+                Ok(endpoint) => prop_assert!(!endpoint.hosts.is_empty()),
+                Err(error) => prop_assert!(error.to_string().len() > 10, "{error}"),
+            }
+        }
+
+        /// The hosts that are shown are those that were meant.
+        #[test]
+        fn what_is_shown_is_read_again(text in PARTS) {
+            if let Ok(endpoint) = text.parse::<Endpoint>() {
+                let again: Endpoint = endpoint.to_string().parse().expect("a list of hosts");
+                prop_assert_eq!(again.hosts, endpoint.hosts);
+            }
+        }
+
+        #[test]
+        fn no_password_is_accepted_or_repeated(
+            scheme in "(cassandra://|scylla://|http://|)", user in "[a-z]{1,4}",
+            before in "(://|[@:/?#&=%,.a\\[\\]]){0,3}", after in "(://|[@:/?#&=%,.a\\[\\]]){0,3}", rest in "(/|/x|,b|\\?dc=b|)",
+        ) {
+            let text = format!("{scheme}{user}:{before}s3cret{after}@host{rest}");
+            let message = text.parse::<Endpoint>().expect_err("a password").to_string();
+            prop_assert!(!message.contains("s3cret"), "{text}: {message}");
         }
     }
 }

@@ -16,7 +16,7 @@ pub struct Pace {
     pub readers: usize,
     /// Write requests under way at the same time.
     pub writers: usize,
-    /// Bytes of all pages in memory.
+    /// Bytes of all pages in memory, and of all requests under way.
     pub memory: u64,
     /// When to give up a call that keeps failing.
     pub patience: Patience,

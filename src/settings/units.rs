@@ -167,8 +167,21 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_makes_them_panic(text in "\\PC{0,40}") {
-            let _ = (text.parse::<Bytes>(), text.parse::<Period>(), text.parse::<Count>());
+        fn nothing_makes_them_panic(text in prop_oneof!["\\PC{0,40}", "[0-9]{0,22} ?[kmgdhsib]{0,3}"]) {
+            let errors = [text.parse::<Bytes>().err(), text.parse::<Period>().err(), text.parse::<Count>().err()];
+            for error in errors.into_iter().flatten() {
+                prop_assert!(error.to_string().contains("isn't a"), "{error}");
+            }
+        }
+
+        #[test]
+        fn a_number_and_a_unit_are_their_product(number in any::<u64>(), unit in 0usize..4) {
+            let (name, factor) = [("B", 1), ("KiB", 1 << 10), ("MB", 1_000_000), ("GiB", 1 << 30)][unit];
+            let expected = number.checked_mul(factor).map(Bytes);
+            prop_assert_eq!(format!("{number}{name}").parse::<Bytes>().ok(), expected);
+            let (name, ms) = [("ms", 1), ("s", 1000), ("h", 3_600_000), ("d", 86_400_000)][unit];
+            let expected = number.checked_mul(ms).map(|ms| Period(Duration::from_millis(ms)));
+            prop_assert_eq!(format!("{number} {name}").parse::<Period>().ok(), expected);
         }
     }
 }

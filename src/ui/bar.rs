@@ -1,7 +1,8 @@
 //! The bar: one share of the ring, and a line of numbers below it.
 
 use super::progress::{Snapshot, TableProgress};
-use super::text::{Style, short};
+use super::terminal::Terminal;
+use super::text::{Style, short, to_stderr};
 use super::{Renderer, summary};
 use crate::copy::Ended;
 use crate::copy::pace::{PaceNow, Slowed};
@@ -40,7 +41,7 @@ impl Bar {
         if self.running {
             self.bar.println(line);
         } else {
-            super::text::to_stderr(&format!("{line}\n"));
+            to_stderr(&format!("{line}\n"));
         }
     }
 
@@ -110,7 +111,7 @@ impl Renderer for Bar {
         }
         if matches!(event, Event::RangeClaimed { .. }) && !self.running {
             self.running = true;
-            self.bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(10));
+            self.bar.set_draw_target(ProgressDrawTarget::term_like_with_hz(Box::<Terminal>::default(), 10));
             self.draw(snapshot);
         }
         if matches!(event, Event::Paused | Event::Continued) && !self.stopping {
@@ -134,6 +135,8 @@ impl Renderer for Bar {
         if let Some(ended) = ended {
             self.say(&summary::summary(snapshot, tables, ended, self.style));
         }
+        // Whoever holds a terminal is about to look.
+        super::out::STDERR.flush(Duration::MAX);
     }
 }
 

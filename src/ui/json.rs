@@ -2,8 +2,8 @@
 //! ever added. The last line of a run that ended is of type `finished`.
 
 use super::Renderer;
+use super::out::Out;
 use super::progress::{Snapshot, TableProgress};
-use super::text::to_stdout;
 use crate::clock::unix_ms;
 use crate::copy::Ended;
 use crate::event::Event;
@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Writes to stdout. A reader that goes away doesn't stop the copy.
+/// Writes to stdout. A reader that goes away, or stands still, doesn't stop the copy.
 pub(super) struct Json {
     last: Instant,
-    closed: bool,
+    out: Out,
 }
 
 #[derive(Serialize)]
@@ -30,6 +30,10 @@ struct Line<T> {
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Extra<'a> {
     Progress(&'a Snapshot),
+    /// Nobody read them in time: so many lines are missing here.
+    Lost {
+        lines: u64,
+    },
     Finished {
         outcome: crate::job::RunOutcome,
         /// Where the keys of rejected rows are, where any row of the job was rejected.
@@ -42,38 +46,35 @@ enum Extra<'a> {
 
 impl Json {
     pub(super) fn new() -> Json {
-        Json { last: Instant::now(), closed: false }
+        Json { last: Instant::now(), out: Out::to(std::io::stdout(), |lines| line(Extra::Lost { lines })) }
     }
+}
 
-    fn print(&mut self, body: impl Serialize) {
-        if self.closed {
-            return;
-        }
-        if let Ok(text) = serde_json::to_string(&Line { v: 1, at: unix_ms(), body }) {
-            self.closed = to_stdout(&format!("{text}\n")).is_err();
-        }
-    }
+fn line(body: impl Serialize) -> String {
+    serde_json::to_string(&Line { v: 1, at: unix_ms(), body }).map(|text| text + "\n").unwrap_or_default()
 }
 
 impl Renderer for Json {
     fn event(&mut self, event: &Event, _: &Snapshot) {
         // The small steps are in `progress`; a job may have a million ranges.
         if !matches!(event, Event::RangeClaimed { .. } | Event::RangeMoved { .. } | Event::Committed { .. }) {
-            self.print(event);
+            self.out.write(line(event));
         }
     }
 
     fn tick(&mut self, snapshot: &Snapshot, first_row: bool) {
         if first_row || self.last.elapsed() >= EVERY {
             self.last = Instant::now();
-            self.print(Extra::Progress(snapshot));
+            self.out.write(line(Extra::Progress(snapshot)));
         }
     }
 
     fn finish(&mut self, snapshot: &Snapshot, tables: &[TableProgress], ended: Option<&Ended>) {
         if let Some(ended) = ended {
             let rejects = ended.rejects.as_deref();
-            self.print(Extra::Finished { outcome: ended.outcome, rejects, snapshot, tables });
+            self.out.write_surely(line(Extra::Finished { outcome: ended.outcome, rejects, snapshot, tables }));
         }
+        // Data: whoever reads it may take their time.
+        self.out.flush(Duration::MAX);
     }
 }

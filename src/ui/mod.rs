@@ -1,28 +1,34 @@
 //! What the operator sees. The only code that prints: talk goes to stderr, data to stdout.
 //!
-//! [`Ui`] is a thread that reads events and, ten times a second, the counters; the copy never waits for a terminal.
+//! [`Ui`] is a thread that reads events and, ten times a second, the counters; the copy never waits for a terminal, or for
+//! whoever reads.
 
 mod bar;
 pub mod control;
 pub mod ddl;
 mod json;
 mod lines;
+mod out;
 mod progress;
 mod summary;
 pub mod tables;
+mod terminal;
 pub mod text;
 
 use crate::copy::Ended;
 use crate::event::{Event, Events};
+use crate::shutdown::Stop;
 use progress::{Progress, Snapshot, TableProgress};
 use std::fmt::Write;
 use std::io::IsTerminal;
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
 
 /// How often the counters are looked at.
 const TICK: Duration = Duration::from_millis(100);
+/// How long a program that has ended waits for whoever reads what it said.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// How progress is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +73,8 @@ enum Message {
 #[derive(Debug)]
 pub struct Ui {
     messages: mpsc::Sender<Message>,
-    thread: JoinHandle<()>,
+    /// Dropped at the end of the thread.
+    shown: oneshot::Receiver<()>,
     events: Events,
 }
 
@@ -83,8 +90,12 @@ impl Ui {
             }
         });
         let progress = Progress::new(std::sync::Arc::clone(events.counters()));
-        let thread = std::thread::spawn(move || show(mode, &inbox, progress));
-        Ui { messages, thread, events }
+        let (showing, shown) = oneshot::channel();
+        std::thread::spawn(move || {
+            show(mode, &inbox, progress);
+            drop(showing);
+        });
+        Ui { messages, shown, events }
     }
 
     /// Where events go.
@@ -92,10 +103,13 @@ impl Ui {
         &self.events
     }
 
-    /// Shows the end and stops. No end is an error that is told elsewhere.
-    pub fn finish(self, ended: Option<Ended>) {
+    /// Shows the end and stops. No end is an error that is told elsewhere. Where nobody reads, a signal ends the waiting.
+    pub async fn finish(self, ended: Option<Ended>, stop: &Stop) {
         let _ = self.messages.send(Message::Finish(ended));
-        let _ = self.thread.join();
+        tokio::select! {
+            _ = self.shown => {}
+            () = stop.another_signal() => {}
+        }
     }
 }
 
@@ -129,6 +143,11 @@ fn show(mode: Mode, inbox: &mpsc::Receiver<Message>, mut progress: Progress) {
     }
 }
 
+/// Waits a moment for what was said on stderr to be written: the last thing to do.
+pub fn flush() {
+    out::STDERR.flush(LAST_WORDS);
+}
+
 /// What only the end of the program prints: errors.
 pub fn print_error(error: &dyn std::error::Error, hint: Option<String>) {
     let style = text::Style::stderr();
@@ -154,5 +173,5 @@ pub fn log_driver(verbose: u8) {
         _ => "debug",
     };
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| level.into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| out::Log).with_ansi(false).init();
 }

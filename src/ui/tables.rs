@@ -25,13 +25,8 @@ pub fn plan(plan: &Plan, style: Style) -> String {
             cluster.nodes
         );
     }
-    let _ = writeln!(
-        text,
-        "pace     {} readers, {} writers, {} of memory for pages",
-        plan.readers,
-        plan.writers,
-        Bytes(plan.memory)
-    );
+    let _ =
+        writeln!(text, "pace     {} readers, {} writers, {} of memory", plan.readers, plan.writers, Bytes(plan.memory));
     let found = match plan.checkpoint_fraction {
         None => "new".to_owned(),
         Some(fraction) => format!("there already: {:.1} % of it is done", fraction * 100.0),

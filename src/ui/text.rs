@@ -99,9 +99,9 @@ impl Style {
     }
 }
 
-/// Talk. A closed stderr is no reason to stop a copy.
+/// Talk. Whether anybody reads it makes no difference: it returns at once. [`super::flush`] waits.
 pub fn to_stderr(text: &str) {
-    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+    super::out::STDERR.write(text.to_owned());
 }
 
 /// Data.

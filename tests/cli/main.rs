@@ -10,6 +10,7 @@ mod control;
 mod flags;
 mod hosts;
 mod lab;
+mod names;
 mod output;
 mod passwords;
 mod real;

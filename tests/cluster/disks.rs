@@ -1,6 +1,6 @@
 //! A checkpoint on a disk that is full, or can't be written.
 
-use crate::lab::{Lab, THEN};
+use crate::lab::{Lab, THEN, skipped};
 use crate::proxy::Proxy;
 use std::fs::File;
 use std::io::Write;
@@ -21,7 +21,7 @@ impl<'a> Disk<'a> {
         let options = format!("size={size}");
         let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(path).output();
         if !mounted.is_ok_and(|out| out.status.success()) {
-            println!("skipped: only root may mount a tmpfs");
+            skipped("only root may mount a tmpfs");
             return None;
         }
         Some(Disk { path })
@@ -113,4 +113,39 @@ fn a_read_only_disk_is_refused_early() {
         assert_eq!(finished.count("connected"), 0, "nobody needs to be asked for this");
     }
     assert_eq!(lab.target.writes("t"), writes);
+}
+
+/// Goal: a checkpoint that is deleted, or that another file takes the place of, stops the copy at the next commit; the same
+/// command then makes a new one, or carries on from what is there, and ends exact.
+#[test]
+fn a_checkpoint_that_is_deleted_or_replaced_stops_the_copy() {
+    let Some(lab) = Lab::open("disk_gone") else { return };
+    fill(&lab);
+    let mut proxy = Proxy::before(&lab.target, lab.runtime());
+    let job = lab.job("t").args(&["--ranges", "400", "--readers", "4"]);
+    let backup = job.checkpoint.with_extension("backup");
+    for replaced in [true, false] {
+        proxy.behave();
+        let mut run = job.clone().target(&proxy.address).start();
+        run.await_begin();
+        // Whole, since nothing was written to it since it was opened.
+        std::fs::copy(&job.checkpoint, &backup).unwrap();
+        proxy.delay_answers(Duration::from_millis(100));
+        run.await_progress();
+        if replaced {
+            std::fs::rename(&backup, &job.checkpoint).unwrap();
+        } else {
+            std::fs::remove_file(&job.checkpoint).unwrap();
+        }
+        let finished = run.finish();
+        finished.assert_code(1);
+        finished.assert_says(&[&job.checkpoint.to_string_lossy(), "deleted or replaced", "put the file back"]);
+        if replaced {
+            let known = job.status()["ranges_done"].as_i64().unwrap();
+            assert!(known < 400, "{known}");
+        }
+    }
+    job.succeed();
+    assert_eq!((&job.status()["rows_read"], &job.status()["runs"]), (&ROWS.into(), &1.into()), "it began anew");
+    lab.assert_equal("t", ROWS.try_into().unwrap());
 }

@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Nothing takes longer, or it hangs.
-const PATIENCE: Duration = Duration::from_secs(150);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(150);
 
 /// A command line.
 #[derive(Clone, Debug)]
@@ -19,6 +19,7 @@ pub(crate) struct Job {
     source: String,
     target: String,
     args: Vec<String>,
+    under: Vec<String>,
 }
 
 impl Job {
@@ -29,7 +30,14 @@ impl Job {
             source: SOURCE.to_owned(),
             target: TARGET.to_owned(),
             args: Vec::new(),
+            under: Vec::new(),
         }
+    }
+
+    /// Has another program run it: `strace`, `prlimit`, `env` …
+    pub(crate) fn under(mut self, program: &[&str]) -> Job {
+        self.under = program.iter().map(|&word| word.to_owned()).collect();
+        self
     }
 
     pub(crate) fn arg(mut self, arg: &str) -> Job {
@@ -58,12 +66,17 @@ impl Job {
         self
     }
 
+    /// The command line, for those who want its streams for themselves.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = command(&self.under);
+        command.args(["--source", &self.source, "--target", &self.target, "--checkpoint"]);
+        command.arg(&self.checkpoint).args(&self.args);
+        command
+    }
+
     /// Starts it, with its events on stdout.
     pub(crate) fn start(&self) -> Running {
-        let mut command = command();
-        command.args(["--source", &self.source, "--target", &self.target, "--json", "--checkpoint"]);
-        command.arg(&self.checkpoint).args(&self.args);
-        let mut child = command.spawn().unwrap();
+        let mut child = self.command().arg("--json").spawn().unwrap();
         let (sender, events) = mpsc::channel();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         std::thread::spawn(move || {
@@ -98,15 +111,17 @@ impl Job {
 
     /// `migrate status --json` of its checkpoint.
     pub(crate) fn status(&self) -> Value {
-        let out = command().args(["status", "--json", "--checkpoint"]).arg(&self.checkpoint).output().unwrap();
+        let out = command(&[]).args(["status", "--json", "--checkpoint"]).arg(&self.checkpoint).output().unwrap();
         assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
         serde_json::from_slice(&out.stdout).unwrap()
     }
 }
 
-/// The program, without arguments.
-fn command() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_migrate"));
+/// The program, without arguments, run by another one where `under` names one.
+fn command(under: &[String]) -> Command {
+    let mut words = under.iter().map(String::as_str).chain([env!("CARGO_BIN_EXE_migrate")]);
+    let mut command = Command::new(words.next().unwrap());
+    command.args(words);
     // Variables like MIGRATE_RANGES are flags.
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("MIGRATE_")) {
         command.env_remove(name);

@@ -13,7 +13,7 @@ use scylla::serialize::writers::RowWriter;
 use scylla::statement::Consistency;
 use scylla::statement::batch::{Batch, BatchStatement, BatchType};
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -33,6 +33,11 @@ pub(crate) const THEN: i64 = 1_600_000_000_000_000;
 const LOAD_ROWS: usize = 20;
 /// Requests of a load under way at the same time.
 const LOAD_REQUESTS: usize = 32;
+
+/// Says that a test can't be run here, past the harness, which shows nothing of a test that passes.
+pub(crate) fn skipped(why: &str) {
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
+}
 
 /// Everything that a test needs. Dropping it drops the keyspaces, whether the test passed or not.
 pub(crate) struct Lab {
@@ -202,6 +207,11 @@ impl Node {
         if let Err(error) = self.runtime.block_on(self.session.query_unpaged(cql, ())) {
             panic!("{} at {}: {error}", cql.chars().take(500).collect::<String>(), self.address);
         }
+    }
+
+    /// What is said to a statement that fails.
+    pub(crate) fn refusal(&self, cql: &str) -> String {
+        self.runtime.block_on(self.session.query_unpaged(cql, ())).expect_err("it is refused").to_string()
     }
 
     /// All rows of a SELECT, as their raw cells.

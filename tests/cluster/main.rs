@@ -13,6 +13,8 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs, reason = "these are tests")]
 
 mod batches;
+mod changes;
+mod clock;
 mod disks;
 mod dual_writes;
 mod empty_pages;
@@ -23,6 +25,7 @@ mod job;
 mod kills;
 mod lab;
 mod matrix;
+mod memory;
 mod metadata;
 mod options;
 #[path = "../support/oracle.rs"]
@@ -34,6 +37,10 @@ mod rejects;
 mod resume;
 mod shapes;
 mod signals;
+mod splits;
+mod stall;
+mod storage;
+mod streams;
 mod tables;
 mod tombstones;
 mod traps;

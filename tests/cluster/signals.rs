@@ -1,4 +1,4 @@
-//! SIGTERM and SIGINT.
+//! SIGTERM, SIGINT and SIGHUP.
 
 use crate::lab::{Lab, TARGET, THEN};
 use crate::proxy::{PAYLOAD, Proxy, writes};
@@ -15,17 +15,19 @@ fn fill(lab: &Lab) {
 
 /// Goal: the first signal finishes what is in flight, records it, and leaves a job that goes on where it was.
 ///
-/// Method: a slow copy is stopped by SIGTERM, its resumption by SIGINT, and the last run is left alone. What was written by
-/// the two that were stopped is recorded: the target has counted few mutations more than a clean copy makes, for the partitions
+/// Method: a slow copy is stopped by SIGTERM, its resumptions by SIGINT and SIGHUP, and the last run is left alone. What was written by
+/// the three that were stopped is recorded: the target has counted few mutations more than a clean copy makes, for the partitions
 /// that were left open and those on both sides of a page's end.
 #[test]
 fn a_signal_drains_and_the_next_run_goes_on() {
     let Some(lab) = Lab::open("signals_drain") else { return };
     fill(&lab);
     let mut proxy = Proxy::before(&lab.target, lab.runtime());
-    let job = lab.job("t").args(&["--readers", "4", "--writers", "4", "--batch", "partition"]).target(&proxy.address);
+    // As a terminal starts it, whatever started this test.
+    let job = lab.job("t").under(&["env", "--default-signal=HUP"]).target(&proxy.address);
+    let job = job.args(&["--readers", "4", "--writers", "4", "--batch", "partition"]);
     let mut rows = 0;
-    for (signal, code, runs) in [("TERM", 143, 1), ("INT", 130, 2)] {
+    for (signal, code, runs) in [("TERM", 143, 1), ("INT", 130, 2), ("HUP", 129, 3)] {
         proxy.behave();
         let mut run = job.start();
         run.await_begin();
@@ -95,4 +97,23 @@ fn a_signal_ends_a_copy_that_only_retries() {
     assert!(asked.elapsed() < Duration::from_secs(5), "took {:?}", asked.elapsed());
     assert_eq!(job.status()["rows_written"], 0);
     assert_eq!(lab.target.writes("t"), 0, "what the proxy answers never reaches the node");
+}
+
+/// Goal: `nohup migrate …` outlives its terminal.
+#[test]
+fn a_hangup_that_is_to_be_ignored_is_ignored() {
+    let Some(lab) = Lab::open("signals_nohup") else { return };
+    fill(&lab);
+    let mut proxy = Proxy::before(&lab.target, lab.runtime());
+    let job = lab.job("t").under(&["env", "--ignore-signal=HUP"]).target(&proxy.address);
+    let mut run = job.start();
+    run.await_begin();
+    proxy.delay_answers(Duration::from_millis(20));
+    run.await_progress();
+    run.signal("HUP");
+    proxy.behave();
+    let finished = run.finish();
+    finished.assert_code(0);
+    assert_eq!(finished.count("stopping"), 0);
+    lab.assert_equal("t", ROWS.try_into().unwrap());
 }

@@ -19,6 +19,9 @@ use crate::schema::fidelity::Lists;
 use scylla::statement::prepared::PreparedStatement;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
+/// About what an element of a list takes of memory while it is compared with those of the target, beside its bytes.
+pub(super) const ELEMENT_MEMORY: usize = 200;
+
 /// The writes of a table's lists.
 #[derive(Debug)]
 pub(super) struct ListWrites {
@@ -73,6 +76,11 @@ impl ListWrites {
         }
         let read_back = if lists == Lists::Keyed { None } else { Some(Backs::prepare(cluster, table).await?) };
         Ok(ListWrites { statements: prepared, read_back })
+    }
+
+    /// Whether lists are read before they are written.
+    pub(super) fn reads_back(&self) -> bool {
+        self.read_back.is_some()
     }
 
     pub(super) fn statement(&self, list: usize, how: ListWrite) -> Option<&PreparedStatement> {

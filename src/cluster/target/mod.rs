@@ -30,6 +30,9 @@ const REQUEST_STATEMENTS: usize = 1000;
 /// … and about this many bytes, unless one statement alone is larger: Cassandra takes 16 MiB of them.
 const REQUEST_BYTES: usize = 2 << 20;
 
+/// The driver holds what it sends twice: the values of a statement, and the frame that they go into.
+const COPIES: usize = 2;
+
 /// Writes one table of the target.
 pub struct CqlTarget {
     cluster: Cluster,
@@ -152,9 +155,7 @@ impl CqlTarget {
     async fn execute_all(&self, bound: &Bound, batch: &Batch, clock: Clock, tries: u32) -> Result<(), CallError> {
         let shift = tries.min(5);
         let (statements_max, bytes_max) = (REQUEST_STATEMENTS >> shift, REQUEST_BYTES >> shift);
-        // Every statement repeats its row's key.
-        let bytes = batch.bytes() + bound.len() * batch.bytes() / batch.row_count().max(1);
-        if bound.len() <= statements_max && bytes < bytes_max {
+        if bound.len() <= statements_max && request_bytes(batch, bound.len()) < bytes_max {
             return self.execute(bound).await;
         }
         let (mut from, mut size) = (0, 0);
@@ -237,6 +238,14 @@ impl Target for CqlTarget {
         Ok(settled)
     }
 
+    fn in_flight(&self, batch: &Batch) -> usize {
+        let whole = request_bytes(batch, batch.statement_count());
+        let request = if whole < REQUEST_BYTES { whole } else { REQUEST_BYTES.max(batch.largest_statement()) };
+        let reads_lists = self.lists.as_ref().is_some_and(ListWrites::reads_back) && batch.has(Form::Element);
+        let read_back = if reads_lists { batch.bytes() + batch.statement_count() * lists::ELEMENT_MEMORY } else { 0 };
+        COPIES * request + read_back
+    }
+
     async fn is_unchanged(&self) -> Result<bool, CallError> {
         let found = match Box::pin(read_table(&self.cluster, &self.table.name)).await {
             Ok(found) => found,
@@ -253,6 +262,12 @@ impl Target for CqlTarget {
         }
         self.replica_sets().map(|sets| sets as Arc<dyn Placement>)
     }
+}
+
+/// What so many statements of a batch take in requests, in bytes at most: each repeats its row's key, and has a place for
+/// each column.
+fn request_bytes(batch: &Batch, statements: usize) -> usize {
+    batch.bytes() + statements * batch.bytes() / batch.row_count().max(1)
 }
 
 /// The columns of one part that have a shape, with their indices in [`crate::row::Layout::values`].

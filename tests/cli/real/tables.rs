@@ -191,7 +191,7 @@ fn a_plan_tells_column_by_column_what_is_kept_and_what_is_refused() {
     -- stdout
     source Apache Cassandra 5.0.6, cluster `source`, 1 node, datacenter datacenter1, LOCAL_QUORUM
     target Apache Cassandra 5.0.6, cluster `target`, 1 node, datacenter datacenter1, LOCAL_QUORUM
-    pace … readers, … writers, … MiB of memory for pages
+    pace … readers, … writers, … MiB of memory
     file migrate.db (new)
     column type part kept
     id int partition key 0 value
@@ -213,7 +213,7 @@ fn a_plan_tells_column_by_column_what_is_kept_and_what_is_refused() {
     -- stdout
     source Apache Cassandra 5.0.6, cluster `source`, 1 node, datacenter datacenter1, LOCAL_QUORUM
     target Apache Cassandra 5.0.6, cluster `target`, 1 node, datacenter datacenter1, LOCAL_QUORUM
-    pace … readers, … writers, … MiB of memory for pages
+    pace … readers, … writers, … MiB of memory
     file migrate.db (new)
     KS.t can't be copied: KS.t has columns that can't be copied
     column type part kept
