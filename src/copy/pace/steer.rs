@@ -9,6 +9,7 @@ use crate::settings::schedule::Minute;
 use crate::side::Side;
 use std::num::NonZeroU64;
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -94,8 +95,11 @@ impl Pacer {
             Some(limited(limits.rows_per_second.changes(), Slowed::RowsPerSecond))
         } else if bytes {
             Some(limited(limits.bytes_per_second.changes(), Slowed::BytesPerSecond))
+        } else if let Some(cause) = source.slowed {
+            Some(by(Side::Source, cause))
         } else {
-            source.slowed.map(|cause| by(Side::Source, cause))
+            let waiting = self.events.counters().waiting_for_memory.load(Ordering::Relaxed);
+            (waiting > 0).then_some(Slowed::Memory)
         };
         let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         PaceNow {
