@@ -5,6 +5,7 @@
 
 use crate::call::Class;
 use crate::copy::pace::{PaceNow, Slowed};
+use crate::copy::seam::Nodes;
 use crate::job::{Found, FoundTable, RangeKey, Tally};
 use crate::ring::{Token, TokenRange};
 use crate::schema::TableName;
@@ -127,6 +128,41 @@ pub enum Event {
         tries: u32,
         /// Until the next one, in milliseconds.
         wait_ms: u128,
+    },
+    /// Nothing gets through to one side. It is told again while that lasts.
+    Waiting {
+        /// Which side.
+        side: Side,
+        /// For how long, in seconds.
+        since_s: u64,
+        /// Its nodes, where they are known.
+        nodes: Option<Nodes>,
+        /// What the last failure means.
+        class: Class,
+        /// What the server or the driver said of it. Untrusted text.
+        message: String,
+        /// Until the whole copy is given up, unless something gets through, in seconds.
+        gives_up_in_s: u64,
+    },
+    /// What was waited for is over.
+    Back {
+        /// Which side.
+        side: Side,
+        /// How long it took, in seconds.
+        after_s: u64,
+    },
+    /// Nothing got through for too long: the copy ends, and saves what is acknowledged.
+    GaveUp {
+        /// Which side was waited for.
+        side: Side,
+        /// For how long, in seconds.
+        after_s: u64,
+        /// Its nodes, where they are known.
+        nodes: Option<Nodes>,
+        /// What the last failure means.
+        class: Class,
+        /// What the server or the driver said of it. Untrusted text.
+        message: String,
     },
     /// A range's cursor is durable.
     RangeMoved {
@@ -324,6 +360,9 @@ impl Events {
             | Event::Paused
             | Event::Continued
             | Event::Slowed { .. }
+            | Event::Waiting { .. }
+            | Event::Back { .. }
+            | Event::GaveUp { .. }
             | Event::RangeSplit { .. }
             | Event::Error { .. }
             | Event::Stopping { .. } => {}

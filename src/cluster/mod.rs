@@ -15,6 +15,7 @@ pub use source::CqlSource;
 pub use target::CqlTarget;
 
 use crate::call::CallError;
+use crate::copy::seam::Nodes;
 use crate::ring::Token;
 use crate::settings::choices::ConsistencyLevel;
 use crate::side::Side;
@@ -135,6 +136,16 @@ impl Cluster {
     }
 }
 
+/// The nodes of a datacenter, and how many of them there is no connection to.
+fn nodes(session: &Session, datacenter: &str) -> Nodes {
+    let state = session.get_cluster_state();
+    let nodes = state.get_nodes_info().iter().filter(|node| node.datacenter.as_deref() == Some(datacenter));
+    nodes.fold(Nodes { all: 0, silent: 0 }, |nodes, node| Nodes {
+        all: nodes.all + 1,
+        silent: nodes.silent + usize::from(!node.is_connected()),
+    })
+}
+
 fn consistency(level: ConsistencyLevel) -> Consistency {
     match level {
         ConsistencyLevel::One => Consistency::One,
@@ -169,5 +180,5 @@ impl Cluster {
     }
 }
 
-/// PREPARE touches no data.
-const PREPARE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
+/// PREPARE touches no data, but the driver asks all nodes, and waits for one that has just begun to stand still.
+const PREPARE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(20);

@@ -2,7 +2,7 @@
 
 use super::{Cluster, call};
 use crate::call::{CallError, Class};
-use crate::copy::seam::{Fetched, Partitions, Position, Read, Scan, Slice, Source};
+use crate::copy::seam::{Fetched, Nodes, Partitions, Position, Read, Scan, Slice, Source};
 use crate::ring::TokenRange;
 use crate::row::layout::{Part, Shape};
 use crate::row::slice::{Cut, bisect, legs};
@@ -164,6 +164,10 @@ impl Source for CqlSource {
             PagingStateResponse::NoMorePages => (leg + 1 < of).then_some(Position { leg: leg + 1, state: None }),
         };
         Ok(Fetched { page: detach(&rows)?, next })
+    }
+
+    fn nodes(&self) -> Option<Nodes> {
+        Some(super::nodes(&self.session, &self.datacenter))
     }
 
     fn bisect(&self, slice: &Slice) -> Option<Cut> {

@@ -64,7 +64,7 @@ pub(super) async fn fetch<S: Source, T>(
     learned: &Learned<S, T>,
     wanted: Wanted,
 ) -> Result<Arrived, Unread> {
-    let Learned { lane, page_size, .. } = learned;
+    let Learned { lane, page_size, calls, .. } = learned;
     let Wanted { scan, position, rows_max, is_suspect } = wanted;
     let mut reservation = shared.budget.page(|| page_size.bytes()).await;
     let started = Instant::now();
@@ -86,8 +86,8 @@ pub(super) async fn fetch<S: Source, T>(
             })
         };
         let patience = patience(is_suspect, shared.patience);
-        let calls = with_retries(Side::Source, patience, &shared.events, &learned.stop, read_page);
-        let (error, tries) = match turns.or_stopped(calls).await {
+        let read = with_retries(Side::Source, patience, calls, read_page);
+        let (error, tries) = match turns.or_stopped(read).await {
             Ok((fetched, read_at, shrunk_to)) => {
                 page_size.learn(&fetched.page);
                 reservation.fit(fetched.page.size());
@@ -95,14 +95,15 @@ pub(super) async fn fetch<S: Source, T>(
                 shared.events.emit(Event::PageRead { rows, bytes });
                 return Ok(Arrived { fetched, read_at, shrunk_to, reservation });
             }
-            Err(GaveUp::Failed(error, tries)) if may_be_the_rows(error.class) => (error, tries),
+            Err(GaveUp::Failed(error, tries)) if may_be_the_rows(error.class) && !calls.are_over() => (error, tries),
             Err(gave_up) => return Err(Unread::GaveUp(gave_up)),
         };
         before += tries;
         if rows_at(before - 1) == 1 && answers_beside(&lane.source, scan.range()).await {
             return Err(Unread::Unreadable(error, before));
         }
-        if started.elapsed() > shared.patience.give_up_after {
+        let whole = shared.patience.give_up_after;
+        if started.elapsed() > whole && !calls.standstill().is_shared(Side::Source, whole) {
             return Err(Unread::GaveUp(GaveUp::Failed(error, before)));
         }
         tokio::task::yield_now().await;

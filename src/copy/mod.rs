@@ -14,6 +14,7 @@ pub mod retry;
 mod scans;
 pub mod seam;
 mod split;
+pub mod standstill;
 mod watermark;
 mod write;
 
@@ -32,6 +33,8 @@ mod several_tests;
 #[cfg(test)]
 mod split_tests;
 #[cfg(test)]
+mod standstill_tests;
+#[cfg(test)]
 mod tests;
 
 use crate::checkpoint::{CheckpointError, Ledger};
@@ -42,11 +45,13 @@ use crate::rejects::Rejects;
 use crate::row::{BatchLimits, BatchMode, Layout, Policy};
 use crate::settings::Patience;
 use crate::shutdown::{Signal, Stop};
+use crate::side::Side;
 use budget::Budget;
 use pace::{Pacer, Steering};
 use page_size::PageSize;
 use range::RangeEnd;
-use seam::{Source, Target};
+use seam::{Nodes, Source, Target};
+use standstill::{Calls, Standstill};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -86,6 +91,8 @@ pub struct Ended {
     pub rejects: Option<PathBuf>,
     /// What asked it to stop, if anything did.
     pub signal: Option<Signal>,
+    /// The side to which nothing got through for too long, if that is why it ended.
+    pub gave_up: Option<Side>,
 }
 
 /// A run of ranges of one table that failed one after another, with none done between them: something is wrong that no further
@@ -103,6 +110,8 @@ struct Learned<S, T> {
     left: AtomicUsize,
     /// Halted where work on it is in vain.
     stop: Stop,
+    /// Those for this table.
+    calls: Calls,
 }
 
 /// A range that is to be copied.
@@ -137,6 +146,7 @@ struct Shared<S, T> {
     /// Readers that are at work.
     readers: AtomicUsize,
     patience: Patience,
+    standstill: Arc<Standstill>,
     clock: Clock,
 }
 
@@ -165,6 +175,7 @@ pub async fn run<S: Source, T: Target>(
     let budget = Budget::new(memory, events.counters());
     // Each reader holds a page that is being written, and the next one.
     let page_max = budget.for_pages() / (2 * pacer.readers().borrow().clamp(1, ranges.max(1)));
+    let standstill = Arc::new(Standstill::new(patience.give_up_after, events.clone(), stop.clone()));
     let learned = |(table, lane)| {
         let left = left.get(&table).copied().unwrap_or_default().into();
         (
@@ -176,6 +187,7 @@ pub async fn run<S: Source, T: Target>(
                 acknowledged: 0.into(),
                 left,
                 stop: stop.part(),
+                calls: Calls::of(&standstill),
             },
         )
     };
@@ -192,6 +204,7 @@ pub async fn run<S: Source, T: Target>(
         rejects,
         pacer,
         readers: 0.into(),
+        standstill,
         events,
         stop: stop.clone(),
         budget,
@@ -202,8 +215,13 @@ pub async fn run<S: Source, T: Target>(
     let mut tasks = JoinSet::new();
     let mut readers = shared.pacer.readers();
     readers.mark_changed();
-    let mut failed = false;
+    let (mut failed, mut gave_up) = (false, None);
     let mut steer = std::pin::pin!(shared.pacer.steer());
+    let mut watch = std::pin::pin!(shared.standstill.watch(
+        || shared.pacer.is_paused(),
+        |side| shared.nodes(side),
+        || shared.turn_to_others()
+    ));
     loop {
         tokio::select! {
             biased;
@@ -218,6 +236,7 @@ pub async fn run<S: Source, T: Target>(
                 }
             }
             () = &mut steer => {}
+            side = &mut watch, if !stop.is_requested() => gave_up = Some(side),
             ended = tasks.join_next() => match ended {
                 None => break,
                 Some(Ok(Ok(()))) => {}
@@ -225,7 +244,10 @@ pub async fn run<S: Source, T: Target>(
                 Some(Err(panic)) => std::panic::resume_unwind(panic.into_panic()),
             },
             distrusted = ledger.distrusted() => {
-                shared.lanes.iter().filter(|(table, _)| distrusted.contains(table)).for_each(|(_, lane)| lane.stop.halt());
+                for (_, lane) in shared.lanes.iter().filter(|(table, _)| distrusted.contains(table)) {
+                    lane.stop.halt();
+                    lane.calls.abandon();
+                }
             }
         }
     }
@@ -239,7 +261,7 @@ pub async fn run<S: Source, T: Target>(
     } else if unfinished.is_empty() {
         // Counted, not inferred: a reader that was dropped in the middle says nothing.
         RunOutcome::Done
-    } else if stop.is_requested() {
+    } else if stop.is_requested() && gave_up.is_none() {
         RunOutcome::Stopped
     } else {
         RunOutcome::Incomplete
@@ -248,7 +270,7 @@ pub async fn run<S: Source, T: Target>(
     let any_rejected = shared.events.counters().rows_rejected.load(Ordering::Relaxed) > 0;
     let rejects = any_rejected.then(|| shared.rejects.path().to_path_buf());
     let failed = shared.failed.load(Ordering::Relaxed);
-    Ended { outcome, failed, unclaimed, unfinished, rejects, signal: stop.signal() }
+    Ended { outcome, failed, unclaimed, unfinished, rejects, signal: stop.signal(), gave_up }
 }
 
 /// Claims ranges until there are none left, there are too many readers, or somebody asks to stop.
@@ -283,7 +305,7 @@ async fn reader<S: Source, T: Target>(shared: Arc<Shared<S, T>>) -> Result<(), C
     Ok(())
 }
 
-impl<S, T> Shared<S, T> {
+impl<S: Source, T: Target> Shared<S, T> {
     /// Whether a reader is to go, since fewer are wanted by now.
     fn is_one_too_many(&self) -> bool {
         let wanted = *self.pacer.readers().borrow();
@@ -316,6 +338,26 @@ impl<S, T> Shared<S, T> {
                 () = changed => {}
                 () = self.stop.requested() => return None,
             }
+        }
+    }
+
+    /// Gives up the tables that fail, and says whether there are others.
+    fn turn_to_others(&self) -> bool {
+        for learned in self.lanes.values().filter(|learned| learned.calls.are_failing()) {
+            learned.failures_in_a_row.store(FAILURES_IN_A_ROW_MAX, Ordering::Relaxed);
+            learned.calls.abandon();
+        }
+        let is_open =
+            |learned: &Learned<S, T>| learned.failures_in_a_row.load(Ordering::Relaxed) < FAILURES_IN_A_ROW_MAX;
+        self.queue().claims.iter().any(|claim| self.lanes.get(&claim.work.key.table).is_some_and(is_open))
+    }
+
+    /// The nodes of a side: all lanes share them.
+    fn nodes(&self, side: Side) -> Option<Nodes> {
+        let lane = &self.lanes.values().next()?.lane;
+        match side {
+            Side::Source => lane.source.nodes(),
+            Side::Target => lane.target.nodes(),
         }
     }
 

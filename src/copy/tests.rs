@@ -294,16 +294,6 @@ fn a_table_that_is_another_one_rejects_nothing() {
 }
 
 #[test]
-fn a_target_that_is_gone_for_good_ends_the_run_early() {
-    let scene = Scene::new(3000, 200);
-    let target = scene.target();
-    target.failures.lock().expect("not poisoned").extend(std::iter::repeat_n(Class::Unavailable, 100_000));
-    let ended = runtime().block_on(scene.copy(scene.source(), target, Events::none(), Stop::default())).expect("ran");
-    assert_eq!(ended.outcome, RunOutcome::Incomplete);
-    assert!(ended.unclaimed > 100, "{ended:?}");
-}
-
-#[test]
 fn the_writer_pool_is_bounded() {
     let scene = Scene::new(600, 12);
     let target = MemoryTarget { delay: Duration::from_millis(5), ..scene.target() };

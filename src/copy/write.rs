@@ -46,14 +46,16 @@ pub(super) async fn write<S: Source, T: Target>(
             let room = shared.budget.request(in_flight);
             turns.call(load, room, target.write(&part, shared.clock, tries))
         };
-        let calls = with_retries(Side::Target, patience, &shared.events, &learned.stop, send);
-        let (error, tries) = match turns.or_stopped(calls).await {
+        let write = with_retries(Side::Target, patience, &learned.calls, send);
+        let (error, tries) = match turns.or_stopped(write).await {
             Ok(more) => {
                 learned.acknowledged.fetch_add(1, Ordering::Relaxed);
                 settled += more;
                 continue;
             }
-            Err(GaveUp::Failed(error, tries)) if error.class.may_be_the_request() => (error, tries),
+            Err(GaveUp::Failed(error, tries)) if error.class.may_be_the_request() && !learned.calls.are_over() => {
+                (error, tries)
+            }
             Err(gave_up) => return Err(gave_up),
         };
         if let Some([first, second]) = part.halves() {
@@ -67,7 +69,7 @@ pub(super) async fn write<S: Source, T: Target>(
         }
         // Every row is refused by a table that is gone, or that is another one by now.
         let look = |_| target.is_unchanged();
-        if !with_retries(Side::Target, shared.patience, &shared.events, &learned.stop, look).await? {
+        if !with_retries(Side::Target, shared.patience, &learned.calls, look).await? {
             let message = format!("{} (the target's table was changed or dropped)", error.message);
             return Err(GaveUp::Failed(CallError { message, ..error }, tries));
         }

@@ -10,6 +10,7 @@ use crate::checkpoint::Guard;
 use crate::cluster::Cluster;
 use crate::cluster::changes::{SchemaVersions, is_silent};
 use crate::copy::retry::{GaveUp, with_retries};
+use crate::copy::standstill::Calls;
 use crate::event::{Event, Events};
 use crate::job::{Admitted, JobTable};
 use crate::schema::read::{ReadError, read_table};
@@ -123,9 +124,10 @@ impl TableGuard {
             .filter_map(|(number, table)| Some((*number, table, table.admitted.as_ref()?)))
             .collect();
         let (known, looker, target_side) = (known.as_slice(), &*source, &*target);
+        let calls = Calls::alone(events.clone(), stop.clone());
         let (of_source, of_target) = tokio::join!(
-            with_retries(Side::Source, patience, events, stop, |tries| looker.look(known, tries)),
-            with_retries(Side::Target, patience, events, stop, |tries| async move {
+            with_retries(Side::Source, patience, &calls, |tries| looker.look(known, tries)),
+            with_retries(Side::Target, patience, &calls, |tries| async move {
                 let (wrong, truncated) =
                     tokio::join!(target_side.look(known, tries), target_side.truncated(known, tries));
                 let (mut wrong, seen) = wrong?;

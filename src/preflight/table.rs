@@ -9,6 +9,7 @@ use crate::cluster::target::list_way;
 use crate::cluster::{Cluster, CqlSource, CqlTarget};
 use crate::copy::retry::{GaveUp, with_retries};
 use crate::copy::seam::{Position, Read, Scan, Source};
+use crate::copy::standstill::Calls;
 use crate::event::Events;
 use crate::job::{Admitted, JobTable};
 use crate::ring::{Token, TokenRange};
@@ -190,7 +191,8 @@ pub(super) async fn patiently<T, F: Future<Output = Result<T, CallError>>>(
     events: &Events,
     mut call: impl FnMut() -> F,
 ) -> Result<T, CallError> {
-    match with_retries(cluster.side, patience, events, &Stop::default(), |_| call()).await {
+    let alone = Calls::alone(events.clone(), Stop::default());
+    match with_retries(cluster.side, patience, &alone, |_| call()).await {
         Ok(value) => Ok(value),
         Err(GaveUp::Failed(error, _)) => Err(error),
         Err(GaveUp::Stopped) => Err(CallError { class: Class::Other, message: "stopped".to_owned() }),

@@ -79,7 +79,15 @@ async fn copy(settings: &Settings, events: &Events, stop: &Stop) -> Result<(Ende
         let outcome =
             if lanes.len() == tables.len() && !has_misfits { RunOutcome::Done } else { RunOutcome::Incomplete };
         let rejects = has_rejected.then(|| rejects.path().to_path_buf());
-        let ended = Ended { outcome, failed: 0, unclaimed: 0, unfinished: BTreeSet::new(), rejects, signal: None };
+        let ended = Ended {
+            outcome,
+            failed: 0,
+            unclaimed: 0,
+            unfinished: BTreeSet::new(),
+            rejects,
+            signal: None,
+            gave_up: None,
+        };
         return Ok((ended, options_back));
     }
     // From here on tables are altered: a signal is no reason to forget which.
@@ -140,7 +148,11 @@ async fn copy(settings: &Settings, events: &Events, stop: &Stop) -> Result<(Ende
     }
     let retries = events.counters().retries.load(Ordering::Relaxed);
     let checkpoint = drained.end(ended.outcome, retries, broken).await?;
-    let options_back = release(&sides, &targets, checkpoint, events).await?;
+    let options_back = tokio::select! {
+        options_back = release(&sides, &targets, checkpoint, events) => options_back?,
+        // The checkpoint knows which aren't back.
+        () = stop.immediate() => false,
+    };
     if is_lost {
         return Err(changed.swap_remove(0).1.into());
     }

@@ -3,7 +3,7 @@
 use super::progress::{Snapshot, TableProgress};
 use super::terminal::Terminal;
 use super::text::{Style, short, to_stderr};
-use super::{Renderer, summary};
+use super::{Renderer, Waiting, summary};
 use crate::copy::Ended;
 use crate::copy::pace::{PaceNow, Slowed};
 use crate::event::Event;
@@ -25,6 +25,7 @@ pub(super) struct Bar {
     told: HashMap<String, Instant>,
     running: bool,
     stopping: bool,
+    waiting: Waiting,
 }
 
 impl Bar {
@@ -34,7 +35,14 @@ impl Bar {
         let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
         bar.set_style(style.progress_chars("━╸─"));
         bar.set_prefix("copying");
-        Bar { bar, style: Style::stderr(), told: HashMap::new(), running: false, stopping: false }
+        Bar {
+            bar,
+            style: Style::stderr(),
+            told: HashMap::new(),
+            running: false,
+            stopping: false,
+            waiting: Waiting::default(),
+        }
     }
 
     fn say(&self, line: &str) {
@@ -95,6 +103,10 @@ pub(super) fn slowed(by: Slowed, pace: &PaceNow) -> String {
 
 impl Renderer for Bar {
     fn event(&mut self, event: &Event, snapshot: &Snapshot) {
+        self.waiting.event(event);
+        if self.waiting.explains(event) {
+            return;
+        }
         if let Some(line) = summary::event_line(event, self.style) {
             let again = match event {
                 Event::Retry { side, class, .. } => Some(format!("{side} {class:?}")),
@@ -117,7 +129,7 @@ impl Renderer for Bar {
         if matches!(event, Event::Paused | Event::Continued) && !self.stopping {
             self.bar.set_prefix(if matches!(event, Event::Paused) { "paused " } else { "copying" });
         }
-        if matches!(event, Event::Stopping { .. }) {
+        if matches!(event, Event::Stopping { .. } | Event::GaveUp { .. }) {
             self.stopping = true;
             self.bar.set_prefix("stopping");
         }

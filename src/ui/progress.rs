@@ -184,6 +184,9 @@ impl Progress {
             | Event::BatchWritten { .. }
             | Event::RowsRejected { .. }
             | Event::Retry { .. }
+            | Event::Waiting { .. }
+            | Event::Back { .. }
+            | Event::GaveUp { .. }
             | Event::Committed { .. }
             | Event::Set { .. }
             | Event::Paused
