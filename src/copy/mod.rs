@@ -27,6 +27,8 @@ mod lost_tests;
 #[cfg(test)]
 mod memory_tests;
 #[cfg(test)]
+mod pace_tests;
+#[cfg(test)]
 mod several_tests;
 #[cfg(test)]
 mod split_tests;

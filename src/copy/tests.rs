@@ -1,6 +1,7 @@
 //! The copy between memory and memory: every instant of a crash, every order of acknowledgements.
 
 use super::fakes::{MemorySource, MemoryTarget, Rows, Store, TargetRow, Written, layout, sample_rows};
+use super::pace::Steering;
 use super::{Ended, Lane, run};
 use crate::call::Class;
 use crate::checkpoint::{self, Checkpoint, CheckpointError, Committer, status};
@@ -154,7 +155,7 @@ pub(super) fn open(path: &Path) -> Checkpoint {
 pub(super) async fn copy(
     mut checkpoint: Checkpoint,
     lane: Lane<MemorySource, MemoryTarget>,
-    pace: Pace,
+    pace: impl Into<Steering>,
     events: Events,
     stop: Stop,
 ) -> Result<Ended, CheckpointError> {

@@ -30,6 +30,7 @@ mod metadata;
 mod options;
 #[path = "../support/oracle.rs"]
 mod oracle;
+mod pace;
 mod proxy;
 mod random;
 mod rejects;
