@@ -26,11 +26,14 @@ CREATE TABLE copied_table (
     source_table_id TEXT,  -- the cluster's UUID of the table: dropping and creating it again makes another
     target_table_id TEXT,
     columns         TEXT,  -- name, type and part of each column, one per line
+    -- What each node of the target says of the last TRUNCATE of its table, a line each: the node, and its record if it has one.
+    target_truncations TEXT,
     UNIQUE (source_keyspace, source_table),
     UNIQUE (target_keyspace, target_table),
     CHECK ((state = 'broken') = (reason IS NOT NULL)),
     CHECK (state = 'broken' OR source_table_id IS NOT NULL),
-    CHECK ((source_table_id IS NULL) = (target_table_id IS NULL) AND (source_table_id IS NULL) = (columns IS NULL))
+    CHECK ((source_table_id IS NULL) = (target_table_id IS NULL) AND (source_table_id IS NULL) = (columns IS NULL)
+        AND (source_table_id IS NULL) = (target_truncations IS NULL))
 ) STRICT;
 
 -- Progress belongs to the very tables that it was made with.
@@ -120,3 +123,12 @@ CREATE TABLE run (
     rows_written INTEGER NOT NULL DEFAULT 0,
     retries      INTEGER NOT NULL DEFAULT 0
 ) STRICT;
+
+-- What the operator has set for the job (`migrate set`, `pause`), running or not. It comes before the command line, in every run,
+-- until it is taken back. A running process looks at it a few times a second.
+CREATE TABLE control (
+    name   TEXT PRIMARY KEY CHECK (name IN ('paused', 'rows-per-second', 'bytes-per-second', 'readers', 'writers',
+                                            'source-latency', 'target-latency')),
+    value  TEXT NOT NULL,   -- as it was typed; of `paused`, `yes`
+    set_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;

@@ -5,8 +5,10 @@ use crate::schema::ddl::{Dialect, Replication, Section};
 use crate::schema::fidelity::Counters;
 use crate::settings::choices::{ConsistencyLevel, FutureTimestamps};
 use crate::settings::endpoint::Endpoint;
+use crate::settings::live::Assignment;
+use crate::settings::schedule::{BytesSchedule, RowsSchedule};
 use crate::settings::tables::{TableGlob, TablePattern};
-use crate::settings::units::{Bytes, Period};
+use crate::settings::units::{Bytes, Latency, Period};
 use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, Subcommand};
 use serde::Deserialize;
@@ -20,6 +22,7 @@ Examples:
   migrate --source cass1 --target scylla1 --table 'shop.*' --exclude 'shop.tmp_*'
   migrate plan --source cass1 --target scylla1 --table chat.messages
   migrate status --checkpoint migrate.db
+  migrate set rows-per-second=20k writers=64
 
 Run the same line again after any crash or stop: it carries on where it was.
 
@@ -56,6 +59,12 @@ pub enum Command {
     Schema(SchemaArgs),
     /// Show the progress of a job from its checkpoint alone, running or not
     Status(StatusArgs),
+    /// Change the pace of a job, running or not; it holds until it is set to `default`
+    Set(SetArgs),
+    /// Let a job read and write nothing new, running or not
+    Pause(ControlArgs),
+    /// Let a paused job go on
+    Continue(ControlArgs),
     /// Print a shell's completions
     Completions {
         /// The shell
@@ -155,12 +164,24 @@ pub struct JobArgs {
     )]
     pub manage_table_options: Option<bool>,
 
-    /// Ranges that are scanned at the same time [default: 8]
+    /// Ranges that are scanned at the same time, at most [default: 8]
     #[arg(long, value_name = "N", env = "MIGRATE_READERS", help_heading = "How fast")]
     pub readers: Option<NonZeroUsize>,
-    /// Write requests under way at the same time [default: 32]
+    /// Write requests under way at the same time, at most [default: 32]
     #[arg(long, value_name = "N", env = "MIGRATE_WRITERS", help_heading = "How fast")]
     pub writers: Option<NonZeroUsize>,
+    /// Rows per second at most: a number (`20k`), `off`, or a schedule by local time (`08:00,20k 19:00,off`) [default: off]
+    #[arg(long, value_name = "LIMIT", env = "MIGRATE_ROWS_PER_SECOND", help_heading = "How fast")]
+    pub rows_per_second: Option<RowsSchedule>,
+    /// Bytes of keys and values per second at most: a size (`20MiB`), `off`, or a schedule [default: off]
+    #[arg(long, value_name = "LIMIT", env = "MIGRATE_BYTES_PER_SECOND", help_heading = "How fast")]
+    pub bytes_per_second: Option<BytesSchedule>,
+    /// Read with fewer requests at a time while more than one page in a hundred takes longer [default: off]
+    #[arg(long, value_name = "TIME", env = "MIGRATE_SOURCE_LATENCY", help_heading = "How fast")]
+    pub source_latency: Option<Latency>,
+    /// Write with fewer requests at a time while more than one write in a hundred takes longer [default: off]
+    #[arg(long, value_name = "TIME", env = "MIGRATE_TARGET_LATENCY", help_heading = "How fast")]
+    pub target_latency: Option<Latency>,
     /// Memory for all that is read and not yet acknowledged by the target [default: 256MiB]
     #[arg(long, value_name = "SIZE", env = "MIGRATE_MEMORY", help_heading = "How fast")]
     pub memory: Option<Bytes>,
@@ -241,6 +262,26 @@ pub struct StatusArgs {
     pub json: bool,
 }
 
+/// Options of `migrate set`.
+#[derive(Args, Clone, Debug)]
+pub struct SetArgs {
+    /// What to set: rows-per-second, bytes-per-second, readers, writers, source-latency, target-latency. `KEY=default` goes
+    /// back to what the command line says
+    #[arg(value_name = "KEY=VALUE", required = true)]
+    pub assignments: Vec<Assignment>,
+    /// The checkpoint file
+    #[arg(long, value_name = "FILE", env = "MIGRATE_CHECKPOINT", default_value = "migrate.db")]
+    pub checkpoint: PathBuf,
+}
+
+/// Options of `migrate pause` and `migrate continue`.
+#[derive(Args, Clone, Debug)]
+pub struct ControlArgs {
+    /// The checkpoint file
+    #[arg(long, value_name = "FILE", env = "MIGRATE_CHECKPOINT", default_value = "migrate.db")]
+    pub checkpoint: PathBuf,
+}
+
 /// A TOML string through the type's own parser, so that the file says what the flag says.
 fn parsed<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Endpoint>, D::Error> {
     let text = String::deserialize(deserializer)?;
@@ -303,6 +344,10 @@ impl JobArgs {
             manage_table_options,
             readers,
             writers,
+            rows_per_second,
+            bytes_per_second,
+            source_latency,
+            target_latency,
             memory,
             batch,
             ranges,

@@ -4,9 +4,12 @@
 //! second looks at the counters and costs the copy nothing.
 
 use crate::call::Class;
+use crate::copy::pace::{PaceNow, Slowed};
+use crate::copy::seam::Nodes;
 use crate::job::{Found, FoundTable, RangeKey, Tally};
 use crate::ring::{Token, TokenRange};
 use crate::schema::TableName;
+use crate::settings::live::Key;
 use crate::shutdown::Signal;
 use crate::side::Side;
 use serde::Serialize;
@@ -126,6 +129,41 @@ pub enum Event {
         /// Until the next one, in milliseconds.
         wait_ms: u128,
     },
+    /// Nothing gets through to one side. It is told again while that lasts.
+    Waiting {
+        /// Which side.
+        side: Side,
+        /// For how long, in seconds.
+        since_s: u64,
+        /// Its nodes, where they are known.
+        nodes: Option<Nodes>,
+        /// What the last failure means.
+        class: Class,
+        /// What the server or the driver said of it. Untrusted text.
+        message: String,
+        /// Until the whole copy is given up, unless something gets through, in seconds.
+        gives_up_in_s: u64,
+    },
+    /// What was waited for is over.
+    Back {
+        /// Which side.
+        side: Side,
+        /// How long it took, in seconds.
+        after_s: u64,
+    },
+    /// Nothing got through for too long: the copy ends, and saves what is acknowledged.
+    GaveUp {
+        /// Which side was waited for.
+        side: Side,
+        /// For how long, in seconds.
+        after_s: u64,
+        /// Its nodes, where they are known.
+        nodes: Option<Nodes>,
+        /// What the last failure means.
+        class: Class,
+        /// What the server or the driver said of it. Untrusted text.
+        message: String,
+    },
     /// A range's cursor is durable.
     RangeMoved {
         /// Which one.
@@ -169,6 +207,22 @@ pub enum Event {
         /// How long it took, in microseconds.
         took_us: u128,
     },
+    /// The operator has set a value, now or before this run, or has taken it back.
+    Set {
+        /// Which one.
+        key: Key,
+        /// As it was typed; none is what the command line says.
+        value: Option<String>,
+    },
+    /// The operator wants nothing new to be read or written.
+    Paused,
+    /// The operator lets the copy go on.
+    Continued,
+    /// The pace is held back for another reason than before, or not any more.
+    Slowed {
+        /// Why, if it is.
+        by: Option<Slowed>,
+    },
     /// The run can't begin or go on; the last event there is.
     Error {
         /// Why, causes included.
@@ -200,6 +254,8 @@ pub struct Counters {
     pub rows_rejected: AtomicU64,
     /// What is committed to the checkpoint.
     pub committed: Mutex<Tally>,
+    /// The pace of this moment.
+    pub pace: Mutex<PaceNow>,
     /// Bytes read from the source.
     pub bytes_read: AtomicU64,
     /// Write requests that are under way.
@@ -222,6 +278,11 @@ impl Counters {
     /// What is committed to the checkpoint.
     pub fn committed(&self) -> MutexGuard<'_, Tally> {
         self.committed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The pace of this moment.
+    pub fn pace(&self) -> MutexGuard<'_, PaceNow> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -295,6 +356,13 @@ impl Events {
             | Event::Resumed { .. }
             | Event::RangeClaimed { .. }
             | Event::RowsRejected { .. }
+            | Event::Set { .. }
+            | Event::Paused
+            | Event::Continued
+            | Event::Slowed { .. }
+            | Event::Waiting { .. }
+            | Event::Back { .. }
+            | Event::GaveUp { .. }
             | Event::RangeSplit { .. }
             | Event::Error { .. }
             | Event::Stopping { .. } => {}

@@ -5,6 +5,7 @@ use crate::ring::{Token, TokenRange};
 use crate::row::RowKey;
 use crate::schema::TableName;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::ops::AddAssign;
 use uuid::Uuid;
 
@@ -38,8 +39,10 @@ pub struct Admitted {
     pub source_id: Uuid,
     /// The target cluster's id of the table.
     pub target_id: Uuid,
-    /// [`crate::schema::Table::description`].
+    /// [`crate::schema::Table::description`], of both tables.
     pub columns: String,
+    /// What each node of the target says of the last `TRUNCATE` of its table, by the node's host id; nothing where there was none.
+    pub target_truncations: BTreeMap<Uuid, String>,
 }
 
 /// A range of a job's table.

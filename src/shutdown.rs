@@ -2,8 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+
+/// What is under way when somebody asks to stop may take as long as this.
+const DRAIN: Duration = Duration::from_secs(10);
 
 /// A request to stop, shared by everyone who can.
 #[derive(Clone, Debug, Default)]
@@ -44,15 +48,41 @@ impl Stop {
         self.draining.cancel();
     }
 
+    /// The same without a signal: nothing gets through any more.
+    pub fn give_up(&self) {
+        self.draining.cancel();
+    }
+
     /// Asks to drop everything.
     pub fn now(&self) {
         self.draining.cancel();
         self.now.cancel();
     }
 
+    /// The same request for a part of the work, which can be halted alone.
+    #[must_use]
+    pub fn part(&self) -> Stop {
+        Stop { draining: self.draining.child_token(), ..self.clone() }
+    }
+
+    /// Halts a part: nothing more of it is begun, and what fails is not tried again.
+    pub fn halt(&self) {
+        self.draining.cancel();
+    }
+
     /// Resolves once somebody asked to stop, in either way.
     pub async fn requested(&self) {
         self.draining.cancelled().await;
+    }
+
+    /// Resolves once what was under way when somebody asked to stop has had its time: on a node that stands still, it would
+    /// take longer.
+    pub async fn overdue(&self) {
+        self.requested().await;
+        tokio::select! {
+            () = self.immediate() => {}
+            () = tokio::time::sleep(DRAIN) => {}
+        }
     }
 
     /// Resolves once everything is to be dropped.

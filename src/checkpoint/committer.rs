@@ -3,18 +3,24 @@
 //!
 //! Commits are grouped: many ranges may end in the time of one fsync. A crash loses what was reported since the last
 //! commit, which is at most `GROUP` old; those rows are copied again, which changes nothing.
+//!
+//! Between the last change of a group and its commit, the [`Guard`] looks at the tables: of one that it doesn't trust any more,
+//! no progress is committed from then on, and whoever works on it is told.
 
-use super::{Checkpoint, CheckpointError, RangeKey, RunOutcome, Tally, Work};
+use super::{Checkpoint, CheckpointError, Guard, RangeKey, RunOutcome, Tally, Work};
 use crate::event::{Event, Events};
 use crate::job::Cursor;
 use crate::ring::Token;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// How long the first change of a group waits for others. Long enough that ten thousand ranges cost a few dozen commits
 /// rather than ten thousand, short enough that a crash repeats little.
 const GROUP: Duration = Duration::from_millis(500);
+/// Tables that somebody works on are looked at this often though nothing is reported of them: calls that fail since a table was
+/// changed must not be tried again for long.
+const LOOK_EVERY: Duration = Duration::from_secs(3);
 
 /// Something to remember about a range.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,12 +76,18 @@ impl Change {
             | Change::Failed { key, .. } => *key,
         }
     }
+
+    /// Whether it says that rows arrived: a range that is split has cursors in its pieces.
+    fn is_progress(&self) -> bool {
+        matches!(self, Change::Moved { .. } | Change::Done { .. } | Change::Split { .. })
+    }
 }
 
 /// Reports changes to the committer. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Ledger {
     changes: mpsc::Sender<Change>,
+    distrusted: watch::Receiver<BTreeSet<usize>>,
 }
 
 impl Ledger {
@@ -92,6 +104,15 @@ impl Ledger {
     pub async fn gone(&self) {
         self.changes.closed().await;
     }
+
+    /// Resolves when there are more tables of which no progress is committed any more, and gives all of them, by their number: work on
+    /// these is in vain.
+    pub async fn distrusted(&mut self) -> BTreeSet<usize> {
+        match self.distrusted.changed().await {
+            Ok(()) => self.distrusted.borrow_and_update().clone(),
+            Err(_) => std::future::pending().await,
+        }
+    }
 }
 
 /// The file, and why nothing more can be committed to it, if so. The file stays locked until the readers have stopped too.
@@ -106,13 +127,21 @@ pub struct Committer {
 }
 
 impl Committer {
-    /// Starts to commit.
-    pub fn start(checkpoint: Checkpoint, events: Events) -> Committer {
+    /// Starts to commit what `guard` doesn't object to.
+    pub fn guarded(checkpoint: Checkpoint, guard: impl Guard, events: Events) -> Committer {
         // Room for the changes of some hundred readers; a full queue makes them wait.
         let (changes, inbox) = mpsc::channel(1024);
         let (finish, finished) = oneshot::channel();
-        let task = tokio::spawn(run(checkpoint, inbox, finished, events));
-        Committer { task, finish, ledger: Ledger { changes } }
+        let (tell, distrusted) = watch::channel(BTreeSet::new());
+        let watched = Watched { guard, tell, open: BTreeMap::new(), unknown: BTreeSet::new() };
+        let task = tokio::spawn(run(checkpoint, inbox, finished, watched, events));
+        Committer { task, finish, ledger: Ledger { changes, distrusted } }
+    }
+
+    /// Starts to commit whatever is reported.
+    #[cfg(test)]
+    pub(crate) fn start(checkpoint: Checkpoint, events: Events) -> Committer {
+        Committer::guarded(checkpoint, super::guard::Trusting, events)
     }
 
     /// The way to report changes.
@@ -120,19 +149,43 @@ impl Committer {
         self.ledger.clone()
     }
 
-    /// Commits what was reported, notes how the run ended, and which tables, by their number, turned out to be broken; gives
-    /// the file back.
+    /// Commits what was reported; only then is it known of which tables the guard let everything pass.
     ///
     /// # Errors
-    /// The error of any commit, this last one or an earlier one.
-    pub async fn finish(
+    /// Where the task is gone.
+    pub async fn drain(self) -> Result<Drained, CheckpointError> {
+        let _ = self.finish.send(());
+        self.task.await.map(Drained).map_err(|_| CheckpointError::CommitterGone)
+    }
+
+    /// [`Committer::drain`] and [`Drained::end`].
+    #[cfg(test)]
+    pub(crate) async fn finish(
         self,
         outcome: RunOutcome,
         retries: u64,
         broken: Vec<(usize, String)>,
     ) -> Result<Checkpoint, CheckpointError> {
-        let _ = self.finish.send(());
-        let (mut checkpoint, committed) = self.task.await.map_err(|_| CheckpointError::CommitterGone)?;
+        self.drain().await?.end(outcome, retries, broken).await
+    }
+}
+
+/// A file to which everything is committed that will be in this run.
+#[derive(Debug)]
+pub struct Drained(Ended);
+
+impl Drained {
+    /// Notes how the run ended, and which tables, by their number, turned out to be broken; gives the file back.
+    ///
+    /// # Errors
+    /// The error of any commit, this last one or an earlier one.
+    pub async fn end(
+        self,
+        outcome: RunOutcome,
+        retries: u64,
+        broken: Vec<(usize, String)>,
+    ) -> Result<Checkpoint, CheckpointError> {
+        let Drained((mut checkpoint, committed)) = self;
         let outcome = if committed.is_err() { RunOutcome::Error } else { outcome };
         let ended =
             tokio::task::spawn_blocking(move || checkpoint.end_run(outcome, retries, &broken).map(|()| checkpoint));
@@ -141,10 +194,57 @@ impl Committer {
     }
 }
 
-async fn run(
+/// What the guard watches over.
+struct Watched<G> {
+    guard: G,
+    tell: watch::Sender<BTreeSet<usize>>,
+    /// The tables that were claimed in this run, and how many of their ranges have not ended.
+    open: BTreeMap<usize, u64>,
+    /// Pieces of ranges that the checkpoint doesn't know, since their splits were not to be committed.
+    unknown: BTreeSet<(usize, Token)>,
+}
+
+impl<G: Guard> Watched<G> {
+    /// Looks at the tables of `group` and at those that somebody works on, in the end at all of this run, and leaves of the group
+    /// what may be committed.
+    async fn pass(&mut self, group: &mut Vec<Change>, is_last: bool) {
+        for change in group.iter() {
+            let open = self.open.entry(change.key().table).or_default();
+            match change {
+                Change::Claimed { .. } => *open += 1,
+                Change::Moved { .. } => {}
+                Change::Done { .. } | Change::Split { .. } | Change::Failed { .. } => *open = open.saturating_sub(1),
+            }
+        }
+        let in_group: BTreeSet<usize> = group.iter().map(|change| change.key().table).collect();
+        let open = self.open.iter().filter(|(table, open)| is_last || **open > 0 || in_group.contains(table));
+        let tables = open.map(|(table, _)| *table).collect();
+        let distrusted = self.guard.look(&tables, group.iter().any(Change::is_progress)).await;
+        let unknown = &mut self.unknown;
+        group.retain(|change| {
+            let key = change.key();
+            if !distrusted.contains(&key.table) {
+                return true;
+            }
+            if let Change::Split { into, .. } = change {
+                let others = into.iter().filter(|piece| piece.key.range.first() != key.range.first());
+                unknown.extend(others.map(|piece| (piece.key.table, piece.key.range.first())));
+            }
+            !change.is_progress() && !unknown.contains(&(key.table, key.range.first()))
+        });
+        self.tell.send_if_modified(|told| {
+            let more = *told != distrusted;
+            *told = distrusted;
+            more
+        });
+    }
+}
+
+async fn run<G: Guard>(
     mut checkpoint: Checkpoint,
     mut inbox: mpsc::Receiver<Change>,
     mut finished: oneshot::Receiver<()>,
+    mut watched: Watched<G>,
     events: Events,
 ) -> Ended {
     let mut asked = false;
@@ -159,6 +259,7 @@ async fn run(
                     // The copy is gone without a word: it crashed. What it had not seen committed must stay uncommitted.
                     Err(_) => return (checkpoint, Ok(())),
                 },
+                () = tokio::time::sleep(LOOK_EVERY) => {}
             }
         }
         if asked {
@@ -181,6 +282,7 @@ async fn run(
                 }
             }
         }
+        watched.pass(&mut group, asked).await;
         if !group.is_empty() {
             let result;
             (checkpoint, result) = commit(checkpoint, fold(group), &events).await;

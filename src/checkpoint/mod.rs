@@ -1,12 +1,14 @@
 //! The checkpoint: one job in one SQLite file. The only code that knows SQLite; `migrations.sql` is its DDL.
 //!
 //! [`Checkpoint`] is the open file of the one live process, [`committer`] the task that commits what a copy reports,
-//! [`status`] a look from outside that changes nothing.
+//! [`guard`] its question whether that may still be done, [`status`] a look from outside that changes nothing.
 
 pub mod committer;
+pub mod control;
 mod create;
 mod error;
 mod files;
+pub mod guard;
 mod lock;
 mod open;
 pub mod options;
@@ -19,6 +21,7 @@ mod tests;
 pub use committer::{Change, Committer, Ledger};
 pub use create::{Existing, Reserved, create, reserve};
 pub use error::{CheckpointError, JobDifference};
+pub use guard::Guard;
 pub use open::open;
 pub use tables::look;
 

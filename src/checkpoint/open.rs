@@ -91,7 +91,7 @@ fn percent_encode(path: &Path) -> String {
 }
 
 /// Opens `file`, a path or a URI; `path` is its name in messages.
-fn open_file(file: &Path, path: &Path, flags: OpenFlags) -> Result<Connection, CheckpointError> {
+pub(super) fn open_file(file: &Path, path: &Path, flags: OpenFlags) -> Result<Connection, CheckpointError> {
     assert!(rusqlite::version_number() >= SQLITE_MIN, "the bundled SQLite is older than 3.51.3");
     Connection::open_with_flags(file, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
         .map_err(|error| CheckpointError::sqlite(path, "open", error))

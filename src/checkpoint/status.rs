@@ -1,10 +1,11 @@
 //! A look at a checkpoint from outside: while a run is alive or after it died. Changes nothing.
 
 use super::error::CheckpointError;
-use super::{JobTable, Tally, files, identity, lock, open, options, tables};
+use super::{JobTable, Tally, control, files, identity, lock, open, options, tables};
 use crate::job::share;
 use crate::ring::{Token, TokenRange};
 use crate::schema::TableName;
+use crate::settings::live::Live;
 use rusqlite::Connection;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -21,6 +22,9 @@ pub struct Status {
     pub rejects: Option<PathBuf>,
     /// What the job is doing.
     pub state: State,
+    /// What the operator has set for it; it comes before the command line.
+    #[serde(flatten)]
+    pub live: Live,
     /// The source cluster's name.
     pub source: String,
     /// The target cluster's name.
@@ -212,6 +216,7 @@ pub fn read(path: &Path) -> Result<Status, CheckpointError> {
         checkpoint: path.to_owned(),
         rejects: (counts.tally.rows_rejected > 0).then(|| crate::rejects::path(path)),
         state,
+        live: control::read(&snapshot, path)?,
         source: name("source")?,
         target: name("target")?,
         fraction,

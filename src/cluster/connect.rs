@@ -12,7 +12,8 @@ use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
 use scylla::client::{PoolSize, WriteCoalescingDelay};
 use scylla::errors::{
-    ConnectionError, ConnectionPoolError, ConnectionSetupRequestErrorKind, DbError, MetadataError, NewSessionError,
+    BrokenConnectionErrorKind, ConnectionError, ConnectionPoolError, ConnectionSetupRequestErrorKind, DbError,
+    MetadataError, NewSessionError,
 };
 use scylla::policies::load_balancing::DefaultPolicy;
 use scylla::policies::retry::FallthroughRetryPolicy;
@@ -24,8 +25,17 @@ use uuid::Uuid;
 
 /// A TCP connection and a handshake take no longer, or the host isn't there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// A contact point that answers has done so by then, the cluster's metadata included.
-const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
+/// Each connection is asked this often whether it is alive …
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(3);
+/// … and broken when it hasn't said so by then: what hangs on a node that stands still fails, and goes to another one. Long
+/// enough for a long collection of garbage, and for an answer behind pages that come in slowly.
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(12);
+/// A node that stands still is known by then, during a handshake too.
+const SILENCE: Duration = KEEPALIVE_INTERVAL.saturating_add(KEEPALIVE_TIMEOUT);
+/// A contact point that answers has done so by then, and its cluster is known, with a silent node among the others.
+const SESSION_TIMEOUT: Duration = Duration::from_secs(22);
+/// Contact points of which the first may be silent are asked one by one from then on.
+const ALONE_AFTER: Duration = Duration::from_secs(5);
 /// Well above the servers' own timeouts (2 to 10 s by default): a request that the client gives up first keeps its stream
 /// id, and too many of those break the connection.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -156,6 +166,10 @@ pub async fn connect(side: Side, access: &Access, keyspaces: &[String]) -> Resul
         .build();
     let mut builder = SessionBuilder::new()
         .connection_timeout(CONNECT_TIMEOUT)
+        .keepalive_interval(KEEPALIVE_INTERVAL)
+        .keepalive_timeout(KEEPALIVE_TIMEOUT)
+        // The kernel's own probes: a host that vanishes during a TLS handshake, which the driver waits for without end.
+        .tcp_keepalive_interval(KEEPALIVE_INTERVAL)
         .default_execution_profile_handle(profile.into_handle())
         .tls_context(tls)
         // One unreadable type anywhere in the schema would blind the session, and thousands of tables would slow its start.
@@ -175,28 +189,33 @@ pub async fn connect(side: Side, access: &Access, keyspaces: &[String]) -> Resul
     Ok(Cluster { side, info, user: endpoint.user.clone(), session: Arc::new(session), consistency })
 }
 
-/// Opens a session by all contact points together and, where that gets no answer, by each of them alone: the driver waits
-/// without end for a node that takes the connection and says nothing, and asks no other meanwhile.
+/// Opens a session by all contact points together and, where that takes long, by each of them alone too: the driver asks one
+/// after another, and waits for one that takes the connection and says nothing.
 async fn open_session(side: Side, access: &Access, builder: &SessionBuilder) -> Result<Session, ConnectError> {
     let hosts: Vec<String> = access.endpoint.hosts.iter().map(ToString::to_string).collect();
-    let attempt = async |contact_points: &[String]| {
-        let session = builder.clone().known_nodes(contact_points);
-        let session = tokio::time::timeout(SESSION_TIMEOUT, Box::pin(session.build())).await.ok()?;
-        Some(session.map_err(|error| refused(side, access, &error)))
+    let attempt = |contact_points: &[String]| {
+        let builder = builder.clone().known_nodes(contact_points);
+        let session = async move { tokio::time::timeout(SESSION_TIMEOUT, builder.build()).await };
+        Box::pin(async {
+            match session.await {
+                Ok(session) => session.map_err(|error| refused(side, access, &error)),
+                Err(_) => Err(ConnectError::Unreachable { side, hosts: access.endpoint.to_string(), why: silence() }),
+            }
+        })
     };
-    if let Some(result) = attempt(&hosts).await {
+    let mut together = attempt(&hosts);
+    if hosts.len() == 1 {
+        return together.await;
+    }
+    if let Ok(result) = tokio::time::timeout(ALONE_AFTER, &mut together).await {
         return result;
     }
-    let why = format!("no answer within {} s", SESSION_TIMEOUT.as_secs());
-    let mut error = ConnectError::Unreachable { side, hosts: access.endpoint.to_string(), why };
-    for host in hosts.chunks(1).filter(|_| hosts.len() > 1) {
-        match attempt(host).await {
-            Some(Ok(session)) => return Ok(session),
-            Some(Err(refusal)) => error = refusal,
-            None => {}
-        }
-    }
-    Err(error)
+    let attempts = std::iter::once(together).chain(hosts.chunks(1).map(attempt));
+    futures::future::select_ok(attempts).await.map(|(session, _)| session)
+}
+
+fn silence() -> String {
+    format!("no answer within {} s", SILENCE.as_secs())
 }
 
 async fn probe(side: Side, session: &Session, datacenter: Option<&str>) -> Result<ClusterInfo, ConnectError> {
@@ -261,6 +280,11 @@ fn refused(side: Side, access: &Access, error: &NewSessionError) -> ConnectError
             }
             ConnectionSetupRequestErrorKind::MissingAuthentication => {
                 login("a user and a password are required".to_owned())
+            }
+            ConnectionSetupRequestErrorKind::BrokenConnection(error)
+                if matches!(error.downcast_ref(), Some(BrokenConnectionErrorKind::KeepaliveTimeout(_))) =>
+            {
+                unreachable(silence())
             }
             ConnectionSetupRequestErrorKind::BrokenConnection(_) if access.endpoint.tls.mode == TlsMode::Off => {
                 unreachable("the connection was closed during the handshake".to_owned())

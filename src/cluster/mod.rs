@@ -1,6 +1,7 @@
 //! The two clusters, through the driver. Nothing outside this folder names a driver's session.
 
 pub mod call;
+pub mod changes;
 mod connect;
 pub mod placement;
 pub mod record;
@@ -14,6 +15,7 @@ pub use source::CqlSource;
 pub use target::CqlTarget;
 
 use crate::call::CallError;
+use crate::copy::seam::Nodes;
 use crate::ring::Token;
 use crate::settings::choices::ConsistencyLevel;
 use crate::side::Side;
@@ -105,7 +107,17 @@ async fn query<R>(
 where
     R: for<'f, 'm> scylla::deserialize::row::DeserializeRow<'f, 'm>,
 {
-    let mut statement = Statement::new(cql);
+    rows(session, Statement::new(cql), values).await
+}
+
+async fn rows<R>(
+    session: &Session,
+    mut statement: Statement,
+    values: impl scylla::serialize::row::SerializeRow,
+) -> Result<Vec<R>, CallError>
+where
+    R: for<'f, 'm> scylla::deserialize::row::DeserializeRow<'f, 'm>,
+{
     // System tables are local to the node, whatever the level of the data is.
     statement.set_consistency(Consistency::LocalOne);
     statement.set_is_idempotent(true);
@@ -122,6 +134,16 @@ impl Cluster {
     pub async fn future_limit(&self) -> Result<Option<std::time::Duration>, CallError> {
         target::limits::future(self).await
     }
+}
+
+/// The nodes of a datacenter, and how many of them there is no connection to.
+fn nodes(session: &Session, datacenter: &str) -> Nodes {
+    let state = session.get_cluster_state();
+    let nodes = state.get_nodes_info().iter().filter(|node| node.datacenter.as_deref() == Some(datacenter));
+    nodes.fold(Nodes { all: 0, silent: 0 }, |nodes, node| Nodes {
+        all: nodes.all + 1,
+        silent: nodes.silent + usize::from(!node.is_connected()),
+    })
 }
 
 fn consistency(level: ConsistencyLevel) -> Consistency {
@@ -158,5 +180,5 @@ impl Cluster {
     }
 }
 
-/// PREPARE touches no data.
-const PREPARE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
+/// PREPARE touches no data, but the driver asks all nodes, and waits for one that has just begun to stand still.
+const PREPARE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(20);

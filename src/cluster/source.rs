@@ -2,7 +2,7 @@
 
 use super::{Cluster, call};
 use crate::call::{CallError, Class};
-use crate::copy::seam::{Fetched, Partitions, Position, Read, Scan, Slice, Source};
+use crate::copy::seam::{Fetched, Nodes, Partitions, Position, Read, Scan, Slice, Source};
 use crate::ring::TokenRange;
 use crate::row::layout::{Part, Shape};
 use crate::row::slice::{Cut, bisect, legs};
@@ -166,6 +166,10 @@ impl Source for CqlSource {
         Ok(Fetched { page: detach(&rows)?, next })
     }
 
+    fn nodes(&self) -> Option<Nodes> {
+        Some(super::nodes(&self.session, &self.datacenter))
+    }
+
     fn bisect(&self, slice: &Slice) -> Option<Cut> {
         let columns: Vec<_> = self.table.clustering_key().collect();
         bisect(&slice.from, &slice.to, columns.len(), |column, low, high| {
@@ -285,7 +289,7 @@ fn row_section(result: &QueryRowsResult) -> Result<Bytes, CallError> {
 
 /// Sends a request to these nodes, in this order.
 #[derive(Debug)]
-struct Pinned(Vec<(Arc<Node>, Option<Shard>)>);
+pub(super) struct Pinned(pub(super) Vec<(Arc<Node>, Option<Shard>)>);
 
 impl LoadBalancingPolicy for Pinned {
     fn pick<'a>(&'a self, _: &'a RoutingInfo<'_>, _: &'a ClusterState) -> Option<(NodeRef<'a>, Option<Shard>)> {

@@ -68,6 +68,8 @@ pub(crate) struct MemoryTarget {
     pub(crate) store: Store,
     /// The next writes fail with these.
     pub(crate) failures: Mutex<VecDeque<Class>>,
+    /// From this write on, every one fails.
+    pub(crate) dies_after: Option<u64>,
     /// Rows with this clustering key are refused for ever.
     pub(crate) poison: Option<Vec<u8>>,
     /// In which words.
@@ -144,6 +146,7 @@ impl MemoryTarget {
         MemoryTarget {
             store: store.clone(),
             failures: Mutex::default(),
+            dies_after: None,
             poison: None,
             poison_class: Class::Rejected,
             unchanged: true,
@@ -251,7 +254,8 @@ fn encode_row((_, partition, clustering): &Key, cells: &[Option<Cell>; 2]) -> Ve
 impl Target for MemoryTarget {
     async fn write(&self, batch: &Batch, clock: Clock, _: u32) -> Result<Settled, CallError> {
         let number = self.writes.fetch_add(1, Ordering::Relaxed);
-        let failure = self.failures.lock().expect("not poisoned").pop_front();
+        let died = self.dies_after.is_some_and(|after| number >= after).then_some(Class::Unavailable);
+        let failure = died.or_else(|| self.failures.lock().expect("not poisoned").pop_front());
         let now = clock.seconds();
         let bound = batch.bind(now);
         // What the request carries is settled when it is sent; it takes effect when it arrives.

@@ -4,6 +4,7 @@
 use super::Learned;
 use super::Shared;
 use super::budget::Reservation;
+use super::pace::Load;
 use super::retry::{GaveUp, with_retries};
 use super::seam::{Fetched, Position, Read, Scan, Source};
 use crate::call::{CallError, Class};
@@ -63,7 +64,7 @@ pub(super) async fn fetch<S: Source, T>(
     learned: &Learned<S, T>,
     wanted: Wanted,
 ) -> Result<Arrived, Unread> {
-    let Learned { lane, page_size, .. } = learned;
+    let Learned { lane, page_size, calls, .. } = learned;
     let Wanted { scan, position, rows_max, is_suspect } = wanted;
     let mut reservation = shared.budget.page(|| page_size.bytes()).await;
     let started = Instant::now();
@@ -73,19 +74,20 @@ pub(super) async fn fetch<S: Source, T>(
             let rows = page_size.rows().min(rows_max);
             (rows / SHRINK.saturating_pow(tries.min(7))).max(1)
         };
+        let turns = shared.pacer.turns(Side::Source);
         let read_page = |tries: u32| {
             let attempt = before + tries;
             let read = Read { scan: scan.clone(), position: position.clone(), rows: rows_at(attempt), attempt };
-            async move {
+            turns.call(Load::default(), async move {
                 // The server takes the time when the request arrives, so the time of asking is the closer one.
                 let read_at = shared.clock.seconds();
                 let fetched = lane.source.read_page(&read).await?;
                 Ok((fetched, read_at, (attempt > 0).then_some(read.rows)))
-            }
+            })
         };
         let patience = patience(is_suspect, shared.patience);
-        let read = with_retries(Side::Source, patience, &shared.events, &shared.stop, read_page).await;
-        let (error, tries) = match read {
+        let read = with_retries(Side::Source, patience, calls, read_page);
+        let (error, tries) = match turns.or_stopped(read).await {
             Ok((fetched, read_at, shrunk_to)) => {
                 page_size.learn(&fetched.page);
                 reservation.fit(fetched.page.size());
@@ -93,14 +95,15 @@ pub(super) async fn fetch<S: Source, T>(
                 shared.events.emit(Event::PageRead { rows, bytes });
                 return Ok(Arrived { fetched, read_at, shrunk_to, reservation });
             }
-            Err(GaveUp::Failed(error, tries)) if may_be_the_rows(error.class) => (error, tries),
+            Err(GaveUp::Failed(error, tries)) if may_be_the_rows(error.class) && !calls.are_over() => (error, tries),
             Err(gave_up) => return Err(Unread::GaveUp(gave_up)),
         };
         before += tries;
         if rows_at(before - 1) == 1 && answers_beside(&lane.source, scan.range()).await {
             return Err(Unread::Unreadable(error, before));
         }
-        if started.elapsed() > shared.patience.give_up_after {
+        let whole = shared.patience.give_up_after;
+        if started.elapsed() > whole && !calls.standstill().is_shared(Side::Source, whole) {
             return Err(Unread::GaveUp(GaveUp::Failed(error, before)));
         }
         tokio::task::yield_now().await;

@@ -1,11 +1,11 @@
 //! The memory budget between memory and memory: who waits for whom.
 
-use super::Pace;
 use super::fakes::{MemorySource, MemoryTarget};
 use super::tests::{Scene, assert_accounts_close, copy, lane, open, pace, runtime};
 use crate::call::Class;
 use crate::event::Events;
 use crate::job::RunOutcome;
+use crate::settings::Pace;
 use crate::shutdown::Stop;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

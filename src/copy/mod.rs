@@ -7,17 +7,21 @@
 
 mod budget;
 mod fetch;
+pub mod pace;
 pub(crate) mod page_size;
 mod range;
 pub mod retry;
 mod scans;
 pub mod seam;
 mod split;
+pub mod standstill;
 mod watermark;
 mod write;
 
 #[cfg(test)]
 mod fakes;
+#[cfg(test)]
+mod guard_tests;
 #[cfg(test)]
 mod lost_tests;
 #[cfg(test)]
@@ -27,6 +31,8 @@ mod several_tests;
 #[cfg(test)]
 mod split_tests;
 #[cfg(test)]
+mod standstill_tests;
+#[cfg(test)]
 mod tests;
 
 use crate::checkpoint::{CheckpointError, Ledger};
@@ -35,17 +41,20 @@ use crate::event::Events;
 use crate::job::{RunOutcome, Work};
 use crate::rejects::Rejects;
 use crate::row::{BatchLimits, BatchMode, Layout, Policy};
-use crate::settings::{Pace, Patience};
+use crate::settings::Patience;
 use crate::shutdown::{Signal, Stop};
+use crate::side::Side;
 use budget::Budget;
+use pace::{Pacer, Steering};
 use page_size::PageSize;
 use range::RangeEnd;
-use seam::{Source, Target};
+use seam::{Nodes, Source, Target};
+use standstill::{Calls, Standstill};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 /// One table, from where to where and how.
@@ -80,6 +89,8 @@ pub struct Ended {
     pub rejects: Option<PathBuf>,
     /// What asked it to stop, if anything did.
     pub signal: Option<Signal>,
+    /// The side to which nothing got through for too long, if that is why it ended.
+    pub gave_up: Option<Side>,
 }
 
 /// A run of ranges of one table that failed one after another, with none done between them: something is wrong that no further
@@ -95,6 +106,10 @@ struct Learned<S, T> {
     acknowledged: AtomicU64,
     /// Its ranges that are not done.
     left: AtomicUsize,
+    /// Halted where work on it is in vain.
+    stop: Stop,
+    /// Those for this table.
+    calls: Calls,
 }
 
 /// A range that is to be copied.
@@ -125,8 +140,11 @@ struct Shared<S, T> {
     events: Events,
     stop: Stop,
     budget: Budget,
-    pool: Arc<Semaphore>,
+    pacer: Pacer,
+    /// Readers that are at work.
+    readers: AtomicUsize,
     patience: Patience,
+    standstill: Arc<Standstill>,
     clock: Clock,
 }
 
@@ -138,20 +156,24 @@ struct Shared<S, T> {
 pub async fn run<S: Source, T: Target>(
     lanes: BTreeMap<usize, Lane<S, T>>,
     work: Vec<Work>,
-    pace: Pace,
+    steering: impl Into<Steering>,
     ledger: Ledger,
     rejects: Rejects,
     events: Events,
     stop: Stop,
 ) -> Ended {
-    let readers = pace.readers.min(work.len());
+    let steering: Steering = steering.into();
+    let (memory, patience) = (steering.pace.memory, steering.pace.patience);
+    let ranges = work.len();
     let mut left: BTreeMap<usize, usize> = BTreeMap::new();
     for work in &work {
         *left.entry(work.key.table).or_default() += 1;
     }
-    let budget = Budget::new(pace.memory, events.counters());
+    let pacer = Pacer::new(steering, events.clone(), stop.clone());
+    let budget = Budget::new(memory, events.counters());
     // Each reader holds a page that is being written, and the next one.
-    let page_max = budget.for_pages() / (2 * readers.max(1));
+    let page_max = budget.for_pages() / (2 * pacer.readers().borrow().clamp(1, ranges.max(1)));
+    let standstill = Arc::new(Standstill::new(patience.give_up_after, events.clone(), stop.clone()));
     let learned = |(table, lane)| {
         let left = left.get(&table).copied().unwrap_or_default().into();
         (
@@ -162,6 +184,8 @@ pub async fn run<S: Source, T: Target>(
                 failures_in_a_row: 0.into(),
                 acknowledged: 0.into(),
                 left,
+                stop: stop.part(),
+                calls: Calls::of(&standstill),
             },
         )
     };
@@ -176,30 +200,53 @@ pub async fn run<S: Source, T: Target>(
         unclaimed: 0.into(),
         ledger,
         rejects,
+        pacer,
+        readers: 0.into(),
+        standstill,
         events,
         stop: stop.clone(),
         budget,
-        pool: Arc::new(Semaphore::new(pace.writers)),
-        patience: pace.patience,
+        patience,
         clock: Clock::start(),
     });
+    let mut ledger = shared.ledger.clone();
     let mut tasks = JoinSet::new();
-    for _ in 0..readers {
-        tasks.spawn(reader(Arc::clone(&shared)));
-    }
-    let mut failed = false;
+    let mut readers = shared.pacer.readers();
+    readers.mark_changed();
+    let (mut failed, mut gave_up) = (false, None);
+    let mut steer = std::pin::pin!(shared.pacer.steer());
+    let mut watch = std::pin::pin!(shared.standstill.watch(
+        || shared.pacer.is_paused(),
+        |side| shared.nodes(side),
+        || shared.turn_to_others()
+    ));
     loop {
         tokio::select! {
             biased;
             () = stop.immediate() => break,
             // What can't be recorded needn't be finished, and a reader that waits for its cluster would notice late.
             () = shared.ledger.gone() => { failed = true; break }
+            Ok(()) = readers.changed() => {
+                let wanted = (*readers.borrow_and_update()).min(ranges);
+                while shared.readers.load(Ordering::Relaxed) < wanted {
+                    shared.readers.fetch_add(1, Ordering::Relaxed);
+                    tasks.spawn(reader(Arc::clone(&shared)));
+                }
+            }
+            () = &mut steer => {}
+            side = &mut watch, if !stop.is_requested() => gave_up = Some(side),
             ended = tasks.join_next() => match ended {
                 None => break,
                 Some(Ok(Ok(()))) => {}
                 Some(Ok(Err(_))) => { failed = true; shared.queue().claims.clear(); }
                 Some(Err(panic)) => std::panic::resume_unwind(panic.into_panic()),
             },
+            distrusted = ledger.distrusted() => {
+                for (_, lane) in shared.lanes.iter().filter(|(table, _)| distrusted.contains(table)) {
+                    lane.stop.halt();
+                    lane.calls.abandon();
+                }
+            }
         }
     }
     tasks.shutdown().await;
@@ -212,7 +259,7 @@ pub async fn run<S: Source, T: Target>(
     } else if unfinished.is_empty() {
         // Counted, not inferred: a reader that was dropped in the middle says nothing.
         RunOutcome::Done
-    } else if stop.is_requested() {
+    } else if stop.is_requested() && gave_up.is_none() {
         RunOutcome::Stopped
     } else {
         RunOutcome::Incomplete
@@ -221,12 +268,16 @@ pub async fn run<S: Source, T: Target>(
     let any_rejected = shared.events.counters().rows_rejected.load(Ordering::Relaxed) > 0;
     let rejects = any_rejected.then(|| shared.rejects.path().to_path_buf());
     let failed = shared.failed.load(Ordering::Relaxed);
-    Ended { outcome, failed, unclaimed, unfinished, rejects, signal: stop.signal() }
+    Ended { outcome, failed, unclaimed, unfinished, rejects, signal: stop.signal(), gave_up }
 }
 
-/// Claims ranges until there are none left, or somebody asks to stop.
+/// Claims ranges until there are none left, there are too many readers, or somebody asks to stop.
 async fn reader<S: Source, T: Target>(shared: Arc<Shared<S, T>>) -> Result<(), CheckpointError> {
-    while !shared.stop.is_requested() {
+    loop {
+        shared.pacer.go_on().await;
+        if shared.stop.is_requested() || shared.is_one_too_many() {
+            break;
+        }
         let Some((claim, learned)) = shared.claim().await else { break };
         let end = range::copy(&shared, claim).await;
         shared.release(match &end {
@@ -252,7 +303,14 @@ async fn reader<S: Source, T: Target>(shared: Arc<Shared<S, T>>) -> Result<(), C
     Ok(())
 }
 
-impl<S, T> Shared<S, T> {
+impl<S: Source, T: Target> Shared<S, T> {
+    /// Whether a reader is to go, since fewer are wanted by now.
+    fn is_one_too_many(&self) -> bool {
+        let wanted = *self.pacer.readers().borrow();
+        let fewer = |now: usize| (now > wanted).then(|| now - 1);
+        self.readers.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fewer).is_ok()
+    }
+
     /// The next range; none where there is none and nobody works on one that may yet become several. Those of a table that
     /// keeps failing are passed over, and so is what has no lane.
     async fn claim(&self) -> Option<(Claim, &Learned<S, T>)> {
@@ -262,6 +320,7 @@ impl<S, T> Shared<S, T> {
                 let mut queue = self.queue();
                 while let Some(claim) = queue.claims.pop_front() {
                     match self.lanes.get(&claim.work.key.table) {
+                        Some(learned) if learned.stop.is_requested() => {}
                         Some(learned) if learned.failures_in_a_row.load(Ordering::Relaxed) < FAILURES_IN_A_ROW_MAX => {
                             queue.claimed += 1;
                             return Some((claim, learned));
@@ -277,6 +336,26 @@ impl<S, T> Shared<S, T> {
                 () = changed => {}
                 () = self.stop.requested() => return None,
             }
+        }
+    }
+
+    /// Gives up the tables that fail, and says whether there are others.
+    fn turn_to_others(&self) -> bool {
+        for learned in self.lanes.values().filter(|learned| learned.calls.are_failing()) {
+            learned.failures_in_a_row.store(FAILURES_IN_A_ROW_MAX, Ordering::Relaxed);
+            learned.calls.abandon();
+        }
+        let is_open =
+            |learned: &Learned<S, T>| learned.failures_in_a_row.load(Ordering::Relaxed) < FAILURES_IN_A_ROW_MAX;
+        self.queue().claims.iter().any(|claim| self.lanes.get(&claim.work.key.table).is_some_and(is_open))
+    }
+
+    /// The nodes of a side: all lanes share them.
+    fn nodes(&self, side: Side) -> Option<Nodes> {
+        let lane = &self.lanes.values().next()?.lane;
+        match side {
+            Side::Source => lane.source.nodes(),
+            Side::Target => lane.target.nodes(),
         }
     }
 

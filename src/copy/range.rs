@@ -2,6 +2,7 @@
 
 use super::budget::Reservation;
 use super::fetch::{Arrived, Unread, Wanted, fetch, partitions_behind};
+use super::pace::Permit;
 use super::retry::GaveUp;
 use super::scans::{Hole, Scans};
 use super::seam::{Placement, Position, Scan, Source, Target};
@@ -18,9 +19,7 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 /// How often a range that takes long reports its cursor.
@@ -222,6 +221,7 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
         let mut writes = FuturesUnordered::new();
         let mut reading = self.next_scan().map(|wanted| Box::pin(self.fetch(wanted)));
         let mut arrived: Option<Arrived> = None;
+        let mut pause = Box::pin(shared.pacer.pause_lasts(REPORT_EVERY));
         loop {
             if self.halted() {
                 (reading, arrived) = (None, None);
@@ -260,14 +260,14 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
             tokio::select! {
                 biased;
                 Some(written) = writes.next(), if !writes.is_empty() => self.take_written(written),
-                permit = Arc::clone(&shared.pool).acquire_owned(), if !self.queue.is_empty() => {
-                    let mut permit = permit.ok();
+                permit = shared.pacer.pool.acquire(), if !self.queue.is_empty() => {
+                    let mut permit = Some(permit);
                     while let Some(free) = permit.take()
                         && let Some(queued) = self.queue.pop_front()
                     {
                         let number = self.mark.sent(&queued.batch);
                         writes.push(self.write(number, queued, free));
-                        permit = Arc::clone(&shared.pool).try_acquire_owned().ok();
+                        permit = shared.pacer.pool.try_acquire();
                     }
                 }
                 page = poll_some(&mut reading), if reading.is_some() => {
@@ -284,7 +284,11 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
                         }
                     }
                 }
-                () = shared.stop.requested(), if !self.stopping => self.stopping = true,
+                () = self.learned.stop.requested(), if !self.stopping => self.stopping = true,
+                // What is acknowledged is to be saved, though nothing more happens for a long time.
+                () = &mut pause => {
+                    pause = Box::pin(shared.pacer.pause_lasts(REPORT_EVERY));
+                }
             }
             self.report_cursor(REPORT_EVERY).await?;
         }
@@ -375,16 +379,13 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
         &self,
         number: BatchNumber,
         queued: Queued,
-        permit: OwnedSemaphorePermit,
+        permit: Permit,
     ) -> impl Future<Output = Written> + use<'a, S, T> {
         let (shared, learned, key) = (self.shared, self.learned, self.key);
-        let in_flight = &shared.events.counters().in_flight;
-        in_flight.fetch_add(1, Ordering::Relaxed);
         async move {
             let Queued { batch, reservation } = queued;
             let rows = batch.row_count() as u64;
             let result = write::write(shared, learned, key, batch).await;
-            in_flight.fetch_sub(1, Ordering::Relaxed);
             drop((permit, reservation));
             Written { number, rows, result }
         }

@@ -1,10 +1,10 @@
 //! When a failed call is tried again. One loop for both sides; the driver's own retries are switched off, since they
 //! can't wait and never repeat a write that timed out.
 
+use super::standstill::{Calls, Failing};
 use crate::call::{CallError, Class};
-use crate::event::{Event, Events};
+use crate::event::Event;
 use crate::settings::Patience;
-use crate::shutdown::Stop;
 use crate::side::Side;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -23,42 +23,69 @@ pub enum GaveUp {
     Stopped,
 }
 
-/// Calls `call` with the number of failed tries so far, until it succeeds, can't succeed, or patience ends.
+/// Calls `call` with the number of failed tries so far, until it succeeds, can't succeed, or patience ends: its own where
+/// other calls get through, that of the whole copy where none does.
 pub async fn with_retries<T, F>(
     side: Side,
     patience: Patience,
-    events: &Events,
-    stop: &Stop,
+    calls: &Calls,
     mut call: impl FnMut(u32) -> F,
 ) -> Result<T, GaveUp>
 where
     F: Future<Output = Result<T, CallError>>,
 {
+    let standstill = calls.standstill();
     let mut tries = 0;
     let mut failing_since = None;
+    let mut last: Option<(CallError, Failing<'_>)> = None;
     loop {
-        let error = match call(tries).await {
-            Ok(value) => return Ok(value),
-            Err(error) => error,
+        let began = Instant::now();
+        let error = tokio::select! {
+            biased;
+            result = call(tries) => match result {
+                Ok(value) => {
+                    standstill.done(side);
+                    return Ok(value);
+                }
+                Err(error) => error,
+            },
+            () = calls.abandoned() => return Err(dropped(calls, last, tries)),
+            () = standstill.cut() => return Err(dropped(calls, last, tries)),
         };
         tries += 1;
         let now = Instant::now();
-        let deadline = *failing_since.get_or_insert(now) + patience.with(error.class);
+        let patience = patience.with(error.class);
+        let deadline = *failing_since.get_or_insert(now) + patience;
         let wait = wait(tries, error.class, fraction());
-        if !error.class.is_retryable() || now + wait > deadline {
+        let is_over = now + wait > deadline && !standstill.is_shared(side, patience);
+        if !error.class.is_retryable() || is_over {
             return Err(GaveUp::Failed(error, tries));
         }
-        events.emit(Event::Retry {
+        standstill.events().emit(Event::Retry {
             side,
             class: error.class,
-            message: error.message,
+            message: error.message.clone(),
             tries,
             wait_ms: wait.as_millis(),
         });
+        let failing = match last.take() {
+            None => calls.failing(side, began, &error),
+            Some((_, failing)) => failing.again(began, &error),
+        };
+        last = Some((error, failing));
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
-            () = stop.requested() => return Err(GaveUp::Stopped),
+            () = calls.abandoned() => return Err(dropped(calls, last, tries)),
+            () = standstill.stop().requested() => return Err(dropped(calls, last, tries)),
         }
+    }
+}
+
+/// What comes of a call that isn't tried any longer, since it is abandoned or everybody stops.
+fn dropped(calls: &Calls, last: Option<(CallError, Failing<'_>)>, tries: u32) -> GaveUp {
+    match last {
+        Some((error, _)) if calls.are_over() => GaveUp::Failed(error, tries),
+        _ => GaveUp::Stopped,
     }
 }
 
@@ -80,22 +107,27 @@ fn fraction() -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Events;
+    use crate::shutdown::Stop;
     use std::cell::Cell;
 
     fn error(class: Class) -> CallError {
         CallError { class, message: "no".to_owned() }
     }
 
+    fn alone() -> Calls {
+        Calls::alone(Events::none(), Stop::default())
+    }
+
     async fn run(failures: u32, class: Class, give_up_after: Duration) -> (Result<u32, GaveUp>, Duration) {
         let calls = Cell::new(0);
         let started = Instant::now();
-        let result =
-            with_retries(Side::Target, Patience::of(give_up_after), &Events::none(), &Stop::default(), |tries| {
-                assert_eq!(tries, calls.get());
-                calls.set(tries + 1);
-                async move { if tries < failures { Err(error(class)) } else { Ok(tries) } }
-            })
-            .await;
+        let result = with_retries(Side::Target, Patience::of(give_up_after), &alone(), |tries| {
+            assert_eq!(tries, calls.get());
+            calls.set(tries + 1);
+            async move { if tries < failures { Err(error(class)) } else { Ok(tries) } }
+        })
+        .await;
         (result, started.elapsed())
     }
 
@@ -126,13 +158,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_stop_ends_the_waiting() {
-        let stop = Stop::default();
-        stop.drain(crate::shutdown::Signal::Interrupt);
-        let result: Result<(), _> =
-            with_retries(Side::Source, Patience::of(Duration::MAX / 4), &Events::none(), &stop, |_| async {
-                Err(error(Class::Timeout))
-            })
-            .await;
+        let calls = alone();
+        calls.standstill().stop().drain(crate::shutdown::Signal::Interrupt);
+        let fails = |_| async { Err::<(), _>(error(Class::Timeout)) };
+        let result = with_retries(Side::Source, Patience::of(Duration::MAX / 4), &calls, fails).await;
         assert!(matches!(result, Err(GaveUp::Stopped)));
     }
 

@@ -13,6 +13,11 @@ pub trait Source: Send + Sync + 'static {
     /// One page of `read.scan`.
     fn read_page(&self, read: &Read) -> impl Future<Output = Result<Fetched, CallError>> + Send;
 
+    /// The nodes that it talks to, as of now; `None` where there are none.
+    fn nodes(&self) -> Option<Nodes> {
+        None
+    }
+
     /// A place inside a slice, so that both parts are smaller; `None` where none can be told.
     fn bisect(&self, slice: &Slice) -> Option<Cut>;
 
@@ -42,12 +47,26 @@ pub trait Target: Send + Sync + 'static {
 
     /// Which tokens live on the same replicas, as of now; `None` where that isn't known.
     fn placement(&self) -> Option<Arc<dyn Placement>>;
+
+    /// The nodes that it talks to, as of now; `None` where there are none.
+    fn nodes(&self) -> Option<Nodes> {
+        None
+    }
 }
 
 /// Numbers the replica sets of a table.
 pub trait Placement: Send + Sync {
     /// Equal numbers mean: the same replicas own both tokens.
     fn place(&self, token: Token) -> u32;
+}
+
+/// The nodes of one side's datacenter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Nodes {
+    /// All of them.
+    pub all: usize,
+    /// Those to which there is no connection.
+    pub silent: usize,
 }
 
 /// What is to be read, in an order of its own. All but the last of these have rows in the order of tokens, partitions and

@@ -5,6 +5,7 @@
 //! same way: what a server says of a row that is too large for it, or that it can't decode, is often no more than that
 //! a write failed.
 
+use super::pace::Load;
 use super::retry::{GaveUp, with_retries};
 use super::seam::{Source, Target};
 use super::{Learned, Shared};
@@ -38,18 +39,23 @@ pub(super) async fn write<S: Source, T: Target>(
         let of_failures = if is_divisible { PATIENCE_WITH_BATCHES } else { Duration::MAX };
         let patience = Patience { of_failures, ..shared.patience };
         let acknowledged = learned.acknowledged.load(Ordering::Relaxed);
+        let turns = shared.pacer.turns(Side::Target);
+        let load = Load { rows: part.row_count() as u64, bytes: part.bytes() as u64 };
         let in_flight = target.in_flight(&part);
         let send = async |tries| {
             let _reservation = shared.budget.request(in_flight).await;
-            target.write(&part, shared.clock, tries).await
+            turns.call(load, target.write(&part, shared.clock, tries)).await
         };
-        let (error, tries) = match with_retries(Side::Target, patience, &shared.events, &shared.stop, send).await {
+        let write = with_retries(Side::Target, patience, &learned.calls, send);
+        let (error, tries) = match turns.or_stopped(write).await {
             Ok(more) => {
                 learned.acknowledged.fetch_add(1, Ordering::Relaxed);
                 settled += more;
                 continue;
             }
-            Err(GaveUp::Failed(error, tries)) if error.class.may_be_the_request() => (error, tries),
+            Err(GaveUp::Failed(error, tries)) if error.class.may_be_the_request() && !learned.calls.are_over() => {
+                (error, tries)
+            }
             Err(gave_up) => return Err(gave_up),
         };
         if let Some([first, second]) = part.halves() {
@@ -63,7 +69,7 @@ pub(super) async fn write<S: Source, T: Target>(
         }
         // Every row is refused by a table that is gone, or that is another one by now.
         let look = |_| target.is_unchanged();
-        if !with_retries(Side::Target, shared.patience, &shared.events, &shared.stop, look).await? {
+        if !with_retries(Side::Target, shared.patience, &learned.calls, look).await? {
             let message = format!("{} (the target's table was changed or dropped)", error.message);
             return Err(GaveUp::Failed(CallError { message, ..error }, tries));
         }

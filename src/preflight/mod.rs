@@ -2,10 +2,13 @@
 //! meant; of each, may we read and write it, and does every column arrive exactly. Nothing is written.
 
 mod error;
+mod guard;
 mod table;
 
 pub use error::PreflightError;
+pub use guard::{Findings, TableGuard};
 
+use crate::cluster::changes::Truncations;
 use crate::cluster::{self, Cluster, CqlSource, CqlTarget};
 use crate::event::{Event, Events};
 use crate::job::{Admitted, JobTable};
@@ -115,9 +118,12 @@ pub async fn look(
 ) -> Result<Looked, PreflightError> {
     let catalogue = catalogue(sides, &settings.selection, events).await?;
     let select::Selected { tables, notes, misfits } = select::select(&settings.selection, &catalogue, known)?;
+    // Before a row is written: what is truncated later takes rows of ours.
+    let truncations = truncations(&sides.target, events).await;
+    let truncations = truncations.as_slice();
     let looks = tables.into_iter().map(|table| async {
-        let verdict = Box::pin(table::look(sides, &table, settings, events)).await;
-        Candidate::new(table, verdict)
+        let verdict = Box::pin(table::look(sides, &table, truncations, settings, events)).await;
+        Candidate::new(table, verdict, truncations)
     });
     let tables: Vec<Candidate> = futures::stream::iter(looks).buffered(AT_ONCE).collect().await;
     let targets = tables.iter().filter(|candidate| candidate.verdict.is_ok()).map(|candidate| &candidate.table.target);
@@ -157,19 +163,16 @@ impl Looked {
     }
 }
 
-/// Looks once more at tables of which every row has arrived, and names those that aren't what the job has taken in: one that
-/// was dropped and created again has lost what was copied before, and a column that was added was not copied.
-pub async fn changed<'a>(
-    sides: &Sides,
-    tables: impl Iterator<Item = (usize, &'a JobTable)>,
-    patience: Patience,
-    events: &Events,
-) -> Vec<(usize, PreflightError)> {
-    let looks = tables.map(|(number, table)| async move {
-        let verdict = Box::pin(table::unchanged(sides, table, patience, events)).await;
-        verdict.err().map(|error| (number, error))
-    });
-    futures::stream::iter(looks).buffered(AT_ONCE).filter_map(std::future::ready).collect().await
+/// What the target's nodes say of truncations, as far as they do: it is remembered of tables that the job takes in.
+async fn truncations(target: &Cluster, events: &Events) -> Vec<Truncations> {
+    match table::patiently(target, PATIENCE, events, || target.all_truncations()).await {
+        Ok(truncations) => truncations,
+        Err(error) => {
+            let what = "the target doesn't tell when a table is truncated, so that isn't noticed";
+            events.emit(Event::Note { message: format!("{what}: {error}") });
+            Vec::new()
+        }
+    }
 }
 
 impl Candidate {
@@ -182,13 +185,17 @@ impl Candidate {
         }
     }
 
-    fn new(mut table: JobTable, verdict: Result<ReadyTable, PreflightError>) -> Candidate {
+    fn new(mut table: JobTable, verdict: Result<ReadyTable, PreflightError>, truncations: &[Truncations]) -> Candidate {
         table.broken = verdict.as_ref().err().map(ToString::to_string);
         if let Ok(ready) = &verdict {
+            let mut target_truncations = Truncations::of_table(truncations, ready.target.id);
+            // What was known stays; a node that wasn't asked now may be the next time.
+            target_truncations.extend(table.admitted.take().map(|known| known.target_truncations).unwrap_or_default());
             table.admitted = Some(Admitted {
                 source_id: ready.source.id,
                 target_id: ready.target.id,
                 columns: ready.source.description(),
+                target_truncations,
             });
         }
         Candidate { table, verdict: verdict.map(Box::new) }

@@ -3,13 +3,15 @@
 use super::error::PreflightError;
 use super::{PATIENCE, ReadyTable, Sides};
 use crate::call::{CallError, Class};
+use crate::cluster::changes::Truncations;
 use crate::cluster::source::unreadable;
 use crate::cluster::target::list_way;
 use crate::cluster::{Cluster, CqlSource, CqlTarget};
 use crate::copy::retry::{GaveUp, with_retries};
 use crate::copy::seam::{Position, Read, Scan, Source};
+use crate::copy::standstill::Calls;
 use crate::event::Events;
-use crate::job::JobTable;
+use crate::job::{Admitted, JobTable};
 use crate::ring::{Token, TokenRange};
 use crate::row::Layout;
 use crate::schema::compare::compare;
@@ -28,12 +30,13 @@ use std::sync::Arc;
 pub(super) async fn look(
     sides: &Sides,
     table: &JobTable,
+    truncations: &[Truncations],
     settings: &Settings,
     events: &Events,
 ) -> Result<ReadyTable, PreflightError> {
     let Sides { source, target } = sides;
     let (from, to) = (&table.source, &table.target);
-    let (source_table, target_table) = both(sides, table, PATIENCE, events).await?;
+    let (source_table, target_table) = both(sides, table, truncations, events).await?;
     let differences = compare(&source_table, &target_table);
     if !differences.is_empty() {
         let (source_table, target_table) = (from.clone(), to.clone());
@@ -72,43 +75,53 @@ async fn means(
     })
 }
 
-/// Makes sure that a table is still what the job has taken in. A `TRUNCATE` leaves no trace to be seen here.
+/// Makes sure that a table of one side is what the job has taken in, given what it is now, if there is one.
 ///
 /// # Errors
 /// What changed.
-pub(super) async fn unchanged(
-    sides: &Sides,
-    table: &JobTable,
-    patience: Patience,
-    events: &Events,
+pub(super) fn still(
+    side: Side,
+    name: &TableName,
+    known: &Admitted,
+    found: Option<&Table>,
 ) -> Result<(), PreflightError> {
-    both(sides, table, patience, events).await.map(drop)
+    let id = if side == Side::Source { known.source_id } else { known.target_id };
+    let what = match found {
+        None => "it was dropped".to_owned(),
+        Some(found) if found.id != id => "it was dropped and created again".to_owned(),
+        Some(found) if found.description() != known.columns => other_columns(&known.columns, &found.description()),
+        Some(_) => return Ok(()),
+    };
+    Err(PreflightError::Changed { side, table: name.clone(), what })
+}
+
+/// Makes sure that the target's table wasn't truncated since the job has it.
+///
+/// # Errors
+/// Where it was.
+pub(super) fn untruncated(name: &TableName, known: &Admitted, now: &[Truncations]) -> Result<(), PreflightError> {
+    if !now.iter().any(|now| now.is_new(known.target_id, &known.target_truncations)) {
+        return Ok(());
+    }
+    Err(PreflightError::Changed { side: Side::Target, table: name.clone(), what: "it was truncated".to_owned() })
 }
 
 /// Describes both tables, which must be what the job has taken in, if it has.
 async fn both(
     sides: &Sides,
     table: &JobTable,
-    patience: Patience,
+    truncations: &[Truncations],
     events: &Events,
 ) -> Result<(Table, Table), PreflightError> {
-    let (source, target) = tokio::join!(
-        describe(&sides.source, &table.source, patience, events),
-        describe(&sides.target, &table.target, patience, events),
-    );
+    let (source, target) =
+        tokio::join!(describe(&sides.source, &table.source, events), describe(&sides.target, &table.target, events),);
     let (source, target) = (source?, target?);
     if let Some(known) = &table.admitted {
-        for (side, found, id) in [(Side::Source, &source, known.source_id), (Side::Target, &target, known.target_id)] {
-            if found.id != id {
-                let what = "it was dropped and created again".to_owned();
-                return Err(PreflightError::Changed { side, table: found.name.clone(), what });
-            }
-        }
-        let columns = source.description();
-        if columns != known.columns {
-            let (table, what) = (source.name.clone(), other_columns(&known.columns, &columns));
-            return Err(PreflightError::Changed { side: Side::Source, table, what });
-        }
+        let of_source = still(Side::Source, &table.source, known, Some(&source));
+        let of_target = still(Side::Target, &table.target, known, Some(&target));
+        // Another table explains more than other columns do.
+        if target.id == known.target_id { of_source.and(of_target) } else { of_target }?;
+        untruncated(&table.target, known, truncations)?;
     }
     Ok((source, target))
 }
@@ -123,12 +136,7 @@ fn other_columns(then: &str, now: &str) -> String {
     format!("its columns are others: {}", changes.join(", "))
 }
 
-async fn describe(
-    cluster: &Cluster,
-    name: &TableName,
-    patience: Patience,
-    events: &Events,
-) -> Result<Table, PreflightError> {
+async fn describe(cluster: &Cluster, name: &TableName, events: &Events) -> Result<Table, PreflightError> {
     let (side, table) = (cluster.side, name.clone());
     let read = || async {
         match Box::pin(read_table(cluster, name)).await {
@@ -136,7 +144,7 @@ async fn describe(
             answer => Ok(answer),
         }
     };
-    match patiently(cluster, patience, events, read).await.unwrap_or_else(|error| Err(error.into())) {
+    match patiently(cluster, PATIENCE, events, read).await.unwrap_or_else(|error| Err(error.into())) {
         Err(error) => Err(PreflightError::Schema { side, table, error }),
         Ok(None) => Err(PreflightError::NoTable { side, table }),
         Ok(Some(found)) if found.is_view => Err(PreflightError::View { side, table }),
@@ -183,7 +191,8 @@ pub(super) async fn patiently<T, F: Future<Output = Result<T, CallError>>>(
     events: &Events,
     mut call: impl FnMut() -> F,
 ) -> Result<T, CallError> {
-    match with_retries(cluster.side, patience, events, &Stop::default(), |_| call()).await {
+    let alone = Calls::alone(events.clone(), Stop::default());
+    match with_retries(cluster.side, patience, &alone, |_| call()).await {
         Ok(value) => Ok(value),
         Err(GaveUp::Failed(error, _)) => Err(error),
         Err(GaveUp::Stopped) => Err(CallError { class: Class::Other, message: "stopped".to_owned() }),

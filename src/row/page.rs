@@ -92,6 +92,9 @@ impl Page {
     /// The wire bytes of `count` neighbouring cells of a row, their lengths included.
     #[inline]
     pub fn span(&self, row: usize, column: usize, count: usize) -> &[u8] {
+        if count == 0 {
+            return &[];
+        }
         let index = row * self.columns + column;
         let from = self.cells[index] as usize - 4;
         let to = self.cells.get(index + count).map_or(self.bytes.len(), |&at| at as usize - 4);

@@ -3,11 +3,12 @@
 use super::Error;
 use crate::checkpoint::{self, Checkpoint, CheckpointError, Committer, Existing};
 use crate::cluster::{CqlSource, CqlTarget};
+use crate::copy::pace::Steering;
 use crate::copy::{self, Ended, Lane};
 use crate::event::{Event, Events};
 use crate::job::{Job, JobTable, RunOutcome, Work};
 use crate::plan;
-use crate::preflight::{self, Candidate, PreflightError, ReadyTable, Sides};
+use crate::preflight::{self, Candidate, PreflightError, ReadyTable, Sides, TableGuard};
 use crate::rejects::{self, Rejects};
 use crate::row::{BatchMode, Policy};
 use crate::schema::TableName;
@@ -78,7 +79,15 @@ async fn copy(settings: &Settings, events: &Events, stop: &Stop) -> Result<(Ende
         let outcome =
             if lanes.len() == tables.len() && !has_misfits { RunOutcome::Done } else { RunOutcome::Incomplete };
         let rejects = has_rejected.then(|| rejects.path().to_path_buf());
-        let ended = Ended { outcome, failed: 0, unclaimed: 0, unfinished: BTreeSet::new(), rejects, signal: None };
+        let ended = Ended {
+            outcome,
+            failed: 0,
+            unclaimed: 0,
+            unfinished: BTreeSet::new(),
+            rejects,
+            signal: None,
+            gave_up: None,
+        };
         return Ok((ended, options_back));
     }
     // From here on tables are altered: a signal is no reason to forget which.
@@ -105,41 +114,47 @@ async fn copy(settings: &Settings, events: &Events, stop: &Stop) -> Result<(Ende
     let ready: BTreeSet<usize> = lanes.keys().copied().collect();
     let all_ready = ready.len() == tables.len() && !has_misfits;
     let rejects_file = rejects.path().to_path_buf();
-    let committer = Committer::start(checkpoint, events.clone());
-    let mut ended =
-        copy::run(lanes, work, settings.pace, committer.ledger(), rejects, events.clone(), stop.clone()).await;
+    let watch = checkpoint.watch()?;
+    let steering = Steering { pace: settings.pace.clone(), live: watch.live() };
+    let guarded = lanes.keys().map(|&number| (number, tables[number].clone())).collect();
+    let guard = TableGuard::new(&sides, guarded, settings.pace.patience, events, stop);
+    let findings = guard.findings();
+    let committer = Committer::guarded(checkpoint, guard, events.clone());
+    let mut ended = copy::run(lanes, work, steering, committer.ledger(), rejects, events.clone(), stop.clone()).await;
+    drop(watch);
     if has_rejected {
         ended.rejects = Some(rejects_file);
     }
-    // Every row arrived in the tables that we knew. Are they still those?
-    let arrived = ready.difference(&ended.unfinished).map(|&number| (number, &tables[number]));
-    let mut changed = match ended.outcome {
-        RunOutcome::Done | RunOutcome::Incomplete => tokio::select! {
-            changed = Box::pin(preflight::changed(&sides, arrived, settings.pace.patience, events)) => changed,
-            // The next run looks at them before it does anything else.
-            () = stop.immediate() => {
-                (ended.outcome, ended.signal) = (RunOutcome::Stopped, stop.signal());
-                Vec::new()
-            }
-        },
-        RunOutcome::Stopped | RunOutcome::Error => Vec::new(),
-    };
+    // With the last commit, the guard has looked for the last time.
+    let drained = committer.drain().await?;
+    let (mut changed, unseen) = (findings.take_changed(), findings.unseen());
+    if let Some(why) = findings.why_unseen() {
+        let message = format!(
+            "nothing more was recorded, since nobody could tell whether the tables still are what they were {why}"
+        );
+        events.emit(Event::Warning { message });
+    }
     let broken = [reasons(&refused), reasons(&changed)].concat();
     // Where no table is left that can be trusted, the job has come to nothing.
     let is_lost = !changed.is_empty() && changed.len() == ready.len();
     if is_lost {
         ended.outcome = RunOutcome::Error;
-    } else if ended.outcome == RunOutcome::Done && !(all_ready && changed.is_empty()) {
+    } else if ended.outcome == RunOutcome::Done && !(all_ready && changed.is_empty() && unseen.is_empty()) {
         ended.outcome = RunOutcome::Incomplete;
+        // What nobody could look at, since a signal came, isn't recorded.
+        if changed.is_empty() && stop.is_requested() {
+            (ended.outcome, ended.signal) = (RunOutcome::Stopped, stop.signal());
+        }
     }
     let retries = events.counters().retries.load(Ordering::Relaxed);
-    let checkpoint = committer.finish(ended.outcome, retries, broken).await?;
-    let options_back = release(&sides, &targets, checkpoint, events).await?;
+    let checkpoint = drained.end(ended.outcome, retries, broken).await?;
+    let options_back = tokio::select! {
+        options_back = release(&sides, &targets, checkpoint, events) => options_back?,
+        // The checkpoint knows which aren't back.
+        () = stop.immediate() => false,
+    };
     if is_lost {
         return Err(changed.swap_remove(0).1.into());
-    }
-    for (number, error) in &changed {
-        events.emit(broken_event(*number, &tables[*number], error));
     }
     Ok((ended, options_back))
 }

@@ -1,5 +1,6 @@
 //! The commands, from settings to exit code.
 
+mod control;
 mod copy;
 
 use crate::checkpoint::{self, CheckpointError, status};
@@ -122,6 +123,9 @@ pub async fn run(cli: Cli) -> Result<u8, Error> {
             Ok(Box::pin(create_schema(settings)).await?)
         }
         Some(Command::Status(args)) => show_status(&args),
+        Some(Command::Set(args)) => control::set(&args),
+        Some(Command::Pause(args)) => control::pause(&args, true),
+        Some(Command::Continue(args)) => control::pause(&args, false),
         Some(Command::Completions { shell }) => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut <Cli as clap::CommandFactory>::command(), "migrate", &mut text);

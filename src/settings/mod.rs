@@ -2,7 +2,9 @@
 
 pub mod choices;
 pub mod endpoint;
+pub mod live;
 mod pace;
+pub mod schedule;
 pub mod schema;
 pub mod secret;
 pub mod selection;
@@ -13,7 +15,7 @@ use crate::cli::JobArgs;
 use crate::row::{BatchMode, RowMarker};
 use crate::schema::fidelity::Counters;
 use crate::side::Side;
-pub use pace::{Pace, Patience};
+pub use pace::{Limits, Pace, Patience};
 
 pub use choices::{ConsistencyLevel, FutureTimestamps};
 use clap::ValueEnum;
@@ -21,7 +23,6 @@ use endpoint::{Endpoint, TlsMode};
 use secrecy::SecretString;
 use selection::{Selection, SelectionError};
 use std::path::PathBuf;
-use std::time::Duration;
 
 /// How to reach one cluster.
 #[derive(Clone, Debug)]
@@ -164,7 +165,8 @@ impl Settings {
                 allowed: "anything above",
             });
         }
-        let memory = args.memory.map_or(256 << 20, |bytes| bytes.0);
+        let pace = Pace::default();
+        let memory = args.memory.map_or(pace.memory, |bytes| bytes.0);
         if memory < 1 << 20 {
             return Err(SettingsError::OutOfBounds {
                 flag: "memory",
@@ -173,8 +175,8 @@ impl Settings {
             });
         }
         for (flag, number, max, allowed) in [
-            ("readers", args.readers, 65_536, "1 to 65536"),
-            ("writers", args.writers, 65_536, "1 to 65536"),
+            ("readers", args.readers, pace::HANDS_MAX, "1 to 65536"),
+            ("writers", args.writers, pace::HANDS_MAX, "1 to 65536"),
             ("threads", args.threads, 1024, "1 to 1024"),
         ] {
             if let Some(found) = number.filter(|number| number.get() > max) {
@@ -217,10 +219,16 @@ impl Settings {
             counters: args.counters.unwrap_or_default(),
             future_timestamps: args.future_timestamps.unwrap_or_default(),
             pace: Pace {
-                readers: args.readers.map_or(8, usize::from),
-                writers: args.writers.map_or(32, usize::from),
+                readers: args.readers.map_or(pace.readers, usize::from),
+                writers: args.writers.map_or(pace.writers, usize::from),
                 memory,
-                patience: Patience::of(args.give_up_after.map_or(Duration::from_secs(900), |period| period.0)),
+                patience: args.give_up_after.map_or(pace.patience, |period| Patience::of(period.0)),
+                limits: Limits {
+                    rows_per_second: args.rows_per_second.unwrap_or_default(),
+                    bytes_per_second: args.bytes_per_second.unwrap_or_default(),
+                    source_latency: args.source_latency.unwrap_or_default(),
+                    target_latency: args.target_latency.unwrap_or_default(),
+                },
             },
             batch: args.batch.unwrap_or_default(),
             ranges: args.ranges.map(usize::from),

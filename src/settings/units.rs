@@ -15,10 +15,19 @@ pub struct UnitError(pub(super) String);
 #[serde(try_from = "String")]
 pub struct Bytes(pub u64);
 
+/// Rows, or anything else that is counted: `20000`, `20k`, `1M`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Count(pub u64);
+
 /// A time: `90s`, `15m`, `2h`, `500ms`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Period(pub Duration);
+
+/// What a request may take: a time, or `off`, as which it begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Latency(pub Option<Duration>);
 
 /// Splits `15m` into its number and its unit.
 fn number_and_unit(text: &str) -> Option<(u64, &str)> {
@@ -43,6 +52,34 @@ impl FromStr for Bytes {
             _ => return Err(fail()),
         };
         number.checked_mul(factor).map(Bytes).ok_or_else(fail)
+    }
+}
+
+impl FromStr for Count {
+    type Err = UnitError;
+
+    fn from_str(text: &str) -> Result<Count, UnitError> {
+        let fail = || UnitError(format!("`{}` isn't a number: 20000, 20k and 1M are", text.escape_debug()));
+        let (number, unit) = number_and_unit(text.trim()).ok_or_else(fail)?;
+        let factor = match unit {
+            "" => 1,
+            "k" | "K" => 1000,
+            "M" => 1_000_000,
+            _ => return Err(fail()),
+        };
+        number.checked_mul(factor).map(Count).ok_or_else(fail)
+    }
+}
+
+impl From<Count> for u64 {
+    fn from(count: Count) -> u64 {
+        count.0
+    }
+}
+
+impl From<Bytes> for u64 {
+    fn from(bytes: Bytes) -> u64 {
+        bytes.0
     }
 }
 
@@ -76,6 +113,21 @@ impl FromStr for Period {
     }
 }
 
+impl FromStr for Latency {
+    type Err = UnitError;
+
+    fn from_str(text: &str) -> Result<Latency, UnitError> {
+        if text.trim() == "off" {
+            return Ok(Latency(None));
+        }
+        let Period(limit) = text.parse().map_err(|UnitError(why)| UnitError(format!("{why}; so is `off`")))?;
+        if limit.is_zero() {
+            return Err(UnitError("nothing takes no time: `off` is no limit".to_owned()));
+        }
+        Ok(Latency(Some(limit)))
+    }
+}
+
 macro_rules! from_text {
     ($($type:ty),*) => {$(
         impl TryFrom<String> for $type {
@@ -86,7 +138,7 @@ macro_rules! from_text {
         }
     )*};
 }
-from_text!(Bytes, Period);
+from_text!(Bytes, Period, Latency);
 
 #[cfg(test)]
 mod tests {
@@ -97,11 +149,18 @@ mod tests {
     fn sizes_and_times() {
         assert_eq!("256MiB".parse(), Ok(Bytes(256 << 20)));
         assert_eq!("1000".parse(), Ok(Bytes(1000)));
+        assert_eq!("20k".parse(), Ok(Count(20_000)));
+        assert_eq!("1M".parse(), Ok(Count(1_000_000)));
+        assert!("1m".parse::<Count>().is_err(), "a thousandth is none");
         assert_eq!("15m".parse(), Ok(Period(Duration::from_secs(900))));
         for text in ["", "MiB", "-1", "1.5GiB", "12 parsecs", "99999999999999GiB"] {
             assert!(text.parse::<Bytes>().is_err(), "{text}");
             assert!(text.parse::<Period>().is_err(), "{text}");
+            assert!(text.parse::<Count>().is_err(), "{text}");
         }
+        assert_eq!("50ms".parse(), Ok(Latency(Some(Duration::from_millis(50)))));
+        assert_eq!("off".parse(), Ok(Latency(None)));
+        assert!("0s".parse::<Latency>().is_err());
         assert!("15".parse::<Period>().is_err(), "a time needs its unit");
         assert_eq!(Bytes(1536 << 20).to_string(), "1.5 GiB");
     }
@@ -109,7 +168,8 @@ mod tests {
     proptest! {
         #[test]
         fn nothing_makes_them_panic(text in prop_oneof!["\\PC{0,40}", "[0-9]{0,22} ?[kmgdhsib]{0,3}"]) {
-            for error in [text.parse::<Bytes>().err(), text.parse::<Period>().err()].into_iter().flatten() {
+            let errors = [text.parse::<Bytes>().err(), text.parse::<Period>().err(), text.parse::<Count>().err()];
+            for error in errors.into_iter().flatten() {
                 prop_assert!(error.to_string().contains("isn't a"), "{error}");
             }
         }

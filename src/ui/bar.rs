@@ -3,8 +3,9 @@
 use super::progress::{Snapshot, TableProgress};
 use super::terminal::Terminal;
 use super::text::{Style, short, to_stderr};
-use super::{Renderer, summary};
+use super::{Renderer, Waiting, summary};
 use crate::copy::Ended;
+use crate::copy::pace::{PaceNow, Slowed};
 use crate::event::Event;
 use crate::settings::units::Bytes;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -23,6 +24,8 @@ pub(super) struct Bar {
     style: Style,
     told: HashMap<String, Instant>,
     running: bool,
+    stopping: bool,
+    waiting: Waiting,
 }
 
 impl Bar {
@@ -32,7 +35,14 @@ impl Bar {
         let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
         bar.set_style(style.progress_chars("━╸─"));
         bar.set_prefix("copying");
-        Bar { bar, style: Style::stderr(), told: HashMap::new(), running: false }
+        Bar {
+            bar,
+            style: Style::stderr(),
+            told: HashMap::new(),
+            running: false,
+            stopping: false,
+            waiting: Waiting::default(),
+        }
     }
 
     fn say(&self, line: &str) {
@@ -55,7 +65,7 @@ impl Bar {
 fn numbers(snapshot: &Snapshot) -> String {
     let eta = snapshot.eta_s.map_or_else(|| "…".to_owned(), |eta| super::text::duration(Duration::from_secs(eta)));
     format!(
-        "{:5.1}%  {}/{} ranges  ETA {eta}\n          {} rows  {} rows/s  {}/s  {} in flight  {} retries{}",
+        "{:5.1}%  {}/{} ranges  ETA {eta}\n          {} rows  {} rows/s  {}/s  {} in flight  {} retries{}{}",
         snapshot.fraction * 100.0,
         snapshot.ranges_done,
         snapshot.ranges,
@@ -65,11 +75,38 @@ fn numbers(snapshot: &Snapshot) -> String {
         snapshot.in_flight,
         snapshot.retries,
         if snapshot.ranges_failed > 0 { format!("  {} ranges failed", snapshot.ranges_failed) } else { String::new() },
+        snapshot.pace.slowed_by.map_or_else(String::new, |by| format!("\n          {}", slowed(by, &snapshot.pace))),
     )
+}
+
+/// Why it isn't faster, and what holds instead.
+#[expect(clippy::cast_precision_loss, reason = "to look at")]
+pub(super) fn slowed(by: Slowed, pace: &PaceNow) -> String {
+    let limits = [
+        pace.rows_per_second_max.map(|rows| format!("{} rows/s", short(rows as f64))),
+        pace.bytes_per_second_max.map(|bytes| format!("{}/s", Bytes(bytes))),
+    ];
+    let what = match by {
+        Slowed::Paused => String::new(),
+        Slowed::RowsPerSecond | Slowed::BytesPerSecond | Slowed::Schedule => {
+            format!(": {}", limits.into_iter().flatten().collect::<Vec<_>>().join(", "))
+        }
+        Slowed::SourceLatency | Slowed::SourceTimeouts | Slowed::SourceOverloaded => {
+            format!(": {} pages at a time", pace.readers)
+        }
+        Slowed::TargetLatency | Slowed::TargetTimeouts | Slowed::TargetOverloaded => {
+            format!(": {} writes at a time", pace.writers)
+        }
+    };
+    format!("{}{what}", by.words())
 }
 
 impl Renderer for Bar {
     fn event(&mut self, event: &Event, snapshot: &Snapshot) {
+        self.waiting.event(event);
+        if self.waiting.explains(event) {
+            return;
+        }
         if let Some(line) = summary::event_line(event, self.style) {
             let again = match event {
                 Event::Retry { side, class, .. } => Some(format!("{side} {class:?}")),
@@ -89,7 +126,11 @@ impl Renderer for Bar {
             self.bar.set_draw_target(ProgressDrawTarget::term_like_with_hz(Box::<Terminal>::default(), 10));
             self.draw(snapshot);
         }
-        if matches!(event, Event::Stopping { .. }) {
+        if matches!(event, Event::Paused | Event::Continued) && !self.stopping {
+            self.bar.set_prefix(if matches!(event, Event::Paused) { "paused " } else { "copying" });
+        }
+        if matches!(event, Event::Stopping { .. } | Event::GaveUp { .. }) {
+            self.stopping = true;
             self.bar.set_prefix("stopping");
         }
     }

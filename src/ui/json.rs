@@ -38,6 +38,8 @@ enum Extra<'a> {
         outcome: crate::job::RunOutcome,
         /// Where the keys of rejected rows are, where any row of the job was rejected.
         rejects: Option<&'a std::path::Path>,
+        /// The side to which nothing got through for too long, if that is why it ended.
+        gave_up: Option<crate::side::Side>,
         #[serde(flatten)]
         snapshot: &'a Snapshot,
         tables: &'a [TableProgress],
@@ -72,7 +74,13 @@ impl Renderer for Json {
     fn finish(&mut self, snapshot: &Snapshot, tables: &[TableProgress], ended: Option<&Ended>) {
         if let Some(ended) = ended {
             let rejects = ended.rejects.as_deref();
-            self.out.write_surely(line(Extra::Finished { outcome: ended.outcome, rejects, snapshot, tables }));
+            self.out.write_surely(line(Extra::Finished {
+                outcome: ended.outcome,
+                rejects,
+                gave_up: ended.gave_up,
+                snapshot,
+                tables,
+            }));
         }
         // Data: whoever reads it may take their time.
         self.out.flush(Duration::MAX);

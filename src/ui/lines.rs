@@ -2,7 +2,7 @@
 
 use super::progress::{Snapshot, TableProgress};
 use super::text::{Style, short, to_stderr};
-use super::{Renderer, summary};
+use super::{Renderer, Waiting, summary};
 use crate::clock::unix_ms;
 use crate::copy::Ended;
 use crate::event::Event;
@@ -16,11 +16,12 @@ pub(super) struct Lines {
     last: Instant,
     last_trouble: Option<Instant>,
     running: bool,
+    waiting: Waiting,
 }
 
 impl Lines {
     pub(super) fn new() -> Lines {
-        Lines { last: Instant::now(), last_trouble: None, running: false }
+        Lines { last: Instant::now(), last_trouble: None, running: false, waiting: Waiting::default() }
     }
 }
 
@@ -33,7 +34,7 @@ impl Lines {
 fn line(snapshot: &Snapshot) -> String {
     let eta = snapshot.eta_s.map_or_else(|| "unknown".to_owned(), |eta| format!("{eta}s"));
     format!(
-        "{} copying {:.1}% {}/{} ranges {} rows {}/s {}/s eta {eta} in_flight={} retries={} failed={}\n",
+        "{} copying {:.1}% {}/{} ranges {} rows {}/s {}/s eta {eta} in_flight={} retries={} failed={}{}\n",
         super::text::instant(unix_ms()),
         snapshot.fraction * 100.0,
         snapshot.ranges_done,
@@ -44,12 +45,17 @@ fn line(snapshot: &Snapshot) -> String {
         snapshot.in_flight,
         snapshot.retries,
         snapshot.ranges_failed,
+        snapshot.pace.slowed_by.map_or_else(String::new, |by| format!(" {}", super::bar::slowed(by, &snapshot.pace))),
     )
 }
 
 impl Renderer for Lines {
     fn event(&mut self, event: &Event, _: &Snapshot) {
-        self.running |= matches!(event, Event::RangeClaimed { .. });
+        self.running |= matches!(event, Event::RangeClaimed { .. } | Event::Paused);
+        self.waiting.event(event);
+        if self.waiting.explains(event) {
+            return;
+        }
         // There may be thousands of either; all are counted.
         if matches!(event, Event::Retry { .. } | Event::RowsRejected { .. }) {
             if self.last_trouble.is_some_and(|at| at.elapsed() < EVERY) {

@@ -4,6 +4,7 @@
 //! whoever reads.
 
 mod bar;
+pub mod control;
 pub mod ddl;
 mod json;
 mod lines;
@@ -17,6 +18,7 @@ pub mod text;
 use crate::copy::Ended;
 use crate::event::{Event, Events};
 use crate::shutdown::Stop;
+use crate::side::Side;
 use progress::{Progress, Snapshot, TableProgress};
 use std::fmt::Write;
 use std::io::IsTerminal;
@@ -61,6 +63,24 @@ trait Renderer {
     fn tick(&mut self, snapshot: &Snapshot, first_row: bool);
     /// The end.
     fn finish(&mut self, snapshot: &Snapshot, tables: &[TableProgress], ended: Option<&Ended>);
+}
+
+/// The sides that are waited for: what fails there meanwhile needs no line of its own.
+#[derive(Debug, Default)]
+struct Waiting(Vec<Side>);
+
+impl Waiting {
+    fn event(&mut self, event: &Event) {
+        match event {
+            Event::Waiting { side, .. } if !self.0.contains(side) => self.0.push(*side),
+            Event::Back { side, .. } => self.0.retain(|waiting| waiting != side),
+            _ => {}
+        }
+    }
+
+    fn explains(&self, event: &Event) -> bool {
+        matches!(event, Event::Retry { side, .. } if self.0.contains(side))
+    }
 }
 
 enum Message {

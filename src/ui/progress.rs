@@ -1,6 +1,7 @@
 //! Where the copy stands: events and counters, turned into the numbers that every renderer shows.
 
 use crate::checkpoint::status::TableState;
+use crate::copy::pace::PaceNow;
 use crate::event::{Counters, Event};
 use crate::job::{FoundTable, RangeKey, Tally};
 use crate::ring::{Token, TokenRange};
@@ -83,6 +84,9 @@ pub(super) struct Snapshot {
     pub(super) bytes_per_second: f64,
     /// Write requests under way.
     pub(super) in_flight: u64,
+    /// How fast it may be, and why it isn't faster.
+    #[serde(flatten)]
+    pub(super) pace: PaceNow,
     /// Calls that were tried again in this run.
     pub(super) retries: u64,
     /// Commits to the checkpoint in this run.
@@ -180,7 +184,14 @@ impl Progress {
             | Event::BatchWritten { .. }
             | Event::RowsRejected { .. }
             | Event::Retry { .. }
+            | Event::Waiting { .. }
+            | Event::Back { .. }
+            | Event::GaveUp { .. }
             | Event::Committed { .. }
+            | Event::Set { .. }
+            | Event::Paused
+            | Event::Continued
+            | Event::Slowed { .. }
             | Event::Error { .. }
             | Event::Stopping { .. } => {}
         }
@@ -274,6 +285,7 @@ impl Progress {
             rows_per_second,
             bytes_per_second,
             in_flight: load(&c.in_flight),
+            pace: *c.pace(),
             retries: load(&c.retries),
             commits: load(&c.commits),
             commit_us: load(&c.commit_us),

@@ -2,8 +2,10 @@
 
 use super::progress::{Snapshot, TableProgress};
 use super::text::{Style, count, duration, indented, safe, short};
+use crate::call::Class;
 use crate::checkpoint::status::TableState;
 use crate::copy::Ended;
+use crate::copy::seam::Nodes;
 use crate::event::Event;
 use crate::job::{RunOutcome, Tally};
 use crate::settings::units::Bytes;
@@ -47,10 +49,37 @@ pub(super) fn event_line(event: &Event, style: Style) -> Option<String> {
         Event::Retry { side, class, message, tries, .. } => {
             format!("{} {side} {}, trying again (try {tries}): {}", style.warn("retry:"), class.words(), safe(message))
         }
+        Event::Waiting { side, since_s, nodes, class, message, gives_up_in_s } => format!(
+            "{} for the {side} since {}: {}; giving up in {}",
+            style.warn("waiting"),
+            seconds(*since_s),
+            silence(*nodes, *class, message),
+            seconds(*gives_up_in_s)
+        ),
+        Event::Back { side, after_s } => {
+            format!("{} the {side} answers again, after {}", style.good("back:"), seconds(*after_s))
+        }
+        Event::GaveUp { side, after_s, nodes, class, message } => format!(
+            "{} nothing got through to the {side} for {}: {}. What was acknowledged is saved; once the {side} answers, the same \
+             command carries on",
+            style.bad("gave up:"),
+            seconds(*after_s),
+            silence(*nodes, *class, message)
+        ),
         Event::RowsRejected { key, rows, reason } => {
             let what = if *rows == 1 { "row" } else { "rows" };
             format!("{} {} {what} of range {}: {}", style.bad("rejected:"), count(*rows), key.range, safe(reason))
         }
+        Event::Set { key, value: Some(value) } => {
+            format!("{} {key} is {}, as set for this job (`migrate set {key}=default` takes it back)", style.warn("set:"), safe(value))
+        }
+        Event::Set { key, value: None } => format!("{} {key} is what the command line says", style.warn("set:")),
+        Event::Paused => {
+            format!("{} nothing new is read or written until `migrate continue`; what is in flight is saved", style.warn("paused:"))
+        }
+        Event::Continued => format!("{} the copy goes on", style.good("continued:")),
+        Event::Slowed { by: Some(by) } => format!("{} {}", style.warn("pace:"), by.words()),
+        Event::Slowed { by: None } => format!("{} nothing holds it back any more", style.dim("pace:")),
         Event::RangeFailed { key, error, remedy } => {
             let remedy = remedy.as_ref().map_or_else(String::new, |remedy| format!("\n  hint: {}", safe(remedy)));
             format!("{} range {}: {}{remedy}", style.bad("failed:"), key.range, safe(error))
@@ -69,6 +98,22 @@ pub(super) fn event_line(event: &Event, style: Style) -> Option<String> {
         // Told on stderr by whoever ends the program.
         | Event::Error { .. } => return None,
     })
+}
+
+/// Why nothing gets through.
+fn silence(nodes: Option<Nodes>, class: Class, message: &str) -> String {
+    let words = format!("{}: {}", class.words(), safe(message));
+    match nodes {
+        Some(Nodes { all, silent }) if silent > 0 => {
+            let verb = if silent == 1 { "doesn't" } else { "don't" };
+            format!("{silent} of {all} {} {verb} answer ({words})", if all == 1 { "node" } else { "nodes" })
+        }
+        _ => words,
+    }
+}
+
+fn seconds(seconds: u64) -> String {
+    if seconds < 60 { format!("{seconds}s") } else { duration(Duration::from_secs(seconds)) }
 }
 
 /// What a run came to, and what to do next.
@@ -164,6 +209,10 @@ pub(super) fn summary(snapshot: &Snapshot, tables: &[TableProgress], ended: &End
         }
         RunOutcome::Stopped | RunOutcome::Error => "the same command carries on from here",
     };
+    let next = ended.gave_up.map_or_else(
+        || next.to_owned(),
+        |side| format!("once the {side} answers again, the same command carries on from here"),
+    );
     let _ = write!(text, "\n{} {next}", style.dim("next:"));
     text
 }

@@ -92,6 +92,7 @@ pub fn status(status: &Status, style: Style) -> String {
     let counts = &status.counts;
     let broken = status.tables.iter().filter(|table| table.state == TableState::Broken).count();
     let but = if broken > 0 { format!("  {broken} of {} tables broken", status.tables.len()) } else { String::new() };
+    let state = if status.live.paused { format!("{state}, {}", style.warn("paused")) } else { state };
     let mut text = format!(
         "{state}  {:.1} % of the ring  {}/{} ranges  {} rows  {}{but}\nfrom `{}` to `{}`, checkpoint {}\n",
         status.fraction * 100.0,
@@ -103,6 +104,9 @@ pub fn status(status: &Status, style: Style) -> String {
         safe(&status.target),
         safe(&status.checkpoint.display().to_string()),
     );
+    for (key, value) in &status.live.values {
+        let _ = writeln!(text, "{} {key} = {}, which comes before the command line", style.warn("set:"), safe(value));
+    }
     let mut table = Table::new();
     table.load_style(NOTHING);
     table.add_row([

@@ -91,7 +91,7 @@ fn a_port_that_takes_the_connection_and_says_nothing_is_given_up() {
         insta::assert_snapshot!(plain, @r#"
         exit code 6
         -- stderr
-        error: failed to connect to the source HOST: no answer within 10 s
+        error: failed to connect to the source HOST: no answer within 15 s
         hint: check `--source`: the host, the port of the native protocol (9042 where none is given), and whether the port wants TLS (`cassandra://HOST/?tls=verify`)
         "#);
         assert_eq!(encrypted.line(), plain.line());

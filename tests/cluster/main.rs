@@ -13,6 +13,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs, reason = "these are tests")]
 
 mod batches;
+mod changes;
 mod clock;
 mod disks;
 mod dual_writes;

@@ -1,9 +1,8 @@
 //! Jobs of several tables: patterns, broken tables beside others, tables that come and go.
 
-use crate::job::{Finished, Job, Running};
+use crate::job::{Finished, Job};
 use crate::lab::{Lab, Node, THEN};
 use crate::proxy::Proxy;
-use scylla_proxy::{Condition, Reaction, RequestOpcode, RequestReaction, RequestRule};
 use serde_json::Value;
 use std::time::{Duration, Instant};
 
@@ -230,77 +229,4 @@ fn a_job_of_several_tables_that_is_killed_ends_exact() {
     for table in ["a", "b", "c"] {
         lab.assert_equal(table, ROWS);
     }
-}
-
-/// A copy through a proxy that holds the last look at the target's tables back for a while: `meanwhile` runs when every row has
-/// arrived, and before anybody asks whether the tables are still those.
-fn before_the_last_look(lab: &Lab, job: Job, meanwhile: impl FnOnce(&mut Running)) -> Finished {
-    let mut proxy = Proxy::before(&lab.target, lab.runtime());
-    let mut run = job.target(&proxy.address).start();
-    let ranges = run.await_type("planned")["ranges"].as_u64().unwrap();
-    // A query with values is prepared first.
-    let look = Condition::RequestOpcode(RequestOpcode::Prepare);
-    proxy.on_requests(vec![RequestRule(look, RequestReaction::delay(Duration::from_secs(8)))]);
-    for _ in 0..ranges {
-        run.await_type("range_done");
-    }
-    let started = Instant::now();
-    meanwhile(&mut run);
-    assert!(started.elapsed() < Duration::from_secs(7), "too late: the look was not held back for so long");
-    run.finish()
-}
-
-/// Goal: a table that is dropped and created again while it is copied is not taken for a copy.
-#[test]
-fn a_table_that_becomes_another_while_it_is_copied_is_noticed_at_the_end() {
-    let Some(lab) = Lab::open("tables_another") else { return };
-    both(&lab, "a");
-    both(&lab, "b");
-    let again = |table: &str| {
-        lab.target.run(&format!("DROP TABLE {table}"));
-        create(&lab.target, table);
-    };
-    let reason = |table: &str| {
-        format!("{} was changed at the target while it was copied: it was dropped and created again", lab.name(table))
-    };
-
-    // One of two: the other is done.
-    let of_both = job(&lab, &["a", "b"]);
-    let finished = before_the_last_look(&lab, of_both.clone(), |_| again("a"));
-    finished.assert_code(3);
-    assert_eq!(told(&finished, "table_broken", "reason"), [reason("a")]);
-    let states_then = [state("a", "broken", true), state("b", "done", true)];
-    assert_eq!(states(finished.end()), states_then);
-    let status = of_both.status();
-    assert_eq!((states(&status), &status["last_run"]["outcome"]), (states_then.to_vec(), &"incomplete".into()));
-    lab.assert_equal("b", ROWS);
-    of_both.run().assert_code(3);
-
-    // Alone: refused.
-    let alone = lab.job("b");
-    let finished = before_the_last_look(&lab, alone.clone(), |_| again("b"));
-    finished.assert_code(5);
-    finished.assert_says(&[&reason("b"), "--restart"]);
-    assert_eq!(alone.status()["last_run"]["outcome"], "error");
-    alone.run().assert_code(5);
-    alone.clone().arg("--restart").succeed();
-    assert_eq!(lab.target.rows::<(i64,)>("SELECT count(*) FROM b")[0].0, i64::try_from(ROWS).unwrap());
-}
-
-/// Goal: a second signal ends the last look too, which may wait for a node for long; the next run looks again.
-#[test]
-fn a_second_signal_ends_the_last_look() {
-    let Some(lab) = Lab::open("tables_look") else { return };
-    both(&lab, "a");
-    let job = lab.job("a");
-    let finished = before_the_last_look(&lab, job.clone(), |run| {
-        run.signal("TERM");
-        run.await_type("stopping");
-        run.signal("TERM");
-        run.await_event("the end", |event| event["type"] == "finished");
-    });
-    finished.assert_code(143);
-    assert_eq!(finished.end()["outcome"], "stopped");
-    assert_eq!(job.succeed().count("range_done"), 0);
-    lab.assert_equal("a", ROWS);
 }

@@ -9,7 +9,7 @@ use super::placement::ReplicaSets;
 use super::{Cluster, Product, call};
 use crate::call::{CallError, Class};
 use crate::clock::Clock;
-use crate::copy::seam::{Placement, Target};
+use crate::copy::seam::{Nodes, Placement, Target};
 use crate::row::bind::{Bound, ListWrite};
 use crate::row::layout::{Part, Shape};
 use crate::row::{Batch, BatchLimits, Form, Settled};
@@ -257,6 +257,10 @@ impl Target for CqlTarget {
             Err(crate::schema::read::ReadError::Type(_)) => None,
         };
         Ok(found.is_some_and(|found| found.id == self.table.id && found.columns == self.table.columns))
+    }
+
+    fn nodes(&self) -> Option<Nodes> {
+        Some(super::nodes(&self.session, &self.cluster.info.datacenter))
     }
 
     fn placement(&self) -> Option<Arc<dyn Placement>> {

@@ -1,0 +1,208 @@
+//! The pace: how much is asked of either cluster at this moment, and why it isn't more.
+//!
+//! Each request passes here on its way out. In this order it waits for the end of a pause, for the limits in rows and bytes
+//! per second (writes only; reads follow, since the queues are bounded), and for a place among those that are under way.
+
+mod gate;
+mod latency;
+mod limiter;
+mod now;
+mod permits;
+mod steer;
+
+use super::retry::GaveUp;
+use crate::call::CallError;
+use crate::event::Events;
+use crate::settings::Pace;
+use crate::settings::live::Live;
+use crate::shutdown::Stop;
+use crate::side::Side;
+use gate::{Gate, Turn};
+use limiter::Limiter;
+pub use now::{PaceNow, Slowed};
+pub(super) use permits::{Permit, Permits};
+use std::pin::pin;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// What was typed, and what the operator sets since.
+#[derive(Debug)]
+pub struct Steering {
+    /// The settings of this run.
+    pub pace: Pace,
+    /// What comes before them, as of now.
+    pub live: watch::Receiver<Live>,
+}
+
+impl From<Pace> for Steering {
+    /// Nobody will set anything.
+    fn from(pace: Pace) -> Steering {
+        Steering { pace, live: watch::channel(Live::default()).1 }
+    }
+}
+
+/// The pace of one copy.
+#[derive(Debug)]
+pub(super) struct Pacer {
+    typed: Pace,
+    live: watch::Receiver<Live>,
+    /// As of now: what was typed, but for what is set.
+    now: Mutex<Pace>,
+    events: Events,
+    stop: Stop,
+    paused: watch::Sender<bool>,
+    readers: watch::Sender<usize>,
+    source: Gate,
+    target: Gate,
+    /// Batches that are on their way, those that wait to be repeated included.
+    pub(super) pool: Permits,
+    rows: Limiter,
+    bytes: Limiter,
+}
+
+/// What a request carries.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Load {
+    pub(super) rows: u64,
+    pub(super) bytes: u64,
+}
+
+/// The tries of one call.
+pub(super) struct Turns<'a> {
+    pacer: &'a Pacer,
+    side: Side,
+    /// Somebody asked to stop while it waited for its turn.
+    halted: AtomicBool,
+}
+
+impl Pacer {
+    /// A pace for as long as `stop` doesn't end it.
+    pub(super) fn new(steering: Steering, events: Events, stop: Stop) -> Pacer {
+        let Steering { pace: typed, mut live } = steering;
+        let pace = typed.clone().with(&live.borrow_and_update());
+        let pacer = Pacer {
+            source: Gate::new(pace.readers, pace.limits.source_latency.0),
+            target: Gate::new(pace.writers, pace.limits.target_latency.0),
+            pool: Permits::new(pace.writers),
+            readers: watch::Sender::new(pace.readers),
+            paused: watch::Sender::new(false),
+            rows: Limiter::default(),
+            bytes: Limiter::default(),
+            now: Mutex::new(pace),
+            typed,
+            live,
+            events,
+            stop,
+        };
+        pacer.begin();
+        pacer
+    }
+
+    /// How many ranges may be scanned at the same time, now and whenever that changes.
+    pub(super) fn readers(&self) -> watch::Receiver<usize> {
+        self.readers.subscribe()
+    }
+
+    /// Whether nothing new is to be begun.
+    pub(super) fn is_paused(&self) -> bool {
+        *self.paused.borrow()
+    }
+
+    /// Resolves when a pause begins, or at once during one.
+    pub(super) async fn paused(&self) {
+        let _ = self.paused.subscribe().wait_for(|paused| *paused).await;
+    }
+
+    /// Resolves when a pause has lasted for `time`.
+    pub(super) async fn pause_lasts(&self, time: Duration) {
+        loop {
+            self.paused().await;
+            tokio::time::sleep(time).await;
+            if self.is_paused() {
+                return;
+            }
+        }
+    }
+
+    /// Resolves when there is no pause, or no more time to wait for its end.
+    pub(super) async fn go_on(&self) {
+        if self.is_paused() {
+            let mut paused = self.paused.subscribe();
+            tokio::select! {
+                _ = paused.wait_for(|paused| !paused) => {}
+                () = self.stop.requested() => {}
+            }
+        }
+    }
+
+    /// For the tries of one call.
+    pub(super) fn turns(&self, side: Side) -> Turns<'_> {
+        Turns { pacer: self, side, halted: false.into() }
+    }
+
+    /// Waits until a request may go out; nothing where somebody asks to stop meanwhile.
+    async fn turn(&self, side: Side, load: Load) -> Option<Turn<'_>> {
+        let waited = async {
+            if side == Side::Target {
+                self.rows.take(load.rows).await;
+                self.bytes.take(load.bytes).await;
+            }
+            let gate = self.gate(side);
+            loop {
+                let permit = gate.enter().await;
+                if !self.is_paused() {
+                    return gate.begin(permit, (side == Side::Target).then_some(self.events.counters()));
+                }
+                drop(permit);
+                self.go_on().await;
+                if self.stop.is_requested() {
+                    // Whoever waits for this is told by the other branch.
+                    std::future::pending::<()>().await;
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            turn = waited => Some(turn),
+            () = self.stop.requested() => None,
+        }
+    }
+
+    fn gate(&self, side: Side) -> &Gate {
+        match side {
+            Side::Source => &self.source,
+            Side::Target => &self.target,
+        }
+    }
+}
+
+impl Turns<'_> {
+    /// Makes a call when it is its turn, and learns from how it ends.
+    pub(super) async fn call<T>(
+        &self,
+        load: Load,
+        call: impl Future<Output = Result<T, CallError>>,
+    ) -> Result<T, CallError> {
+        let Some(turn) = self.pacer.turn(self.side, load).await else {
+            self.halted.store(true, Ordering::Relaxed);
+            return std::future::pending().await;
+        };
+        let result = call.await;
+        turn.ended(&result);
+        result
+    }
+
+    /// The outcome of `calls`, whose each try is made by [`Turns::call`]. What waits for its turn isn't waited for when
+    /// somebody asks to stop: it has not been sent.
+    pub(super) async fn or_stopped<T>(&self, calls: impl Future<Output = Result<T, GaveUp>>) -> Result<T, GaveUp> {
+        let mut calls = pin!(calls);
+        std::future::poll_fn(|context| match calls.as_mut().poll(context) {
+            Poll::Pending if self.halted.load(Ordering::Relaxed) => Poll::Ready(Err(GaveUp::Stopped)),
+            polled => polled,
+        })
+        .await
+    }
+}

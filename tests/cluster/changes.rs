@@ -1,0 +1,323 @@
+//! Tables that somebody alters, drops, creates again or truncates while they are copied.
+//!
+//! In each test, the change falls in the midst of a copy: some ranges are recorded, and all further writes are held back by the
+//! proxy until it has been made.
+
+use crate::job::{Finished, Job};
+use crate::lab::{Lab, Node, THEN};
+use crate::proxy::{PAYLOAD, Proxy, writes};
+use scylla_proxy::{Condition, Reaction, RequestOpcode, RequestReaction, RequestRule};
+use std::time::{Duration, Instant};
+
+const ROWS: i32 = 4000;
+/// Writes are held back for this long: altering a table on a busy machine takes less.
+const HELD: Duration = Duration::from_secs(10);
+
+fn create(node: &Node, table: &str) {
+    node.run(&format!("CREATE TABLE {table} (room int, id int, a text, b int, PRIMARY KEY (room, id))"));
+}
+
+fn fill(lab: &Lab, table: &str) {
+    let insert = format!("INSERT INTO {table} (room, id, a, b) VALUES (?, ?, '{PAYLOAD}', ?) USING TIMESTAMP ?");
+    lab.source.load(&insert, (0..ROWS).map(|id| (id / 5, id, id, THEN)));
+}
+
+fn both(lab: &Lab, table: &str) {
+    create(&lab.source, table);
+    create(&lab.target, table);
+    fill(lab, table);
+}
+
+/// So slow that it is in its midst for long.
+fn slow(job: Job) -> Job {
+    job.args(&["--ranges", "60", "--readers", "3", "--writers", "3"])
+}
+
+/// Runs a copy, with `change` in the midst of it.
+fn amid(lab: &Lab, job: &Job, change: impl FnOnce()) -> Finished {
+    let mut proxy = Proxy::before(&lab.target, lab.runtime());
+    let hold = |time| vec![RequestRule(writes(), RequestReaction::delay(time))];
+    proxy.on_requests(hold(Duration::from_millis(150)));
+    let mut run = slow(job.clone()).target(&proxy.address).start();
+    run.await_progress();
+    proxy.on_requests(hold(HELD));
+    let started = Instant::now();
+    change();
+    assert!(started.elapsed() < HELD, "too late: nothing was held back for so long");
+    proxy.behave();
+    run.finish()
+}
+
+/// Questions about the version of the schema.
+fn looks() -> Condition {
+    let version = Condition::BodyContainsCaseSensitive(b"schema_version".as_slice().into());
+    Condition::RequestOpcode(RequestOpcode::Query).and(version)
+}
+
+/// The one table of a job was changed: the job is refused with these words, and again when it is repeated; nothing that came after
+/// the change is recorded.
+#[track_caller]
+fn assert_refused(job: &Job, finished: &Finished, says: &str) {
+    finished.assert_code(5);
+    finished.assert_says(&[says, "--restart"]);
+    let status = job.status();
+    assert_eq!(status["last_run"]["outcome"], "error");
+    assert_eq!(status["tables"][0]["state"], "broken");
+    let done = status["ranges_done"].as_u64().unwrap();
+    assert!(done > 0 && done < status["ranges"].as_u64().unwrap(), "{status:#}");
+    assert_eq!(status["rows_rejected"], 0);
+    let again = job.run();
+    again.assert_code(5);
+    again.assert_says(&[says]);
+    assert_eq!(again.count("range_claimed"), 0);
+}
+
+/// The reason that is told of a table.
+fn reason(lab: &Lab, table: &str, side: &str, what: &str) -> String {
+    format!("{} was changed at the {side} while it was copied: {what}", lab.name(table))
+}
+
+/// Goal: a column that is added at the source isn't left out of a copy that counts as done.
+#[test]
+fn a_column_that_is_added_at_the_source_is_noticed() {
+    let Some(lab) = Lab::open("chg_add") else { return };
+    both(&lab, "t");
+    let job = lab.job("t");
+    let finished = amid(&lab, &job, || {
+        lab.source.run("ALTER TABLE t ADD c text");
+        lab.source.run(&format!("UPDATE t USING TIMESTAMP {THEN} SET c = 'new' WHERE room = 0 AND id = 0"));
+    });
+    assert_refused(&job, &finished, &reason(&lab, "t", "source", "its columns are others: \"c\" text regular is new"));
+    lab.target.run("ALTER TABLE t ADD c text");
+    job.arg("--restart").succeed();
+    lab.assert_equal("t", ROWS.try_into().unwrap());
+}
+
+/// Goal: the same of a column that is dropped, after which the scan's own statement is refused.
+#[test]
+fn a_column_that_is_dropped_at_the_source_is_noticed() {
+    let Some(lab) = Lab::open("chg_drop") else { return };
+    both(&lab, "t");
+    let job = lab.job("t");
+    let finished = amid(&lab, &job, || lab.source.run("ALTER TABLE t DROP b"));
+    assert_refused(&job, &finished, &reason(&lab, "t", "source", "its columns are others: \"b\" int regular is gone"));
+    lab.target.run("ALTER TABLE t DROP b");
+    job.arg("--restart").succeed();
+    lab.assert_equal("t", ROWS.try_into().unwrap());
+}
+
+/// Goal: a table at the target that gets another column, or loses one, isn't the source's any more.
+#[test]
+fn columns_that_come_and_go_at_the_target_are_noticed() {
+    let Some(lab) = Lab::open("chg_target") else { return };
+    for (table, change, back, what) in [
+        ("t", "ADD c text", "DROP c", "\"c\" text regular is new"),
+        ("u", "DROP b", "ADD b int", "\"b\" int regular is gone"),
+    ] {
+        both(&lab, table);
+        let job = lab.job(table);
+        let finished = amid(&lab, &job, || lab.target.run(&format!("ALTER TABLE {table} {change}")));
+        let what = format!("its columns are others: {what}");
+        assert_refused(&job, &finished, &reason(&lab, table, "target", &what));
+        lab.target.run(&format!("ALTER TABLE {table} {back}"));
+    }
+    lab.job("t").arg("--restart").succeed();
+    lab.assert_equal("t", ROWS.try_into().unwrap());
+}
+
+/// Goal: a type that gets another field while values of it are read: they are neither misread nor written in part, and what
+/// can't be read any more isn't tried for long.
+#[test]
+fn a_field_that_is_added_to_a_type_is_noticed() {
+    let Some(lab) = Lab::open("chg_type") else { return };
+    for (table, cql_type) in [("whole", "frozen<place>"), ("parts", "place")] {
+        if table == "whole" {
+            lab.both("CREATE TYPE place (street text, number int)");
+        }
+        lab.both(&format!("CREATE TABLE {table} (room int, id int, a text, p {cql_type}, PRIMARY KEY (room, id))"));
+        let insert = format!(
+            "INSERT INTO {table} (room, id, a, p) VALUES (?, ?, '{PAYLOAD}', {{street: 'x', number: 1}}) USING TIMESTAMP {THEN}"
+        );
+        lab.source.load(&insert, (0..ROWS).map(|id| (id / 5, id)));
+    }
+    for (table, field) in [("whole", "zip"), ("parts", "town")] {
+        let job = lab.job(table);
+        let started = Instant::now();
+        let finished = amid(&lab, &job, || {
+            lab.source.run(&format!("ALTER TYPE place ADD {field} text"));
+            let value = format!("{{street: 'y', number: 2, {field}: 'new'}}");
+            let rows = (0..ROWS).filter(|id| id % 7 == 0).map(|id| (id / 5, id));
+            lab.source.load(
+                &format!("UPDATE {table} USING TIMESTAMP {} SET p = {value} WHERE room = ? AND id = ?", THEN + 1),
+                rows,
+            );
+        });
+        assert!(started.elapsed() < Duration::from_secs(60), "it tried for long: {:?}", started.elapsed());
+        assert_refused(&job, &finished, &reason(&lab, table, "source", "its columns are others: "));
+        finished.assert_says(&[field]);
+        lab.target.run(&format!("ALTER TYPE place ADD {field} text"));
+        job.arg("--restart").succeed();
+        let count = lab.target.rows::<(i64,)>(&format!("SELECT count(*) FROM {table}"))[0].0;
+        assert_eq!(count, i64::from(ROWS));
+        let cql = format!("SELECT room, id, p, WRITETIME(p) FROM {table}");
+        assert!(lab.source.raw(&cql) == lab.target.raw(&cql), "a client sees two different tables");
+    }
+}
+
+/// Goal: a table that is dropped and created again at either side isn't taken for the one that was.
+#[test]
+fn a_table_that_is_created_again_is_noticed() {
+    let Some(lab) = Lab::open("chg_again") else { return };
+    for (table, side) in [("t", "source"), ("u", "target")] {
+        both(&lab, table);
+        let node = if side == "source" { &lab.source } else { &lab.target };
+        let job = lab.job(table);
+        let finished = amid(&lab, &job, || {
+            node.run(&format!("DROP TABLE {table}"));
+            create(node, table);
+        });
+        assert_refused(&job, &finished, &reason(&lab, table, side, "it was dropped and created again"));
+        if side == "source" {
+            fill(&lab, table);
+        }
+        job.arg("--restart").succeed();
+        lab.assert_equal(table, ROWS.try_into().unwrap());
+    }
+}
+
+/// Goal: a target that is truncated has lost what was recorded.
+#[test]
+fn a_target_that_is_truncated_is_noticed() {
+    let Some(lab) = Lab::open("chg_truncate") else { return };
+    both(&lab, "t");
+    // What was truncated before the job began has lost none of its rows.
+    lab.target.run("INSERT INTO t (room, id) VALUES (1, 1)");
+    lab.target.run("TRUNCATE t");
+    let job = lab.job("t");
+    let finished = amid(&lab, &job, || lab.target.run("TRUNCATE t"));
+    assert_refused(&job, &finished, &reason(&lab, "t", "target", "it was truncated"));
+    let restarted = job.clone().arg("--restart");
+    restarted.succeed();
+    lab.assert_equal("t", ROWS.try_into().unwrap());
+
+    // The source may lose its rows; what was copied stays.
+    lab.source.run("TRUNCATE t");
+    job.succeed();
+    // A job that was done, too.
+    lab.target.run("TRUNCATE t");
+    let refused = job.run();
+    refused.assert_code(5);
+    refused.assert_says(&[&reason(&lab, "t", "target", "it was truncated"), "--restart"]);
+}
+
+/// Goal: the same between two runs.
+#[test]
+fn a_target_that_is_truncated_between_two_runs_is_noticed() {
+    let Some(lab) = Lab::open("chg_between") else { return };
+    both(&lab, "t");
+    let job = lab.job("t");
+    let mut proxy = Proxy::before(&lab.target, lab.runtime());
+    proxy.on_requests(vec![RequestRule(writes(), RequestReaction::delay(Duration::from_millis(150)))]);
+    let mut run = slow(job.clone()).target(&proxy.address).start();
+    run.await_progress();
+    run.signal("TERM");
+    run.finish().assert_code(143);
+    lab.target.run("TRUNCATE t");
+    let recorded = job.status();
+    let refused = job.run();
+    refused.assert_code(5);
+    refused.assert_says(&[&reason(&lab, "t", "target", "it was truncated"), "--restart"]);
+    assert_eq!(job.status(), recorded);
+    job.arg("--restart").succeed();
+    lab.assert_equal("t", ROWS.try_into().unwrap());
+}
+
+/// Goal: of two tables, the one that is changed is broken, at once; the other is done.
+#[test]
+fn a_table_that_is_changed_does_not_stop_the_others() {
+    let Some(lab) = Lab::open("chg_two") else { return };
+    both(&lab, "a");
+    both(&lab, "b");
+    let job = lab.job("a").arg("--table").arg(&lab.name("b"));
+    let finished = amid(&lab, &job, || lab.target.run("TRUNCATE a"));
+    finished.assert_code(3);
+    let broken = finished.events.iter().position(|event| event["type"] == "table_broken").unwrap();
+    assert_eq!(finished.events[broken]["reason"], reason(&lab, "a", "target", "it was truncated"));
+    let later = &finished.events[broken..];
+    let done = |table| later.iter().filter(|event| event["type"] == "range_done" && event["table"] == table).count();
+    assert_eq!(done(0), 0, "recorded though it is known that rows are lost");
+    assert!(done(1) > 0, "told at the end only");
+    let states: Vec<_> =
+        finished.end()["tables"].as_array().unwrap().iter().map(|table| table["state"].clone()).collect();
+    assert_eq!(states, ["broken", "done"]);
+    lab.assert_equal("b", ROWS.try_into().unwrap());
+    job.run().assert_code(3);
+}
+
+/// Goal: what others do to other tables, and to what doesn't concern rows of this one, disturbs nothing.
+#[test]
+fn changes_of_other_tables_disturb_nothing() {
+    let Some(lab) = Lab::open("chg_other") else { return };
+    both(&lab, "t");
+    let finished = amid(&lab, &lab.job("t"), || {
+        create(&lab.source, "another");
+        create(&lab.target, "another");
+        lab.target.run("TRUNCATE another");
+        lab.target.run("DROP TABLE another");
+        lab.target.run("ALTER TABLE t WITH comment = 'text'");
+        lab.source.run("CREATE TYPE place (street text)");
+    });
+    finished.assert_code(0);
+    lab.assert_equal("t", ROWS.try_into().unwrap());
+}
+
+/// Goal: nothing is recorded while nobody can look at the tables; once somebody can, all goes on.
+#[test]
+fn nothing_is_recorded_unseen() {
+    let Some(lab) = Lab::open("chg_unseen") else { return };
+    both(&lab, "t");
+    let mut proxy = Proxy::before(&lab.target, lab.runtime());
+    let job = slow(lab.job("t")).target(&proxy.address);
+    let mut run = job.start();
+    run.await_begin();
+    proxy.on_requests(vec![RequestRule(looks(), RequestReaction::forge().overloaded())]);
+    let mut tries = 0;
+    // What was looked at before the rule was in place may be recorded.
+    while tries < 5 {
+        tries = run.await_type("retry")["tries"].as_u64().unwrap();
+    }
+    let recorded = job.status()["rows_written"].clone();
+    for _ in 0..2 {
+        run.await_type("retry");
+    }
+    assert_eq!(job.status()["rows_written"], recorded);
+    assert_ne!(recorded, ROWS);
+    proxy.behave();
+    run.finish().assert_code(0);
+    lab.assert_equal("t", ROWS.try_into().unwrap());
+}
+
+/// Goal: a second signal ends a look that gets no answer, and what it was for isn't recorded.
+#[test]
+fn a_second_signal_ends_a_look() {
+    let Some(lab) = Lab::open("chg_signal") else { return };
+    both(&lab, "t");
+    let mut proxy = Proxy::before(&lab.target, lab.runtime());
+    let job = slow(lab.job("t"));
+    let mut run = job.clone().target(&proxy.address).start();
+    run.await_begin();
+    proxy.on_requests(vec![RequestRule(looks(), RequestReaction::drop_frame())]);
+    // The first look has been given up, so there is something to be recorded since long.
+    run.await_type("retry");
+    run.signal("TERM");
+    run.await_type("stopping");
+    run.signal("TERM");
+    let signalled = Instant::now();
+    let finished = run.finish();
+    assert!(signalled.elapsed() < Duration::from_secs(4), "{:?}", signalled.elapsed());
+    finished.assert_code(143);
+    assert_eq!(finished.end()["outcome"], "stopped");
+    assert_ne!(job.status()["rows_written"], ROWS);
+    job.succeed();
+    lab.assert_equal("t", ROWS.try_into().unwrap());
+}
