@@ -25,7 +25,7 @@
 //! | [`preflight`], [`plan`] | all that can be known before the first row; what will happen, as data |
 //! | [`table_options`] | what of a target table endangers a copy, and setting it right meanwhile |
 //! | [`checkpoint`] | the only code that knows SQLite; `migrations.sql` is its DDL |
-//! | [`copy`] | readers, writes, retries, the low-water mark |
+//! | [`copy`] | readers, writes, retries, the pace, the low-water mark |
 //! | [`event`], [`ui`] | the vocabulary of everything that happens; the only code that prints |
 //!
 //! # The laws
@@ -45,7 +45,8 @@
 //!    insists on it. ([`job::Tally`], [`rejects`])
 //! 9. **Memory is bounded in bytes.** Pages and requests under way share one budget.
 //! 10. **The checkpoint is the truth.** One job, one file, one live process; no secret in it; looking changes nothing.
-//! 11. **Production first.** Failing calls are retried with growing waits; what can't be done is said.
+//! 11. **Production first.** Limits, latency and overload set the pace; failing calls are retried with growing waits; what
+//!     can't be done is said. ([`copy::pace`])
 //!
 //! # Words
 //!

@@ -78,7 +78,7 @@ pub(super) async fn fetch<S: Source, T>(
         let read_page = |tries: u32| {
             let attempt = before + tries;
             let read = Read { scan: scan.clone(), position: position.clone(), rows: rows_at(attempt), attempt };
-            turns.call(Load::default(), async move {
+            turns.call(Load::default(), std::future::ready(()), async move {
                 // The server takes the time when the request arrives, so the time of asking is the closer one.
                 let read_at = shared.clock.seconds();
                 let fetched = lane.source.read_page(&read).await?;

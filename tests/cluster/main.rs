@@ -30,6 +30,7 @@ mod metadata;
 mod options;
 #[path = "../support/oracle.rs"]
 mod oracle;
+mod pace;
 mod proxy;
 mod random;
 mod rejects;
@@ -42,6 +43,7 @@ mod storage;
 mod streams;
 mod tables;
 mod tombstones;
+mod trace;
 mod traps;
 mod types;
 mod unrepeatable;

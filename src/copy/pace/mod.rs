@@ -17,7 +17,7 @@ use crate::settings::Pace;
 use crate::settings::live::Live;
 use crate::shutdown::Stop;
 use crate::side::Side;
-use gate::{Gate, Turn};
+use gate::Gate;
 use limiter::Limiter;
 pub use now::{PaceNow, Slowed};
 pub(super) use permits::{Permit, Permits};
@@ -144,7 +144,7 @@ impl Pacer {
     }
 
     /// Waits until a request may go out; nothing where somebody asks to stop meanwhile.
-    async fn turn(&self, side: Side, load: Load) -> Option<Turn<'_>> {
+    async fn turn(&self, side: Side, load: Load) -> Option<Permit> {
         let waited = async {
             if side == Side::Target {
                 self.rows.take(load.rows).await;
@@ -154,7 +154,7 @@ impl Pacer {
             loop {
                 let permit = gate.enter().await;
                 if !self.is_paused() {
-                    return gate.begin(permit, (side == Side::Target).then_some(self.events.counters()));
+                    return permit;
                 }
                 drop(permit);
                 self.go_on().await;
@@ -166,7 +166,7 @@ impl Pacer {
         };
         tokio::select! {
             biased;
-            turn = waited => Some(turn),
+            permit = waited => Some(permit),
             () = self.stop.requested() => None,
         }
     }
@@ -180,16 +180,20 @@ impl Pacer {
 }
 
 impl Turns<'_> {
-    /// Makes a call when it is its turn, and learns from how it ends.
-    pub(super) async fn call<T>(
+    /// Makes a call when it is its turn and there is `room`, which is held meanwhile, and learns from how it ends.
+    pub(super) async fn call<R, T>(
         &self,
         load: Load,
+        room: impl Future<Output = R>,
         call: impl Future<Output = Result<T, CallError>>,
     ) -> Result<T, CallError> {
-        let Some(turn) = self.pacer.turn(self.side, load).await else {
+        let Some(permit) = self.pacer.turn(self.side, load).await else {
             self.halted.store(true, Ordering::Relaxed);
             return std::future::pending().await;
         };
+        let _room = room.await;
+        let in_flight = (self.side == Side::Target).then_some(self.pacer.events.counters());
+        let turn = self.pacer.gate(self.side).begin(permit, in_flight);
         let result = call.await;
         turn.ended(&result);
         result

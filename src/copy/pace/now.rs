@@ -26,6 +26,8 @@ pub enum Slowed {
     TargetTimeouts,
     /// The target asks for less.
     TargetOverloaded,
+    /// `--memory` is full.
+    Memory,
 }
 
 impl Slowed {
@@ -42,6 +44,7 @@ impl Slowed {
             Slowed::TargetLatency => "held back by target-latency",
             Slowed::TargetTimeouts => "held back by timeouts at the target",
             Slowed::TargetOverloaded => "held back, since the target is overloaded",
+            Slowed::Memory => "held back by memory",
         }
     }
 }
