@@ -95,7 +95,8 @@ fn a_signal_ends_a_pause_at_once() {
         tokio::select! { ended = copied => assert_eq!(ended.expect("ran").outcome, RunOutcome::Stopped), () = operator => {} }
     });
     runtime().block_on(async {
-        let (_, copied) = slow(&scene, Live::default(), &Events::none(), &Stop::default());
+        let (events, stop) = (Events::none(), Stop::default());
+        let (_, copied) = slow(&scene, Live::default(), &events, &stop);
         assert_eq!(copied.await.expect("ran").outcome, RunOutcome::Done);
     });
     scene.assert_equal();
@@ -112,7 +113,8 @@ fn what_is_set_takes_effect_while_it_runs() {
     });
     let mut highest = [0; 3];
     runtime().block_on(async {
-        let (sender, copied) = slow(&scene, Live::default(), &events, &Stop::default());
+        let stop = Stop::default();
+        let (sender, copied) = slow(&scene, Live::default(), &events, &stop);
         let operator = async {
             for (highest, writers) in highest.iter_mut().zip([None, Some("9"), Some("1")]) {
                 let values = writers.map(|writers| (Key::Writers, writers.to_owned()));
