@@ -284,7 +284,7 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
                         }
                     }
                 }
-                () = self.learned.stop.requested(), if !self.stopping => self.stopping = true,
+                () = self.learned.calls.stop().requested(), if !self.stopping => self.stopping = true,
                 // What is acknowledged is to be saved, though nothing more happens for a long time.
                 () = &mut pause => {
                     pause = Box::pin(shared.pacer.pause_lasts(REPORT_EVERY));

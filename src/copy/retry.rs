@@ -75,7 +75,7 @@ where
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
             () = calls.abandoned() => return Err(dropped(calls, last, tries)),
-            () = standstill.stop().requested() => return Err(dropped(calls, last, tries)),
+            () = calls.stop().requested() => return Err(dropped(calls, last, tries)),
         }
     }
 }
@@ -158,7 +158,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_stop_ends_the_waiting() {
         let calls = alone();
-        calls.standstill().stop().drain(crate::shutdown::Signal::Interrupt);
+        calls.stop().drain(crate::shutdown::Signal::Interrupt);
         let fails = |_| async { Err::<(), _>(error(Class::Timeout)) };
         let result = with_retries(Side::Source, Patience::of(Duration::MAX / 4), &calls, fails).await;
         assert!(matches!(result, Err(GaveUp::Stopped)));

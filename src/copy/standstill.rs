@@ -43,6 +43,8 @@ pub struct Standstill {
 #[derive(Debug)]
 pub struct Calls {
     standstill: Arc<Standstill>,
+    /// Asks to begin no more of them: everybody stops, or work on the table is in vain.
+    stop: Stop,
     /// Those that failed and are tried again.
     failing: AtomicUsize,
     /// Cancelled when the table is given up.
@@ -119,11 +121,6 @@ impl Standstill {
     /// Where retries are told.
     pub(super) fn events(&self) -> &Events {
         &self.events
-    }
-
-    /// Whether somebody asked to stop.
-    pub(super) fn stop(&self) -> &Stop {
-        &self.stop
     }
 
     /// A call got through.
@@ -272,12 +269,18 @@ impl Standstill {
 impl Calls {
     /// The calls for one table of a copy.
     pub(super) fn of(standstill: &Arc<Standstill>) -> Calls {
-        Calls { standstill: Arc::clone(standstill), failing: 0.into(), abandoned: CancellationToken::new() }
+        let stop = standstill.stop.part();
+        Calls { standstill: Arc::clone(standstill), stop, failing: 0.into(), abandoned: CancellationToken::new() }
     }
 
     /// Calls outside of a copy: each is given up on its own.
     pub fn alone(events: Events, stop: Stop) -> Calls {
         Calls::of(&Arc::new(Standstill::new(Duration::MAX, events, stop)))
+    }
+
+    /// Whether somebody asked to stop, or to halt this table alone.
+    pub(super) fn stop(&self) -> &Stop {
+        &self.stop
     }
 
     /// All calls of the copy.

@@ -29,7 +29,13 @@ fn limits() -> BatchLimits {
 }
 
 pub(super) fn pace() -> Pace {
-    Pace { readers: 3, writers: 4, memory: 4 << 20, patience: Patience::of(Duration::from_secs(60)), ..Pace::default() }
+    Pace {
+        readers: 3,
+        writers: 4,
+        memory: 256 << 20,
+        patience: Patience::of(Duration::from_secs(60)),
+        ..Pace::default()
+    }
 }
 
 pub(super) fn lane(source: MemorySource, target: MemoryTarget) -> Lane<MemorySource, MemoryTarget> {
@@ -45,6 +51,7 @@ pub(super) fn job() -> Job {
             source_id: Uuid::from_u128(1),
             target_id: Uuid::from_u128(2),
             columns: String::new(),
+            source_readded: String::new(),
             target_truncations: BTreeMap::new(),
         }),
         broken: None,

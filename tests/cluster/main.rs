@@ -43,6 +43,7 @@ mod storage;
 mod streams;
 mod tables;
 mod tombstones;
+mod trace;
 mod traps;
 mod types;
 mod unrepeatable;
