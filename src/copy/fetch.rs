@@ -73,7 +73,7 @@ pub(super) async fn fetch<S: Source, T>(
             let rows = page_size.rows().min(rows_max);
             (rows / SHRINK.saturating_pow(tries.min(7))).max(1)
         };
-        let turns = shared.pacer.turns(Side::Source, &learned.stop);
+        let turns = shared.pacer.turns(Side::Source, learned.calls.stop());
         let read_page = |tries: u32| {
             let attempt = before + tries;
             let read = Read { scan: scan.clone(), position: position.clone(), rows: rows_at(attempt), attempt };
