@@ -84,7 +84,8 @@ pub(super) struct Stopwatch<'a> {
 impl Stopwatch<'_> {
     /// How long it is since then.
     pub(super) fn elapsed(&self) -> Duration {
-        self.since.elapsed().saturating_sub(self.standstill.excused() - self.excused)
+        let excused = self.standstill.excused().saturating_sub(self.excused);
+        self.since.elapsed().saturating_sub(excused)
     }
 }
 
