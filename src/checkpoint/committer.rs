@@ -8,6 +8,7 @@
 //! no progress is committed from then on, and whoever works on it is told.
 
 use super::{Checkpoint, CheckpointError, Guard, RangeKey, RunOutcome, Tally, Work};
+use crate::blocking::blocking;
 use crate::event::{Event, Events};
 use crate::job::Cursor;
 use crate::ring::Token;
@@ -187,9 +188,7 @@ impl Drained {
     ) -> Result<Checkpoint, CheckpointError> {
         let Drained((mut checkpoint, committed)) = self;
         let outcome = if committed.is_err() { RunOutcome::Error } else { outcome };
-        let ended =
-            tokio::task::spawn_blocking(move || checkpoint.end_run(outcome, retries, &broken).map(|()| checkpoint));
-        let ended = ended.await.map_err(|_| CheckpointError::CommitterGone)?;
+        let ended = blocking(move || checkpoint.end_run(outcome, retries, &broken).map(|()| checkpoint)).await;
         committed.and(ended)
     }
 }
@@ -297,13 +296,12 @@ async fn run<G: Guard>(
 }
 
 async fn commit(mut checkpoint: Checkpoint, updates: Vec<Update>, events: &Events) -> Ended {
-    let written = tokio::task::spawn_blocking(move || {
+    let (checkpoint, updates, result, took) = blocking(move || {
         let started = std::time::Instant::now();
         let result = checkpoint.commit(&updates);
         (checkpoint, updates, result, started.elapsed())
-    });
-    let (checkpoint, updates, result, took) =
-        written.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+    })
+    .await;
     if result.is_err() {
         return (checkpoint, result);
     }

@@ -19,6 +19,8 @@ mod watermark;
 mod write;
 
 #[cfg(test)]
+mod collisions;
+#[cfg(test)]
 mod fakes;
 #[cfg(test)]
 mod guard_tests;
@@ -26,6 +28,8 @@ mod guard_tests;
 mod lost_tests;
 #[cfg(test)]
 mod memory_tests;
+#[cfg(test)]
+mod model_tests;
 #[cfg(test)]
 mod pace_tests;
 #[cfg(test)]
@@ -331,6 +335,7 @@ impl<S: Source, T: Target> Shared<S, T> {
                 }
             }
             tokio::select! {
+                biased;
                 () = changed => {}
                 () = self.stop.requested() => return None,
             }
