@@ -56,6 +56,10 @@ impl World {
         })
     }
 
+    pub(super) fn instants(&self) -> u64 {
+        self.instants.load(Ordering::Relaxed)
+    }
+
     /// One instant more. Nobody who passes one after the crash gets any further.
     fn instant(&self) {
         if self.instants.fetch_add(1, Ordering::Relaxed) + 1 >= self.crash_at || self.is_dead() {
