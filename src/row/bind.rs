@@ -280,10 +280,13 @@ impl Rows {
         let places = match statement.form {
             Form::Insert => self.layout.cells,
             Form::Element => 1,
-            Form::Update | Form::Static | Form::Counters | Form::StaticCounters => of_part().count(),
+            Form::Update | Form::Static | Form::Counters | Form::StaticCounters => {
+                of_part().filter(|(_, value)| !matches!(value.shape, Shape::List | Shape::Udt(_))).count()
+            }
         };
         let lengths = places * size_of::<i32>();
-        STATEMENT_BYTES + self.page.span(row, 0, self.layout.keys()).len() + lengths + cells + elements
+        let keys = if part == Part::Static { self.layout.partition_key } else { self.layout.keys() };
+        STATEMENT_BYTES + self.page.span(row, 0, keys).len() + lengths + cells + elements
     }
 
     /// The key of a row, or of a partition for its statics.
