@@ -9,6 +9,7 @@ mod budget;
 mod fetch;
 pub mod pace;
 pub(crate) mod page_size;
+mod pass;
 mod range;
 pub mod retry;
 mod scans;
