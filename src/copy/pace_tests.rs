@@ -24,13 +24,13 @@ fn paused() -> Live {
 fn slow(
     scene: &Scene,
     live: Live,
-    events: &Events,
-    stop: &Stop,
+    events: Events,
+    stop: Stop,
 ) -> (watch::Sender<Live>, impl Future<Output = Result<Ended, CheckpointError>>) {
     let (sender, live) = watch::channel(live);
     let target = MemoryTarget { delay: Duration::from_millis(50), ..scene.target() };
     let steering = Steering { pace: pace(), live };
-    (sender, copy(open(&scene.path()), lane(scene.source(), target), steering, events.clone(), stop.clone()))
+    (sender, copy(open(&scene.path()), lane(scene.source(), target), steering, events, stop))
 }
 
 #[test]
@@ -38,7 +38,7 @@ fn a_job_that_is_paused_reads_and_writes_nothing_until_it_is_continued() {
     let scene = Scene::new(300, 9);
     let (events, stop) = (Events::none(), Stop::default());
     runtime().block_on(async {
-        let (sender, copied) = slow(&scene, paused(), &events, &stop);
+        let (sender, copied) = slow(&scene, paused(), events.clone(), stop.clone());
         let operator = async {
             tokio::time::sleep(LONG).await;
             assert_eq!(events.counters().rows_read.load(Ordering::Relaxed), 0);
@@ -59,7 +59,7 @@ fn a_pause_saves_what_was_in_flight_and_goes_on_exactly() {
         [&counters.rows_read, &counters.rows_written, &counters.in_flight].map(|count| count.load(Ordering::Relaxed))
     };
     runtime().block_on(async {
-        let (sender, copied) = slow(&scene, Live::default(), &events, &stop);
+        let (sender, copied) = slow(&scene, Live::default(), events.clone(), stop.clone());
         let operator = async {
             tokio::time::sleep(Duration::from_millis(600)).await;
             sender.send(paused()).expect("it listens");
@@ -83,7 +83,7 @@ fn a_signal_ends_a_pause_at_once() {
     let scene = Scene::new(600, 9);
     let (events, stop) = (Events::none(), Stop::default());
     runtime().block_on(async {
-        let (sender, copied) = slow(&scene, Live::default(), &events, &stop);
+        let (sender, copied) = slow(&scene, Live::default(), events.clone(), stop.clone());
         let operator = async {
             tokio::time::sleep(Duration::from_millis(600)).await;
             sender.send(paused()).expect("it listens");
@@ -95,8 +95,7 @@ fn a_signal_ends_a_pause_at_once() {
         tokio::select! { ended = copied => assert_eq!(ended.expect("ran").outcome, RunOutcome::Stopped), () = operator => {} }
     });
     runtime().block_on(async {
-        let (events, stop) = (Events::none(), Stop::default());
-        let (_, copied) = slow(&scene, Live::default(), &events, &stop);
+        let (_, copied) = slow(&scene, Live::default(), Events::none(), Stop::default());
         assert_eq!(copied.await.expect("ran").outcome, RunOutcome::Done);
     });
     scene.assert_equal();
@@ -113,8 +112,7 @@ fn what_is_set_takes_effect_while_it_runs() {
     });
     let mut highest = [0; 3];
     runtime().block_on(async {
-        let stop = Stop::default();
-        let (sender, copied) = slow(&scene, Live::default(), &events, &stop);
+        let (sender, copied) = slow(&scene, Live::default(), events.clone(), Stop::default());
         let operator = async {
             for (highest, writers) in highest.iter_mut().zip([None, Some("9"), Some("1")]) {
                 let values = writers.map(|writers| (Key::Writers, writers.to_owned()));

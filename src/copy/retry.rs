@@ -36,7 +36,7 @@ where
 {
     let standstill = calls.standstill();
     let mut tries = 0;
-    let mut failing_since = None;
+    let mut failing_for = None;
     let mut last: Option<(CallError, Failing<'_>)> = None;
     loop {
         let began = Instant::now();
@@ -53,11 +53,10 @@ where
             () = standstill.cut() => return Err(dropped(calls, last, tries)),
         };
         tries += 1;
-        let now = Instant::now();
         let patience = patience.with(error.class);
-        let deadline = *failing_since.get_or_insert(now) + patience;
+        let failing_for = failing_for.get_or_insert_with(|| standstill.stopwatch()).elapsed();
         let wait = wait(tries, error.class, fraction());
-        let is_over = now + wait > deadline && !standstill.is_shared(side, patience);
+        let is_over = failing_for.saturating_add(wait) > patience && !standstill.is_shared(side, patience);
         if !error.class.is_retryable() || is_over {
             return Err(GaveUp::Failed(error, tries));
         }

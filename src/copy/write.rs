@@ -39,7 +39,7 @@ pub(super) async fn write<S: Source, T: Target>(
         let of_failures = if is_divisible { PATIENCE_WITH_BATCHES } else { Duration::MAX };
         let patience = Patience { of_failures, ..shared.patience };
         let acknowledged = learned.acknowledged.load(Ordering::Relaxed);
-        let turns = shared.pacer.turns(Side::Target);
+        let turns = shared.pacer.turns(Side::Target, learned.calls.stop());
         let load = Load { rows: part.row_count() as u64, bytes: part.bytes() as u64 };
         let in_flight = target.in_flight(&part);
         let send = |tries| {

@@ -74,6 +74,7 @@ pub(super) struct Load {
 pub(super) struct Turns<'a> {
     pacer: &'a Pacer,
     side: Side,
+    stop: &'a Stop,
     /// Somebody asked to stop while it waited for its turn.
     halted: AtomicBool,
 }
@@ -138,13 +139,13 @@ impl Pacer {
         }
     }
 
-    /// For the tries of one call.
-    pub(super) fn turns(&self, side: Side) -> Turns<'_> {
-        Turns { pacer: self, side, halted: false.into() }
+    /// For the tries of one call, which isn't made any more once `stop` asks for that.
+    pub(super) fn turns<'a>(&'a self, side: Side, stop: &'a Stop) -> Turns<'a> {
+        Turns { pacer: self, side, stop, halted: false.into() }
     }
 
     /// Waits until a request may go out; nothing where somebody asks to stop meanwhile.
-    async fn turn(&self, side: Side, load: Load) -> Option<Permit> {
+    async fn turn(&self, side: Side, load: Load, stop: &Stop) -> Option<Permit> {
         let waited = async {
             if side == Side::Target {
                 self.rows.take(load.rows).await;
@@ -158,7 +159,7 @@ impl Pacer {
                 }
                 drop(permit);
                 self.go_on().await;
-                if self.stop.is_requested() {
+                if stop.is_requested() {
                     // Whoever waits for this is told by the other branch.
                     std::future::pending::<()>().await;
                 }
@@ -167,7 +168,7 @@ impl Pacer {
         tokio::select! {
             biased;
             permit = waited => Some(permit),
-            () = self.stop.requested() => None,
+            () = stop.requested() => None,
         }
     }
 
@@ -187,7 +188,7 @@ impl Turns<'_> {
         room: impl Future<Output = R>,
         call: impl Future<Output = Result<T, CallError>>,
     ) -> Result<T, CallError> {
-        let Some(permit) = self.pacer.turn(self.side, load).await else {
+        let Some(permit) = self.pacer.turn(self.side, load, self.stop).await else {
             self.halted.store(true, Ordering::Relaxed);
             return std::future::pending().await;
         };

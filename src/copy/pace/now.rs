@@ -28,6 +28,10 @@ pub enum Slowed {
     TargetOverloaded,
     /// `--memory` is full.
     Memory,
+    /// Nothing gets through to the source.
+    SourceSilent,
+    /// Nothing gets through to the target.
+    TargetSilent,
 }
 
 impl Slowed {
@@ -45,6 +49,8 @@ impl Slowed {
             Slowed::TargetTimeouts => "held back by timeouts at the target",
             Slowed::TargetOverloaded => "held back, since the target is overloaded",
             Slowed::Memory => "held back by memory",
+            Slowed::SourceSilent => "waiting for the source",
+            Slowed::TargetSilent => "waiting for the target",
         }
     }
 }
