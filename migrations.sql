@@ -28,17 +28,19 @@ CREATE TABLE copied_table (
     columns         TEXT,  -- name, type and part of each column, one per line
     -- What each node of the target says of the last TRUNCATE of its table, a line each: the node, and its record if it has one.
     target_truncations TEXT,
+    source_readded  TEXT,  -- columns of the source's table that had been dropped and added again, and when, one per line
     UNIQUE (source_keyspace, source_table),
     UNIQUE (target_keyspace, target_table),
     CHECK ((state = 'broken') = (reason IS NOT NULL)),
     CHECK (state = 'broken' OR source_table_id IS NOT NULL),
     CHECK ((source_table_id IS NULL) = (target_table_id IS NULL) AND (source_table_id IS NULL) = (columns IS NULL)
-        AND (source_table_id IS NULL) = (target_truncations IS NULL))
+        AND (source_table_id IS NULL) = (target_truncations IS NULL) AND (source_table_id IS NULL) = (source_readded IS NULL))
 ) STRICT;
 
 -- Progress belongs to the very tables that it was made with.
 CREATE TRIGGER a_table_stays_itself BEFORE UPDATE ON copied_table WHEN old.source_table_id IS NOT NULL
-    AND (new.source_table_id IS NOT old.source_table_id OR new.target_table_id IS NOT old.target_table_id OR new.columns IS NOT old.columns)
+    AND (new.source_table_id IS NOT old.source_table_id OR new.target_table_id IS NOT old.target_table_id OR new.columns IS NOT old.columns
+    OR new.source_readded IS NOT old.source_readded)
 BEGIN
     SELECT RAISE (ABORT, 'a table of the job was changed for another');
 END;

@@ -29,7 +29,7 @@ Run the same line again after any crash or stop: it carries on where it was.
 Exit codes:
   0 all done   1 unexpected failure   2 bad flags or settings   3 finished, but ranges or tables failed (run it again) or rows were rejected
   5 refused: another job's checkpoint, in use, schemas differ, unsafe target   6 can't connect or not permitted
-  130, 143 stopped by Ctrl-C or SIGTERM, progress saved";
+  129, 130, 143 stopped by a closed terminal, Ctrl-C, SIGTERM: progress saved";
 
 /// Not a doc comment, where it would be read as a link.
 const SOURCE_HELP: &str =

@@ -41,6 +41,8 @@ pub struct Admitted {
     pub target_id: Uuid,
     /// [`crate::schema::Table::description`], of both tables.
     pub columns: String,
+    /// [`crate::schema::Table::readded_description`] of the source's table. The target's has no such columns.
+    pub source_readded: String,
     /// What each node of the target says of the last `TRUNCATE` of its table, by the node's host id; nothing where there was none.
     pub target_truncations: BTreeMap<Uuid, String>,
 }

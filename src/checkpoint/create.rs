@@ -37,6 +37,7 @@ pub struct Reserved {
 /// Where another process works on it, or the folder can't be written.
 pub fn reserve(path: &Path) -> Result<Reserved, CheckpointError> {
     let path = files::real(path);
+    files::expect_local(&path)?;
     let lock = Lock::take(&path)?;
     Ok(Reserved { path, lock, options: Vec::new() })
 }

@@ -64,6 +64,14 @@ pub enum CheckpointError {
         /// The file.
         path: PathBuf,
     },
+    /// It would be on a disk of another machine.
+    #[error("the checkpoint {} would be on a network file system ({kind}), where it can be damaged", path.display())]
+    Network {
+        /// The file.
+        path: PathBuf,
+        /// Which one.
+        kind: &'static str,
+    },
     /// There is no such file.
     #[error("there is no checkpoint {}", path.display())]
     Missing {
@@ -158,6 +166,9 @@ impl CheckpointError {
                     .to_owned(),
             ),
             CheckpointError::InUse { path, .. } => Some(format!("look at its progress with `migrate status --checkpoint {}`", path.display())),
+            CheckpointError::Network { .. } => {
+                Some("name a file on a disk of this machine with `--checkpoint FILE`".to_owned())
+            }
             CheckpointError::Foreign { .. } => Some("name another file with `--checkpoint FILE`".to_owned()),
             CheckpointError::Newer { .. } => Some("run the newer migrate that wrote it".to_owned()),
             CheckpointError::Corrupt { .. } | CheckpointError::Tiling { .. } => Some(

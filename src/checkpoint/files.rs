@@ -25,6 +25,43 @@ pub(super) fn identity(path: &Path) -> Option<(u64, u64)> {
     std::fs::metadata(path).ok().map(|file| (file.dev(), file.ino()))
 }
 
+/// Makes sure that the folder of `path` is on a disk of this machine, as far as that can be told.
+pub(super) fn expect_local(path: &Path) -> Result<(), CheckpointError> {
+    match network(path) {
+        Some(kind) => Err(CheckpointError::Network { path: path.to_owned(), kind }),
+        None => Ok(()),
+    }
+}
+
+/// File systems of another machine, as `statfs(2)` numbers them. `SQLite`'s WAL mode asks for memory that all who use a file
+/// share, and for locks that hold: neither is to be had there (sqlite.org/wal.html).
+#[cfg(target_os = "linux")]
+const NETWORK: [(u32, &str); 8] = [
+    (0x6969, "NFS"),
+    (0x517b, "SMB"),
+    (0xff53_4d42, "CIFS"),
+    (0xfe53_4d42, "SMB 2"),
+    (0x5346_414f, "AFS"),
+    (0x00c3_6400, "Ceph"),
+    (0x0102_1997, "9P"),
+    (0x0bd0_0bd0, "Lustre"),
+];
+
+/// Which network file system the folder of `path` is on, if that is one.
+#[cfg(target_os = "linux")]
+fn network(path: &Path) -> Option<&'static str> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let number = rustix::fs::statfs(folder).ok()?.f_type;
+    // The kernel's numbers are of 32 bits; what they are kept in may be larger, and signed.
+    NETWORK.iter().find(|(kind, _)| i64::from(*kind) == number as i64 & 0xffff_ffff).map(|(_, name)| *name)
+}
+
+/// Not known here.
+#[cfg(not(target_os = "linux"))]
+fn network(_: &Path) -> Option<&'static str> {
+    None
+}
+
 /// Moves whatever is there under the name of `path` aside, and says where it is now. Deletes nothing.
 ///
 /// Side files are moved even where the file itself is gone: SQLite would replay the old WAL file into the next checkpoint

@@ -30,6 +30,7 @@ pub fn open(path: &Path) -> Result<Checkpoint, CheckpointError> {
     if !path.exists() {
         return Err(CheckpointError::Missing { path: path.to_owned() });
     }
+    files::expect_local(path)?;
     open_locked(path, Lock::take(path)?)
 }
 

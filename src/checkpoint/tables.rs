@@ -77,11 +77,12 @@ pub(super) fn store<'a>(
 ) -> rusqlite::Result<()> {
     let mut upsert = transaction.prepare(
         "INSERT INTO copied_table (id, source_keyspace, source_table, target_keyspace, target_table,
-                                   state, reason, source_table_id, target_table_id, columns, target_truncations)
-         VALUES (?1, ?2, ?3, ?4, ?5, iif(?6 IS NULL, 'ready', 'broken'), ?6, ?7, ?8, ?9, ?10)
+                                   state, reason, source_table_id, target_table_id, columns, target_truncations, source_readded)
+         VALUES (?1, ?2, ?3, ?4, ?5, iif(?6 IS NULL, 'ready', 'broken'), ?6, ?7, ?8, ?9, ?10, ?11)
          ON CONFLICT (id) DO UPDATE SET state = excluded.state, reason = excluded.reason,
              source_table_id = excluded.source_table_id, target_table_id = excluded.target_table_id,
-             columns = excluded.columns, target_truncations = excluded.target_truncations",
+             columns = excluded.columns, target_truncations = excluded.target_truncations,
+             source_readded = excluded.source_readded",
     )?;
     let mut insert = transaction
         .prepare("INSERT INTO token_range (table_id, first_token, last_token, position) VALUES (?, ?, ?, ?)")?;
@@ -98,6 +99,7 @@ pub(super) fn store<'a>(
             admitted.map(|admitted| admitted.target_id.to_string()),
             admitted.map(|admitted| &admitted.columns),
             admitted.map(|admitted| truncations_text(&admitted.target_truncations)),
+            admitted.map(|admitted| &admitted.source_readded),
         ])?;
         let mut by_token: Vec<(usize, &TokenRange)> = ranges.iter().enumerate().collect();
         by_token.sort_unstable_by_key(|(_, range)| range.first()); // In key order, or a million inserts take three times as long.
@@ -118,7 +120,7 @@ pub(super) fn store_broken(transaction: &Transaction<'_>, number: usize, reason:
 pub(super) fn read(connection: &Connection) -> rusqlite::Result<Vec<JobTable>> {
     let mut statement = connection.prepare(
         "SELECT source_keyspace, source_table, target_keyspace, target_table, reason,
-                source_table_id, target_table_id, columns, target_truncations FROM copied_table ORDER BY id",
+                source_table_id, target_table_id, columns, target_truncations, source_readded FROM copied_table ORDER BY id",
     )?;
     let tables = statement.query_map((), |row| {
         Ok(JobTable {
@@ -136,11 +138,12 @@ fn admitted(row: &Row<'_>) -> rusqlite::Result<Option<Admitted>> {
     let uuid = |text: String| Uuid::parse_str(&text).unwrap_or_default();
     let (source, target, columns): (Option<String>, Option<String>, Option<String>) =
         (row.get(5)?, row.get(6)?, row.get(7)?);
-    let truncations: Option<String> = row.get(8)?;
+    let (truncations, readded): (Option<String>, Option<String>) = (row.get(8)?, row.get(9)?);
     Ok(source.zip(target).zip(columns).map(|((source, target), columns)| Admitted {
         source_id: uuid(source),
         target_id: uuid(target),
         columns,
+        source_readded: readded.unwrap_or_default(),
         target_truncations: truncations_from(truncations.as_deref().unwrap_or_default()),
     }))
 }

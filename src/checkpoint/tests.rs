@@ -20,6 +20,7 @@ fn job() -> Job {
             source_id: Uuid::from_u128(n),
             target_id: Uuid::from_u128(n + 100),
             columns: "\"k\" int partition key 0\n\"v\" text regular\n".to_owned(),
+            source_readded: "\"v\" 5\n".to_owned(),
             target_truncations: BTreeMap::from([
                 (Uuid::from_u128(7), String::new()),
                 (Uuid::from_u128(8), "ab".to_owned()),

@@ -14,7 +14,6 @@ use crate::row::RowKey;
 use crate::settings::Patience;
 use crate::side::Side;
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// Each try asks for this many times fewer rows than the one before: what is too much for a server is found in few tries.
 const SHRINK: i32 = 16;
@@ -67,18 +66,18 @@ pub(super) async fn fetch<S: Source, T>(
     let Learned { lane, page_size, calls, .. } = learned;
     let Wanted { scan, position, rows_max, is_suspect } = wanted;
     let mut reservation = shared.budget.page(|| page_size.bytes()).await;
-    let started = Instant::now();
+    let asking_for = calls.standstill().stopwatch();
     let mut before = 0;
     loop {
         let rows_at = |tries: u32| {
             let rows = page_size.rows().min(rows_max);
             (rows / SHRINK.saturating_pow(tries.min(7))).max(1)
         };
-        let turns = shared.pacer.turns(Side::Source);
+        let turns = shared.pacer.turns(Side::Source, learned.calls.stop());
         let read_page = |tries: u32| {
             let attempt = before + tries;
             let read = Read { scan: scan.clone(), position: position.clone(), rows: rows_at(attempt), attempt };
-            turns.call(Load::default(), async move {
+            turns.call(Load::default(), std::future::ready(()), async move {
                 // The server takes the time when the request arrives, so the time of asking is the closer one.
                 let read_at = shared.clock.seconds();
                 let fetched = lane.source.read_page(&read).await?;
@@ -103,7 +102,7 @@ pub(super) async fn fetch<S: Source, T>(
             return Err(Unread::Unreadable(error, before));
         }
         let whole = shared.patience.give_up_after;
-        if started.elapsed() > whole && !calls.standstill().is_shared(Side::Source, whole) {
+        if asking_for.elapsed() > whole && !calls.standstill().is_shared(Side::Source, whole) {
             return Err(Unread::GaveUp(GaveUp::Failed(error, before)));
         }
         tokio::task::yield_now().await;

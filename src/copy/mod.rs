@@ -9,6 +9,7 @@ mod budget;
 mod fetch;
 pub mod pace;
 pub(crate) mod page_size;
+mod pass;
 mod range;
 pub mod retry;
 mod scans;
@@ -26,6 +27,8 @@ mod guard_tests;
 mod lost_tests;
 #[cfg(test)]
 mod memory_tests;
+#[cfg(test)]
+mod pace_tests;
 #[cfg(test)]
 mod several_tests;
 #[cfg(test)]
@@ -106,8 +109,6 @@ struct Learned<S, T> {
     acknowledged: AtomicU64,
     /// Its ranges that are not done.
     left: AtomicUsize,
-    /// Halted where work on it is in vain.
-    stop: Stop,
     /// Those for this table.
     calls: Calls,
 }
@@ -184,7 +185,6 @@ pub async fn run<S: Source, T: Target>(
                 failures_in_a_row: 0.into(),
                 acknowledged: 0.into(),
                 left,
-                stop: stop.part(),
                 calls: Calls::of(&standstill),
             },
         )
@@ -243,8 +243,7 @@ pub async fn run<S: Source, T: Target>(
             },
             distrusted = ledger.distrusted() => {
                 for (_, lane) in shared.lanes.iter().filter(|(table, _)| distrusted.contains(table)) {
-                    lane.stop.halt();
-                    lane.calls.abandon();
+                    lane.calls.stop().halt();
                 }
             }
         }
@@ -320,7 +319,7 @@ impl<S: Source, T: Target> Shared<S, T> {
                 let mut queue = self.queue();
                 while let Some(claim) = queue.claims.pop_front() {
                     match self.lanes.get(&claim.work.key.table) {
-                        Some(learned) if learned.stop.is_requested() => {}
+                        Some(learned) if learned.calls.stop().is_requested() => {}
                         Some(learned) if learned.failures_in_a_row.load(Ordering::Relaxed) < FAILURES_IN_A_ROW_MAX => {
                             queue.claimed += 1;
                             return Some((claim, learned));

@@ -36,7 +36,7 @@ where
 {
     let standstill = calls.standstill();
     let mut tries = 0;
-    let mut failing_since = None;
+    let mut failing_for = None;
     let mut last: Option<(CallError, Failing<'_>)> = None;
     loop {
         let began = Instant::now();
@@ -53,11 +53,10 @@ where
             () = standstill.cut() => return Err(dropped(calls, last, tries)),
         };
         tries += 1;
-        let now = Instant::now();
         let patience = patience.with(error.class);
-        let deadline = *failing_since.get_or_insert(now) + patience;
+        let failing_for = failing_for.get_or_insert_with(|| standstill.stopwatch()).elapsed();
         let wait = wait(tries, error.class, fraction());
-        let is_over = now + wait > deadline && !standstill.is_shared(side, patience);
+        let is_over = failing_for.saturating_add(wait) > patience && !standstill.is_shared(side, patience);
         if !error.class.is_retryable() || is_over {
             return Err(GaveUp::Failed(error, tries));
         }
@@ -76,7 +75,7 @@ where
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
             () = calls.abandoned() => return Err(dropped(calls, last, tries)),
-            () = standstill.stop().requested() => return Err(dropped(calls, last, tries)),
+            () = calls.stop().requested() => return Err(dropped(calls, last, tries)),
         }
     }
 }
@@ -159,7 +158,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_stop_ends_the_waiting() {
         let calls = alone();
-        calls.standstill().stop().drain(crate::shutdown::Signal::Interrupt);
+        calls.stop().drain(crate::shutdown::Signal::Interrupt);
         let fails = |_| async { Err::<(), _>(error(Class::Timeout)) };
         let result = with_retries(Side::Source, Patience::of(Duration::MAX / 4), &calls, fails).await;
         assert!(matches!(result, Err(GaveUp::Stopped)));

@@ -10,6 +10,7 @@ use crate::call::{CallError, Class};
 use crate::event::{Event, Events};
 use crate::shutdown::Stop;
 use crate::side::Side;
+use std::ops::AddAssign;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -32,6 +33,8 @@ pub struct Standstill {
     events: Events,
     stop: Stop,
     started: Instant,
+    /// For how long the copy was paused: no fault of any cluster.
+    excused: Mutex<Duration>,
     sides: [Answers; 2],
     given_up: CancellationToken,
 }
@@ -40,6 +43,8 @@ pub struct Standstill {
 #[derive(Debug)]
 pub struct Calls {
     standstill: Arc<Standstill>,
+    /// Asks to begin no more of them: everybody stops, or work on the table is in vain.
+    stop: Stop,
     /// Those that failed and are tried again.
     failing: AtomicUsize,
     /// Cancelled when the table is given up.
@@ -69,6 +74,21 @@ struct Trouble {
     message: String,
 }
 
+/// Measures time, but for pauses.
+pub(super) struct Stopwatch<'a> {
+    standstill: &'a Standstill,
+    since: Instant,
+    excused: Duration,
+}
+
+impl Stopwatch<'_> {
+    /// How long it is since then.
+    pub(super) fn elapsed(&self) -> Duration {
+        let excused = self.standstill.excused().saturating_sub(self.excused);
+        self.since.elapsed().saturating_sub(excused)
+    }
+}
+
 /// A call that failed and is tried again, until this is dropped.
 pub(super) struct Failing<'a> {
     calls: &'a Calls,
@@ -83,19 +103,25 @@ impl Standstill {
             events,
             stop,
             started: Instant::now(),
+            excused: Mutex::default(),
             sides: Default::default(),
             given_up: CancellationToken::new(),
         }
     }
 
+    /// Measures for how long a call fails.
+    pub(super) fn stopwatch(&self) -> Stopwatch<'_> {
+        Stopwatch { standstill: self, since: Instant::now(), excused: self.excused() }
+    }
+
+    /// For how long the copy was paused.
+    fn excused(&self) -> Duration {
+        *self.excused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Where retries are told.
     pub(super) fn events(&self) -> &Events {
         &self.events
-    }
-
-    /// Whether somebody asked to stop.
-    pub(super) fn stop(&self) -> &Stop {
-        &self.stop
     }
 
     /// A call got through.
@@ -135,8 +161,8 @@ impl Standstill {
     }
 
     /// Tells what is waited for, and when it is back. Resolves when the copy is given up, with the side to blame; then it
-    /// has asked everybody to stop. Nothing is waited for during a pause. `nodes` are those of a side; `turn_to_others` gives up the tables under way, and says whether
-    /// there are others.
+    /// has asked everybody to stop. Nothing is waited for during a pause. `nodes` are those of a side; `turn_to_others` gives
+    /// up the tables under way, and says whether there are others.
     pub(super) async fn watch(
         &self,
         is_paused: impl Fn() -> bool,
@@ -146,9 +172,11 @@ impl Standstill {
         let mut told: [Option<Told>; 2] = Default::default();
         let mut turned: Option<Instant> = None;
         loop {
+            let looked = Instant::now();
             tokio::time::sleep(LOOK_EVERY.min(self.limit / 4).max(Duration::from_millis(10))).await;
             if is_paused() {
                 self.reset();
+                self.excused.lock().unwrap_or_else(PoisonError::into_inner).add_assign(looked.elapsed());
                 continue;
             }
             for (side, told) in [Side::Source, Side::Target].into_iter().zip(&mut told) {
@@ -242,12 +270,18 @@ impl Standstill {
 impl Calls {
     /// The calls for one table of a copy.
     pub(super) fn of(standstill: &Arc<Standstill>) -> Calls {
-        Calls { standstill: Arc::clone(standstill), failing: 0.into(), abandoned: CancellationToken::new() }
+        let stop = standstill.stop.part();
+        Calls { standstill: Arc::clone(standstill), stop, failing: 0.into(), abandoned: CancellationToken::new() }
     }
 
     /// Calls outside of a copy: each is given up on its own.
     pub fn alone(events: Events, stop: Stop) -> Calls {
         Calls::of(&Arc::new(Standstill::new(Duration::MAX, events, stop)))
+    }
+
+    /// Whether somebody asked to stop, or to halt this table alone.
+    pub(super) fn stop(&self) -> &Stop {
+        &self.stop
     }
 
     /// All calls of the copy.

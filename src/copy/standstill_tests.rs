@@ -68,7 +68,10 @@ fn a_dead_source_is_waited_for_once_and_not_by_each_range() {
     let (ended, took, _) = copy(&scene, source, scene.target());
     assert_eq!((ended.outcome, ended.gave_up), (RunOutcome::Incomplete, Some(Side::Source)));
     assert!((PATIENCE..PATIENCE + Duration::from_secs(5)).contains(&took), "{took:?}");
-    assert_eq!(ended.failed, 3, "one range of each reader");
+    assert!(
+        (1..=3).contains(&ended.failed),
+        "one range of each reader, or fewer where calls had to wait for their turn"
+    );
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The copy between memory and memory: every instant of a crash, every order of acknowledgements.
 
 use super::fakes::{MemorySource, MemoryTarget, Rows, Store, TargetRow, Written, layout, sample_rows};
+use super::pace::Steering;
 use super::{Ended, Lane, run};
 use crate::call::Class;
 use crate::checkpoint::{self, Checkpoint, CheckpointError, Committer, status};
@@ -28,7 +29,13 @@ fn limits() -> BatchLimits {
 }
 
 pub(super) fn pace() -> Pace {
-    Pace { readers: 3, writers: 4, memory: 4 << 20, patience: Patience::of(Duration::from_secs(60)), ..Pace::default() }
+    Pace {
+        readers: 3,
+        writers: 4,
+        memory: 256 << 20,
+        patience: Patience::of(Duration::from_secs(60)),
+        ..Pace::default()
+    }
 }
 
 pub(super) fn lane(source: MemorySource, target: MemoryTarget) -> Lane<MemorySource, MemoryTarget> {
@@ -44,6 +51,7 @@ pub(super) fn job() -> Job {
             source_id: Uuid::from_u128(1),
             target_id: Uuid::from_u128(2),
             columns: String::new(),
+            source_readded: String::new(),
             target_truncations: BTreeMap::new(),
         }),
         broken: None,
@@ -147,7 +155,7 @@ pub(super) fn open(path: &Path) -> Checkpoint {
 pub(super) async fn copy(
     mut checkpoint: Checkpoint,
     lane: Lane<MemorySource, MemoryTarget>,
-    pace: Pace,
+    pace: impl Into<Steering>,
     events: Events,
     stop: Stop,
 ) -> Result<Ended, CheckpointError> {

@@ -39,12 +39,12 @@ pub(super) async fn write<S: Source, T: Target>(
         let of_failures = if is_divisible { PATIENCE_WITH_BATCHES } else { Duration::MAX };
         let patience = Patience { of_failures, ..shared.patience };
         let acknowledged = learned.acknowledged.load(Ordering::Relaxed);
-        let turns = shared.pacer.turns(Side::Target);
+        let turns = shared.pacer.turns(Side::Target, learned.calls.stop());
         let load = Load { rows: part.row_count() as u64, bytes: part.bytes() as u64 };
         let in_flight = target.in_flight(&part);
-        let send = async |tries| {
-            let _reservation = shared.budget.request(in_flight).await;
-            turns.call(load, target.write(&part, shared.clock, tries)).await
+        let send = |tries| {
+            let room = shared.budget.request(in_flight);
+            turns.call(load, room, target.write(&part, shared.clock, tries))
         };
         let write = with_retries(Side::Target, patience, &learned.calls, send);
         let (error, tries) = match turns.or_stopped(write).await {

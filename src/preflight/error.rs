@@ -9,6 +9,7 @@ use crate::schema::fidelity::{Fidelity, Kept};
 use crate::schema::read::ReadError;
 use crate::select::SelectError;
 use crate::side::Side;
+use std::collections::BTreeMap;
 
 /// Why the copy can't begin, or a table can't be part of it.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +67,14 @@ pub enum PreflightError {
         target_table: TableName,
         /// Each column that differs.
         differences: Vec<Difference>,
+    },
+    /// The target hides what is old.
+    #[error("columns of {table} at the target were dropped and added again, so it hides all that was written to them at the source before{}", list(&instants(columns)))]
+    Readded {
+        /// The table at the target.
+        table: TableName,
+        /// The columns, and when they were dropped, in milliseconds since the Unix epoch.
+        columns: BTreeMap<String, i64>,
     },
     /// Some columns can't be copied exactly.
     #[error("{table} has columns that can't be copied{}", list(&refused(columns)))]
@@ -132,6 +141,11 @@ fn list<T: std::fmt::Display>(lines: &[T]) -> String {
     })
 }
 
+fn instants(columns: &BTreeMap<String, i64>) -> Vec<String> {
+    let at = |ms: &i64| jiff::Timestamp::from_millisecond(*ms).map_or_else(|_| ms.to_string(), |at| at.to_string());
+    columns.iter().map(|(name, ms)| format!("{name}: dropped at {}", at(ms))).collect()
+}
+
 fn refused(columns: &[Fidelity]) -> Vec<String> {
     let refused = columns.iter().filter(|column| matches!(column.kept, Kept::Refused(_)));
     refused.map(|column| format!("{} {} is {}", column.column, column.cql_type, column.words)).collect()
@@ -151,6 +165,7 @@ impl PreflightError {
             }
             PreflightError::Select(error) => error.hint(),
             PreflightError::View { .. } => Some("copy the base table; the target builds its own view".to_owned()),
+            PreflightError::Readded { .. } => Some("drop the target's table and create it anew".to_owned()),
             PreflightError::Differ { .. } => Some("make the target's table like the source's".to_owned()),
             PreflightError::Permission { grant, .. } => Some(format!("let an administrator run: {grant}")),
             PreflightError::Changed { .. } => Some(
@@ -182,6 +197,7 @@ impl PreflightError {
             | PreflightError::Select(_)
             | PreflightError::View { .. }
             | PreflightError::Differ { .. }
+            | PreflightError::Readded { .. }
             | PreflightError::Changed { .. }
             | PreflightError::Inexact { .. }
             | PreflightError::Schema { error: ReadError::Type(_), .. } => 5,

@@ -195,6 +195,7 @@ impl Candidate {
                 source_id: ready.source.id,
                 target_id: ready.target.id,
                 columns: ready.source.description(),
+                source_readded: ready.source.readded_description(),
                 target_truncations,
             });
         }

@@ -42,6 +42,9 @@ pub(super) async fn look(
         let (source_table, target_table) = (from.clone(), to.clone());
         return Err(PreflightError::Differ { source_table, target_table, differences });
     }
+    if !target_table.readded.is_empty() {
+        return Err(PreflightError::Readded { table: to.clone(), columns: target_table.readded });
+    }
     let means = means(sides, &source_table, &target_table, settings, events).await?;
     let columns = fidelity(&source_table, &means);
     if columns.iter().any(|column| matches!(column.kept, Kept::Refused(_))) {
@@ -85,10 +88,17 @@ pub(super) fn still(
     known: &Admitted,
     found: Option<&Table>,
 ) -> Result<(), PreflightError> {
-    let id = if side == Side::Source { known.source_id } else { known.target_id };
+    let (id, readded) = match side {
+        Side::Source => (known.source_id, known.source_readded.as_str()),
+        Side::Target => (known.target_id, ""),
+    };
     let what = match found {
         None => "it was dropped".to_owned(),
         Some(found) if found.id != id => "it was dropped and created again".to_owned(),
+        Some(found) if found.readded_description() != readded => {
+            let columns: Vec<&str> = found.readded.keys().map(String::as_str).collect();
+            format!("columns of it were dropped and added again: {}", columns.join(", "))
+        }
         Some(found) if found.description() != known.columns => other_columns(&known.columns, &found.description()),
         Some(_) => return Ok(()),
     };

@@ -12,8 +12,8 @@ use scylla::serialize::row::{RowSerializationContext, SerializeRow};
 use scylla::serialize::writers::RowWriter;
 use std::sync::Arc;
 
-/// What a statement takes in a request beside its key and its values: its id, its writetime, its TTL.
-const STATEMENT_BYTES: usize = 45;
+/// What a statement takes in a request at least, beside its key and its values: its id, its writetime, its TTL.
+const STATEMENT_BYTES: usize = 40;
 
 /// Statements of one page, bound as of one instant.
 #[derive(Clone, Debug)]
@@ -267,7 +267,7 @@ impl SerializeRow for KeyOf<'_> {
 }
 
 impl Rows {
-    /// About how many bytes a statement takes in a request.
+    /// About how many bytes a statement takes in a request, and hardly less.
     pub(super) fn request_size(&self, statement: &Statement) -> usize {
         let row = statement.row as usize;
         let part = self.part_of(statement);
@@ -277,8 +277,16 @@ impl Rows {
         let elements = &self.elements[statement.elements.0 as usize..statement.elements.1 as usize];
         let elements: usize = elements.iter().map(|element| (element.to - element.from) as usize).sum();
         // What isn't written has a length too: of a table of 5,000 columns, that is most of a request.
-        let lengths = of_part().count() * size_of::<i32>();
-        STATEMENT_BYTES + self.page.span(row, 0, self.layout.keys()).len() + lengths + cells + elements
+        let places = match statement.form {
+            Form::Insert => self.layout.cells,
+            Form::Element => 1,
+            Form::Update | Form::Static | Form::Counters | Form::StaticCounters => {
+                of_part().filter(|(_, value)| !matches!(value.shape, Shape::List | Shape::Udt(_))).count()
+            }
+        };
+        let lengths = places * size_of::<i32>();
+        let keys = if part == Part::Static { self.layout.partition_key } else { self.layout.keys() };
+        STATEMENT_BYTES + self.page.span(row, 0, keys).len() + lengths + cells + elements
     }
 
     /// The key of a row, or of a partition for its statics.

@@ -142,6 +142,13 @@ struct Written {
 impl Written {
     fn add(&mut self, bound: &Bound, index: usize) {
         let (statement, wire) = (*bound.statement(index), bound.wire(index));
+        // The id of the statement and the head of the request.
+        let request = 23 + wire.iter().map(|value| 4 + value.as_ref().map_or(0, Vec::len)).sum::<usize>();
+        assert!(
+            (request - 50..=request).contains(&bound.size(index)),
+            "{} of {request}: {statement:?}",
+            bound.size(index)
+        );
         let mut wire = wire.into_iter();
         let mut next = || wire.next().expect("as many values as the text has marks");
         let (writetime, ttl) = (statement.writetime, statement.ttl);

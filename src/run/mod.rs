@@ -79,11 +79,10 @@ impl Error {
             Error::Checkpoint(error) => error.hint(),
             Error::Options(error) => error.hint(),
             Error::Schema(error) => error.hint(),
-            Error::MisplacedFlag { .. }
-            | Error::Rejects(_)
-            | Error::Io { .. }
-            | Error::FewFiles(_)
-            | Error::Stopped(_) => None,
+            Error::Rejects(_) => {
+                Some("check the folder's permissions and free space, then run the same command again".to_owned())
+            }
+            Error::MisplacedFlag { .. } | Error::Io { .. } | Error::FewFiles(_) | Error::Stopped(_) => None,
         }
     }
 

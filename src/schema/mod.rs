@@ -14,6 +14,7 @@ pub use cql_type::CqlType;
 use crate::row::Layout;
 use crate::row::layout::{Part, order};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt;
 use uuid::Uuid;
 
@@ -48,6 +49,9 @@ pub struct Table {
     pub id: Uuid,
     /// Partition key, clustering key, statics, regulars: each in their own order.
     pub columns: Vec<Column>,
+    /// Those of the columns that were dropped and added again, and when they were dropped, in milliseconds since the Unix
+    /// epoch: the database hides whatever is older than that, even where it is written later.
+    pub readded: BTreeMap<String, i64>,
     /// A materialized view has no rows of its own.
     pub is_view: bool,
     /// Made by `WITH COMPACT STORAGE`: it may hold rows that CQL can't write.
@@ -145,6 +149,15 @@ impl Table {
         }
         text
     }
+
+    /// The columns that were dropped and added again, and when they were dropped, one per line.
+    pub fn readded_description(&self) -> String {
+        use fmt::Write;
+        self.readded.iter().fold(String::new(), |mut text, (name, at)| {
+            let _ = writeln!(text, "{} {at}", statements::quote(name));
+            text
+        })
+    }
 }
 
 #[cfg(test)]
@@ -175,6 +188,7 @@ pub(crate) mod tests {
             name: TableName { keyspace: "ks".to_owned(), table: "t".to_owned() },
             id: Uuid::nil(),
             columns,
+            readded: BTreeMap::new(),
             is_view: false,
             is_compact: false,
         }

@@ -5,6 +5,7 @@ use super::cql_type::{CqlType, Udts, UnknownType};
 use super::{Column, ColumnKind, Descending, Table, TableName};
 use crate::call::CallError;
 use crate::cluster::Cluster;
+use scylla::value::CqlTimestamp;
 use std::collections::HashSet;
 use uuid::Uuid;
 
@@ -29,10 +30,13 @@ pub async fn read_table(cluster: &Cluster, name: &TableName) -> Result<Option<Ta
     let views = "SELECT id FROM system_schema.views WHERE keyspace_name = ? AND view_name = ?";
     let columns = "SELECT column_name, clustering_order, kind, position, type FROM system_schema.columns
                    WHERE keyspace_name = ? AND table_name = ?";
-    let (tables, views, columns, udts) = tokio::join!(
+    let dropped = "SELECT column_name, dropped_time FROM system_schema.dropped_columns
+                   WHERE keyspace_name = ? AND table_name = ?";
+    let (tables, views, columns, dropped, udts) = tokio::join!(
         cluster.rows::<(Uuid, Option<HashSet<String>>)>(tables, key),
         cluster.rows::<(Uuid,)>(views, key),
         cluster.rows::<(String, Option<String>, String, i32, String)>(columns, key),
+        cluster.rows::<(String, CqlTimestamp)>(dropped, key),
         read_udts(cluster, &name.keyspace),
     );
     let (id, flags, is_view) = match (tables?.into_iter().next(), views?.into_iter().next()) {
@@ -58,7 +62,9 @@ pub async fn read_table(cluster: &Cluster, name: &TableName) -> Result<Option<Ta
         })
         .collect::<Result<Vec<_>, UnknownType>>()?;
     columns.sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
-    Ok(Some(Table { name: name.clone(), id, columns, is_view, is_compact }))
+    let is_here = |name: &String| columns.iter().any(|column| column.name == *name);
+    let readded = dropped?.into_iter().filter(|(name, _)| is_here(name)).map(|(name, at)| (name, at.0)).collect();
+    Ok(Some(Table { name: name.clone(), id, columns, readded, is_view, is_compact }))
 }
 
 /// What a keyspace has.

@@ -87,7 +87,7 @@ pub(super) fn slowed(by: Slowed, pace: &PaceNow) -> String {
         pace.bytes_per_second_max.map(|bytes| format!("{}/s", Bytes(bytes))),
     ];
     let what = match by {
-        Slowed::Paused => String::new(),
+        Slowed::Paused | Slowed::Memory | Slowed::SourceSilent | Slowed::TargetSilent => String::new(),
         Slowed::RowsPerSecond | Slowed::BytesPerSecond | Slowed::Schedule => {
             format!(": {}", limits.into_iter().flatten().collect::<Vec<_>>().join(", "))
         }

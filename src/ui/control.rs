@@ -12,7 +12,7 @@ pub fn set(changed: &Changed, keys: impl Iterator<Item = Key>) -> String {
     for key in keys.collect::<BTreeSet<_>>() {
         let (was, is) = (value(&changed.before, key), value(&changed.after, key));
         let is = if is == was { "as before".to_owned() } else { is };
-        let _ = writeln!(text, "{key:<16}  is {is:<20}  was {was}");
+        let _ = writeln!(text, "{key:<16}  is {is:<22}  was {was}");
     }
     let when = if changed.is_running {
         "the running copy takes it up within two seconds"

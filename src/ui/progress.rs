@@ -1,11 +1,12 @@
 //! Where the copy stands: events and counters, turned into the numbers that every renderer shows.
 
 use crate::checkpoint::status::TableState;
-use crate::copy::pace::PaceNow;
+use crate::copy::pace::{PaceNow, Slowed};
 use crate::event::{Counters, Event};
 use crate::job::{FoundTable, RangeKey, Tally};
 use crate::ring::{Token, TokenRange};
 use crate::schema::TableName;
+use crate::side::Side;
 use serde::Serialize;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -31,6 +32,8 @@ pub(super) struct Progress {
     cursors: HashMap<RangeKey, Option<Token>>,
     /// Of each table, [`FoundTable::weight`].
     weights: Vec<u64>,
+    /// The side to which nothing gets through.
+    silent: Option<Side>,
     /// Rows and bytes at some moments of the last [`WINDOW`].
     window: VecDeque<(Instant, u64, u64)>,
 }
@@ -130,6 +133,7 @@ impl Progress {
             fraction: 0.0,
             cursors: HashMap::new(),
             weights: Vec::new(),
+            silent: None,
             window: VecDeque::new(),
         }
     }
@@ -177,6 +181,8 @@ impl Progress {
                 self.cursors.remove(key);
                 self.table(key.table, |table| table.ranges_failed += 1);
             }
+            Event::Waiting { side, .. } => self.silent = Some(*side),
+            Event::Back { side, .. } => self.silent = self.silent.filter(|silent| silent != side),
             Event::Connected { .. }
             | Event::Warning { .. }
             | Event::Note { .. }
@@ -184,8 +190,6 @@ impl Progress {
             | Event::BatchWritten { .. }
             | Event::RowsRejected { .. }
             | Event::Retry { .. }
-            | Event::Waiting { .. }
-            | Event::Back { .. }
             | Event::GaveUp { .. }
             | Event::Committed { .. }
             | Event::Set { .. }
@@ -224,11 +228,25 @@ impl Progress {
         &self.tables
     }
 
+    /// The pace, and what stands in its way: a side that doesn't answer before anything but a pause.
+    fn pace(&self) -> PaceNow {
+        let pace = *self.counters.pace();
+        let silent = self.silent.filter(|_| pace.slowed_by != Some(Slowed::Paused));
+        let silent = silent.map(|side| match side {
+            Side::Source => Slowed::SourceSilent,
+            Side::Target => Slowed::TargetSilent,
+        });
+        PaceNow { slowed_by: silent.or(pace.slowed_by), ..pace }
+    }
+
     /// Remembers this moment for the rates.
     pub(super) fn tick(&mut self) {
         let now = Instant::now();
         let rows = self.counters.rows_written.load(Ordering::Relaxed);
         let bytes = self.counters.bytes_read.load(Ordering::Relaxed);
+        if self.window.back().is_some_and(|(_, before, _)| *before != rows) {
+            self.silent = None;
+        }
         if rows > 0 {
             self.window.push_back((now, rows, bytes));
         }
@@ -285,7 +303,7 @@ impl Progress {
             rows_per_second,
             bytes_per_second,
             in_flight: load(&c.in_flight),
-            pace: *c.pace(),
+            pace: self.pace(),
             retries: load(&c.retries),
             commits: load(&c.commits),
             commit_us: load(&c.commit_us),

@@ -59,7 +59,7 @@ fn last(index: i64) -> i64 {
 }
 
 /// Another connection to the file, as a look from outside has it.
-fn sql(path: &Path, statements: &str) {
+pub(crate) fn sql(path: &Path, statements: &str) {
     Connection::open(path).unwrap().execute_batch(statements).unwrap();
 }
 
@@ -84,7 +84,7 @@ fn run_ends(outcome: &str) -> String {
 }
 
 /// Files that are no checkpoint, or none that may be used, under the name `migrate.db`.
-fn unusable() -> Vec<(&'static str, Tool)> {
+pub(crate) fn unusable() -> Vec<(&'static str, Tool)> {
     let made = |what, make: &dyn Fn(&Path)| {
         let tool = Tool::new();
         make(&tool.path("migrate.db"));
@@ -340,6 +340,8 @@ fn status_as_json_has_the_numbers() {
       "checkpoint": "migrate.db",
       "rejects": null,
       "state": "stopped",
+      "paused": false,
+      "set": {},
       "source": "old",
       "target": "new",
       "fraction": 0.015625,

@@ -268,7 +268,7 @@ fn a_settings_file_that_is_not_understood_is_refused_with_its_line() {
         tool.run(&["--config", "job.toml"]).line()
     });
     insta::assert_snapshot!(lines.join("\n"), @r#"
-    2 error: job.toml isn't understood: line 2: unknown field `wirters`, expected one of `source`, `target`, `table`, `exclude`, `checkpoint`, `source-password-file`, `source-password-command`, `target-password-file`, `target-password-command`, `consistency`, `source-consistency`, `target-consistency`, `unknown-timestamp`, `row-marker`, `counters`, `future-timestamps`, `manage-table-options`, `readers`, `writers`, `memory`, `batch`, `ranges`, `threads`, `give-up-after`
+    2 error: job.toml isn't understood: line 2: unknown field `wirters`, expected one of `source`, `target`, `table`, `exclude`, `checkpoint`, `source-password-file`, `source-password-command`, `target-password-file`, `target-password-command`, `consistency`, `source-consistency`, `target-consistency`, `unknown-timestamp`, `row-marker`, `counters`, `future-timestamps`, `manage-table-options`, `readers`, `writers`, `rows-per-second`, `bytes-per-second`, `source-latency`, `target-latency`, `memory`, `batch`, `ranges`, `threads`, `give-up-after`
     2 error: job.toml isn't understood: line 1: invalid value: integer `0`, expected a nonzero usize
     2 error: job.toml isn't understood: line 1: `lots` isn't a size: 256MiB, 1GiB and 1000000 are
     2 error: job.toml isn't understood: line 1: invalid type: integer `5`, expected a string
@@ -276,7 +276,7 @@ fn a_settings_file_that_is_not_understood_is_refused_with_its_line() {
     2 error: job.toml isn't understood: line 1: `orders` isn't a table: KEYSPACE.TABLE, KEYSPACE.* and KEYSPACE.TABLE=KEYSPACE.TABLE are
     2 error: job.toml isn't understood: line 1: unknown variant `all`, expected one of `auto`, `partition`, `replicas`, `none`
     2 error: job.toml isn't understood: line 1: the port of `a` isn't one: 1 to 65535 are
-    2 error: job.toml isn't understood: line 1: unknown field `restart`, expected one of `source`, `target`, `table`, `exclude`, `checkpoint`, `source-password-file`, `source-password-command`, `target-password-file`, `target-password-command`, `consistency`, `source-consistency`, `target-consistency`, `unknown-timestamp`, `row-marker`, `counters`, `future-timestamps`, `manage-table-options`, `readers`, `writers`, `memory`, `batch`, `ranges`, `threads`, `give-up-after`
+    2 error: job.toml isn't understood: line 1: unknown field `restart`, expected one of `source`, `target`, `table`, `exclude`, `checkpoint`, `source-password-file`, `source-password-command`, `target-password-file`, `target-password-command`, `consistency`, `source-consistency`, `target-consistency`, `unknown-timestamp`, `row-marker`, `counters`, `future-timestamps`, `manage-table-options`, `readers`, `writers`, `rows-per-second`, `bytes-per-second`, `source-latency`, `target-latency`, `memory`, `batch`, `ranges`, `threads`, `give-up-after`
     2 error: job.toml isn't understood: line 1: string values must be quoted, expected literal string
     "#);
     insta::assert_snapshot!(tool.run(&["--config", "none.toml"]), @r#"

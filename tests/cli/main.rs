@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs, reason = "these are tests")]
 
 mod checkpoints;
+mod control;
 mod flags;
 mod hosts;
 mod lab;

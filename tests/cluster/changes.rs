@@ -321,3 +321,41 @@ fn a_second_signal_ends_a_look() {
     job.succeed();
     lab.assert_equal("t", ROWS.try_into().unwrap());
 }
+
+/// Goal: a column that is dropped and added again is noticed though the table looks as before: the source hides what was copied of
+/// it, or the target hides what comes.
+#[test]
+fn a_column_that_is_dropped_and_added_again_is_noticed() {
+    let Some(lab) = Lab::open("chg_readded") else { return };
+    let what = "columns of it were dropped and added again: b";
+    both(&lab, "t");
+    let job = lab.job("t");
+    let finished = amid(&lab, &job, || {
+        lab.source.run("ALTER TABLE t DROP b");
+        lab.source.run("ALTER TABLE t ADD b int");
+        lab.source.load("UPDATE t SET b = 7 WHERE room = ? AND id = ?", (0..ROWS).map(|id| (id / 5, id)));
+    });
+    assert_refused(&job, &finished, &reason(&lab, "t", "source", what));
+    lab.target.run("DROP TABLE t");
+    create(&lab.target, "t");
+    job.arg("--restart").succeed();
+    let cql = "SELECT room, id, a, b, WRITETIME(b) FROM t";
+    assert!(lab.source.raw(cql) == lab.target.raw(cql), "a client sees two different tables");
+
+    both(&lab, "u");
+    let job = lab.job("u");
+    let finished = amid(&lab, &job, || {
+        lab.target.run("ALTER TABLE u DROP b");
+        lab.target.run("ALTER TABLE u ADD b int");
+    });
+    assert_refused(&job, &finished, &reason(&lab, "u", "target", what));
+
+    // To begin anew in that table would lose whatever is older.
+    let refused = job.clone().arg("--restart").run();
+    refused.assert_code(5);
+    refused.assert_says(&["were dropped and added again, so it hides", "b: dropped at 20", "create it anew"]);
+    lab.target.run("DROP TABLE u");
+    create(&lab.target, "u");
+    job.arg("--restart").succeed();
+    lab.assert_equal("u", ROWS.try_into().unwrap());
+}

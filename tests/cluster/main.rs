@@ -31,6 +31,7 @@ mod nodes;
 mod options;
 #[path = "../support/oracle.rs"]
 mod oracle;
+mod pace;
 mod proxy;
 mod random;
 mod rejects;
@@ -43,6 +44,7 @@ mod storage;
 mod streams;
 mod tables;
 mod tombstones;
+mod trace;
 mod traps;
 mod types;
 mod unrepeatable;

@@ -116,3 +116,25 @@ fn an_error_at_any_write_or_sync_stops_the_copy_and_the_next_run_resumes() {
         assert!(failed >= least, "{failed} runs failed by {error}{more} in {calls}");
     }
 }
+
+/// Goal: a checkpoint on a disk of another machine is refused before anything else is done.
+///
+/// Method: `strace` writes the number of NFS into the answer of `statfs`.
+#[test]
+fn a_network_file_system_is_refused_early() {
+    let Some(lab) = Lab::open("storage_network") else { return };
+    if !has_strace() {
+        return;
+    }
+    lab.both("CREATE TABLE t (id int PRIMARY KEY)");
+    let job = lab.job("t");
+    let nfs = with_fault(&job, "statfs", "poke_exit=@arg2=6969000000000000");
+    for makes_it in [true, false] {
+        let refused = nfs.run();
+        refused.assert_code(5);
+        refused.assert_says(&[&job.checkpoint.to_string_lossy(), "network file system (NFS)", "--checkpoint FILE"]);
+        assert_eq!(refused.count("connected"), 0, "nobody needs to be asked for this");
+        assert_eq!(job.checkpoint.exists(), !makes_it);
+        job.succeed();
+    }
+}

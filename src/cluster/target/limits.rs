@@ -22,14 +22,23 @@ pub(super) async fn batch_limits(cluster: &Cluster) -> BatchLimits {
     BatchLimits { rows_max: BATCH_ROWS, bytes_max: (warn / 2).min(BATCH_BYTES), partition_bytes_max: BATCH_BYTES }
 }
 
-/// `batch_size_warn_threshold` of the target in bytes, under the name that it has there.
+/// `batch_size_warn_threshold` of the target in bytes.
 async fn warn_threshold(cluster: &Cluster) -> Option<usize> {
-    for name in ["batch_size_warn_threshold", "batch_size_warn_threshold_in_kb"] {
+    size(cluster, &[("batch_size_warn_threshold", 1), ("batch_size_warn_threshold_in_kb", 1 << 10)]).await
+}
+
+/// How many bytes a request may have, where the target says so. ScyllaDB takes 256 MiB of them, and no row comes to that.
+pub(super) async fn request_max(cluster: &Cluster) -> Option<usize> {
+    size(cluster, &[("native_transport_max_frame_size", 1), ("native_transport_max_frame_size_in_mb", 1 << 20)]).await
+}
+
+/// A size in bytes, under the first of its names, with their units, that this version knows.
+async fn size(cluster: &Cluster, names: &[(&str, u64)]) -> Option<usize> {
+    for &(name, unit) in names {
         if let Ok(Some(text)) = setting(cluster, name).await
             && let Ok(Bytes(number)) = text.parse()
         {
-            let factor = if name.ends_with("_in_kb") { 1024 } else { 1 };
-            return usize::try_from(number * factor).ok();
+            return usize::try_from(number * unit).ok();
         }
     }
     None

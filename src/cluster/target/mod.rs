@@ -46,6 +46,8 @@ pub struct CqlTarget {
     /// Batches of n INSERTs, at n − 1: the driver takes a batch by reference, so the usual ones are made once.
     inserts: Vec<OnceLock<CqlBatch>>,
     limits: BatchLimits,
+    /// Bytes of a request at most, where that is known.
+    request_max: Option<usize>,
     /// The ring's state that was last seen, and the replica sets that follow from it.
     replica_sets: Mutex<Option<SeenRing>>,
     /// Tablets move on their own, and the driver learns of them one by one: nothing is known of neighbours.
@@ -110,6 +112,7 @@ impl CqlTarget {
             counters: if has_counters { Some(CounterWrites::prepare(cluster, table).await?) } else { None },
             inserts: (0..BATCH_ROWS).map(|_| OnceLock::new()).collect(),
             limits: limits::batch_limits(cluster).await,
+            request_max: limits::request_max(cluster).await,
             replica_sets: Mutex::new(None),
             tablets: limits::has_tablets(cluster, &table.name.keyspace).await,
             table: table.clone(),
@@ -178,6 +181,7 @@ impl CqlTarget {
         let count = bound.len();
         if count == 1 {
             let statement = self.statement(bound, 0)?;
+            expect_room(bound.size(0), self.request_max)?;
             return self.session.execute_unpaged(statement, bound).await.map(drop).map_err(call::classify);
         }
         let mixed;
@@ -268,6 +272,17 @@ impl Target for CqlTarget {
     }
 }
 
+/// Refuses a statement that the target would: `size` bytes of it are known, and every request holds some more.
+fn expect_room(size: usize, request_max: Option<usize>) -> Result<(), CallError> {
+    match request_max {
+        Some(max) if size > max => {
+            let message = format!("a value of it takes a request of {size} bytes, and the target takes {max} at most");
+            Err(CallError { class: Class::Rejected, message })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// What so many statements of a batch take in requests, in bytes at most: each repeats its row's key, and has a place for
 /// each column.
 fn request_bytes(batch: &Batch, statements: usize) -> usize {
@@ -303,5 +318,19 @@ impl scylla::serialize::row::SerializeRow for Nulls {
 
     fn is_empty(&self) -> bool {
         false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_large_is_refused_before_it_is_sent() {
+        let error = expect_room(16_777_217, Some(16 << 20)).expect_err("one byte too many");
+        assert_eq!(error.class, Class::Rejected);
+        assert!(error.message.contains("16777217") && error.message.contains("16777216"), "{error}");
+        assert!(expect_room(16 << 20, Some(16 << 20)).is_ok());
+        assert!(expect_room(usize::MAX, None).is_ok(), "who doesn't say will refuse it");
     }
 }

@@ -31,6 +31,9 @@ pub(super) enum SlowCause {
     Overloaded,
 }
 
+/// A decrease is news for this long.
+const NEWS: Duration = Duration::from_secs(2);
+
 /// The requests to one side.
 #[derive(Debug)]
 pub(super) struct Gate {
@@ -68,7 +71,7 @@ pub(super) struct Turn<'a> {
 pub(super) struct Look {
     /// Requests at a time, now.
     pub(super) limit: usize,
-    /// Why they are fewer than they may be, where somebody had to wait for that.
+    /// Why they are fewer than they may be, where somebody had to wait for that, or they were just made fewer.
     pub(super) slowed: Option<SlowCause>,
     /// The 99th percentile of the last seconds.
     pub(super) p99: Option<Duration>,
@@ -124,7 +127,8 @@ impl Gate {
     pub(super) fn look(&self) -> Look {
         let held_up = self.held_up.swap(false, Ordering::Relaxed);
         let mut state = self.state();
-        let slowed = (state.limit < state.max && held_up).then_some(state.cause);
+        let is_new = state.decreased.elapsed() < NEWS;
+        let slowed = (state.limit < state.max && (held_up || is_new)).then_some(state.cause);
         Look { limit: state.limit, slowed, p99: state.latencies.p99() }
     }
 

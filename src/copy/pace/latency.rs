@@ -70,8 +70,8 @@ impl Latencies {
 fn bucket(took: Duration) -> usize {
     let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
     let Some(doublings) = (micros / u64::from(STEPS)).checked_ilog2() else { return 0 };
-    let step = (micros >> doublings) as usize % STEPS as usize;
-    ((doublings * STEPS) as usize + step).min(BUCKETS - 1)
+    let step = (micros >> doublings) % u64::from(STEPS);
+    usize::try_from(u64::from(doublings * STEPS) + step).map_or(BUCKETS - 1, |bucket| bucket.min(BUCKETS - 1))
 }
 
 /// The longest time of a bucket.

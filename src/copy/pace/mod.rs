@@ -17,7 +17,7 @@ use crate::settings::Pace;
 use crate::settings::live::Live;
 use crate::shutdown::Stop;
 use crate::side::Side;
-use gate::{Gate, Turn};
+use gate::Gate;
 use limiter::Limiter;
 pub use now::{PaceNow, Slowed};
 pub(super) use permits::{Permit, Permits};
@@ -74,6 +74,7 @@ pub(super) struct Load {
 pub(super) struct Turns<'a> {
     pacer: &'a Pacer,
     side: Side,
+    stop: &'a Stop,
     /// Somebody asked to stop while it waited for its turn.
     halted: AtomicBool,
 }
@@ -138,13 +139,13 @@ impl Pacer {
         }
     }
 
-    /// For the tries of one call.
-    pub(super) fn turns(&self, side: Side) -> Turns<'_> {
-        Turns { pacer: self, side, halted: false.into() }
+    /// For the tries of one call, which isn't made any more once `stop` asks for that.
+    pub(super) fn turns<'a>(&'a self, side: Side, stop: &'a Stop) -> Turns<'a> {
+        Turns { pacer: self, side, stop, halted: false.into() }
     }
 
     /// Waits until a request may go out; nothing where somebody asks to stop meanwhile.
-    async fn turn(&self, side: Side, load: Load) -> Option<Turn<'_>> {
+    async fn turn(&self, side: Side, load: Load, stop: &Stop) -> Option<Permit> {
         let waited = async {
             if side == Side::Target {
                 self.rows.take(load.rows).await;
@@ -154,11 +155,11 @@ impl Pacer {
             loop {
                 let permit = gate.enter().await;
                 if !self.is_paused() {
-                    return gate.begin(permit, (side == Side::Target).then_some(self.events.counters()));
+                    return permit;
                 }
                 drop(permit);
                 self.go_on().await;
-                if self.stop.is_requested() {
+                if stop.is_requested() {
                     // Whoever waits for this is told by the other branch.
                     std::future::pending::<()>().await;
                 }
@@ -166,8 +167,8 @@ impl Pacer {
         };
         tokio::select! {
             biased;
-            turn = waited => Some(turn),
-            () = self.stop.requested() => None,
+            permit = waited => Some(permit),
+            () = stop.requested() => None,
         }
     }
 
@@ -180,16 +181,20 @@ impl Pacer {
 }
 
 impl Turns<'_> {
-    /// Makes a call when it is its turn, and learns from how it ends.
-    pub(super) async fn call<T>(
+    /// Makes a call when it is its turn and there is `room`, which is held meanwhile, and learns from how it ends.
+    pub(super) async fn call<R, T>(
         &self,
         load: Load,
+        room: impl Future<Output = R>,
         call: impl Future<Output = Result<T, CallError>>,
     ) -> Result<T, CallError> {
-        let Some(turn) = self.pacer.turn(self.side, load).await else {
+        let Some(permit) = self.pacer.turn(self.side, load, self.stop).await else {
             self.halted.store(true, Ordering::Relaxed);
             return std::future::pending().await;
         };
+        let _room = room.await;
+        let in_flight = (self.side == Side::Target).then_some(self.pacer.events.counters());
+        let turn = self.pacer.gate(self.side).begin(permit, in_flight);
         let result = call.await;
         turn.ended(&result);
         result

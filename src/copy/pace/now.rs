@@ -26,6 +26,12 @@ pub enum Slowed {
     TargetTimeouts,
     /// The target asks for less.
     TargetOverloaded,
+    /// `--memory` is full.
+    Memory,
+    /// Nothing gets through to the source.
+    SourceSilent,
+    /// Nothing gets through to the target.
+    TargetSilent,
 }
 
 impl Slowed {
@@ -42,6 +48,9 @@ impl Slowed {
             Slowed::TargetLatency => "held back by target-latency",
             Slowed::TargetTimeouts => "held back by timeouts at the target",
             Slowed::TargetOverloaded => "held back, since the target is overloaded",
+            Slowed::Memory => "held back by memory",
+            Slowed::SourceSilent => "waiting for the source",
+            Slowed::TargetSilent => "waiting for the target",
         }
     }
 }

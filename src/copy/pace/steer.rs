@@ -9,6 +9,7 @@ use crate::settings::schedule::Minute;
 use crate::side::Side;
 use std::num::NonZeroU64;
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -48,8 +49,8 @@ impl Pacer {
             }
             self.limit(local_minute());
             let now = self.look();
-            if let Some(by) = teller.tell(now.slowed_by) {
-                self.events.emit(Event::Slowed { by });
+            if teller.is_due(now.slowed_by) {
+                self.events.emit(Event::Slowed { by: now.slowed_by });
             }
             *self.events.counters().pace() = now;
         }
@@ -94,8 +95,11 @@ impl Pacer {
             Some(limited(limits.rows_per_second.changes(), Slowed::RowsPerSecond))
         } else if bytes {
             Some(limited(limits.bytes_per_second.changes(), Slowed::BytesPerSecond))
+        } else if let Some(cause) = source.slowed {
+            Some(by(Side::Source, cause))
         } else {
-            source.slowed.map(|cause| by(Side::Source, cause))
+            let waiting = self.events.counters().waiting_for_memory.load(Ordering::Relaxed);
+            (waiting > 0).then_some(Slowed::Memory)
         };
         let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         PaceNow {
@@ -137,24 +141,24 @@ struct Teller {
 }
 
 impl Teller {
-    /// What is to be told now, if anything is.
-    fn tell(&mut self, by: Option<Slowed>) -> Option<Option<Slowed>> {
+    /// Whether that is to be told now.
+    fn is_due(&mut self, by: Option<Slowed>) -> bool {
         let now = Instant::now();
         // A pause has events of its own, and says nothing of what comes after it.
         if by == Some(Slowed::Paused) {
             self.seen_since = Some(now);
-            return None;
+            return false;
         }
         if by != self.seen {
             (self.seen, self.seen_since) = (by, Some(now));
         }
         let lasts = self.seen_since.is_none_or(|since| now - since >= TELL_AFTER);
         let is_time = self.told_at.is_none_or(|at| now - at >= TELL_EVERY);
-        if by == self.told || !lasts || !is_time {
-            return None;
+        let is_due = by != self.told && lasts && is_time;
+        if is_due {
+            (self.told, self.told_at) = (by, Some(now));
         }
-        (self.told, self.told_at) = (by, Some(now));
-        Some(by)
+        is_due
     }
 }
 
@@ -168,7 +172,6 @@ mod tests {
         let mut told = Vec::new();
         for tick in 0..400u32 {
             let by = match tick / 4 {
-                0..10 => None,
                 // To and fro, for a while.
                 10..20 => (tick % 3 == 0).then_some(Slowed::SourceTimeouts),
                 20..60 => Some(Slowed::TargetOverloaded),
@@ -176,7 +179,9 @@ mod tests {
                 62..64 => Some(Slowed::Paused),
                 _ => None,
             };
-            told.extend(teller.tell(by).map(|by| (tick / 4, by)));
+            if teller.is_due(by) {
+                told.push((tick / 4, by));
+            }
             tokio::time::sleep(LOOK_EVERY).await;
         }
         assert_eq!(told, [(22, Some(Slowed::TargetOverloaded)), (66, None)]);

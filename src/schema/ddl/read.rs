@@ -202,7 +202,9 @@ impl Rows {
             let id = row.take_text("id").parse().unwrap_or(Uuid::nil());
             let columns = columns_of(columns.remove(&table.table).unwrap_or_default(), &types);
             match columns {
-                Ok(columns) => Ok(Table { name: table, id, columns, is_view, is_compact: false }),
+                Ok(columns) => {
+                    Ok(Table { name: table, id, columns, readded: BTreeMap::new(), is_view, is_compact: false })
+                }
                 Err(error) => Err(CatalogError::Type { side, table, error }),
             }
         };

@@ -1,0 +1,241 @@
+//! The pace of a copy: limits, live control, and clusters that ask for less.
+
+use crate::job::{Job, Running};
+use crate::lab::{Lab, THEN};
+use crate::proxy::{PAYLOAD, Proxy, writes};
+use scylla_proxy::{RequestReaction, RequestRule};
+use serde_json::Value;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// What is set is taken up within this time.
+const SOON: Duration = Duration::from_secs(2);
+
+fn fill(lab: &Lab, rows: i32) {
+    lab.both("CREATE TABLE t (room int, id int, a text, PRIMARY KEY (room, id))");
+    let insert = format!("INSERT INTO t (room, id, a) VALUES (?, ?, '{PAYLOAD}') USING TIMESTAMP ?");
+    lab.source.load(&insert, (0..rows).map(|id| (id / 3, id, THEN)));
+}
+
+/// `migrate set` and the like, for this job.
+fn control(job: &Job, words: &[&str]) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_migrate"));
+    let out = command.args(words).arg("--checkpoint").arg(&job.checkpoint).output().unwrap();
+    assert!(out.status.success(), "{words:?}: {}", String::from_utf8_lossy(&out.stderr));
+    String::from_utf8(out.stdout).unwrap()
+}
+
+/// The next report of progress.
+fn progress(run: &mut Running) -> Value {
+    run.await_type("progress")
+}
+
+/// So much per second, between two reports.
+#[expect(clippy::cast_precision_loss, reason = "a rate")]
+fn rate(of: &str, from: &Value, to: &Value) -> f64 {
+    let more = to[of].as_u64().unwrap() - from[of].as_u64().unwrap();
+    let ms = to["at"].as_i64().unwrap() - from["at"].as_i64().unwrap();
+    more as f64 * 1000.0 / ms as f64
+}
+
+/// Goal: a limit holds, over the whole of a copy, and the copy makes use of it.
+///
+/// Method: copies at a fraction of their natural speed. The rate is that between the first and the last report of
+/// progress, each of which has its own time.
+#[test]
+fn limits_are_held_within_a_tenth() {
+    const ROWS: i32 = 24_000;
+    let Some(lab) = Lab::open("pace_limits") else { return };
+    fill(&lab, ROWS);
+    let job = lab.job("t").args(&["--rows-per-second", "3k", "--bytes-per-second", "off"]);
+    let by_rows = job.succeed();
+    let reports: Vec<&Value> = by_rows.events.iter().filter(|event| event["type"] == "progress").collect();
+    let rows = rate("rows_written", reports[1], reports[reports.len() - 1]);
+    assert!((2700.0..=3300.0).contains(&rows), "{rows} rows/s");
+    let slowed = reports.iter().filter(|report| report["slowed_by"] == "rows_per_second").count();
+    assert!(slowed + 3 >= reports.len(), "{slowed} of {} reports say why", reports.len());
+    assert_eq!(by_rows.events.iter().filter(|event| event["type"] == "slowed").count(), 1, "it is told once");
+    lab.assert_equal("t", ROWS.try_into().unwrap());
+
+    let bytes_of_row = job.status()["bytes_read"].as_u64().unwrap() / u64::try_from(ROWS).unwrap();
+    lab.target.run("CREATE TABLE u (room int, id int, a text, PRIMARY KEY (room, id))");
+    let limit = (bytes_of_row * 4000).to_string();
+    let by_bytes = lab.job_into("t", "u").args(&["--bytes-per-second", &limit]).succeed();
+    let reports: Vec<&Value> = by_bytes.events.iter().filter(|event| event["type"] == "progress").collect();
+    let rows = rate("rows_written", reports[1], reports[reports.len() - 1]);
+    assert!((3600.0..=4400.0).contains(&rows), "{rows} rows/s");
+}
+
+/// Goal: what is set is taken up by the running copy within two seconds, and holds in the next run.
+#[test]
+fn the_rate_of_a_running_copy_is_changed() {
+    const ROWS: i32 = 60_000;
+    let Some(lab) = Lab::open("pace_set") else { return };
+    fill(&lab, ROWS);
+    let job = lab.job("t").args(&["--rows-per-second", "1k"]);
+    let mut run = job.start();
+    run.await_progress();
+    let answer = control(&job, &["set", "rows-per-second=8k", "writers=5", "readers=12"]);
+    assert!(answer.contains("takes it up"), "{answer}");
+    let asked = Instant::now();
+    let set = |key: &'static str| move |event: &Value| event["type"] == "set" && event["key"] == key;
+    assert_eq!(run.await_event("the change", set("rows-per-second"))["value"], "8k");
+    assert!(asked.elapsed() < SOON, "{:?}", asked.elapsed());
+    let from = progress(&mut run);
+    assert_eq!((&from["writers"], &from["rows_per_second_max"]), (&5.into(), &8000.into()));
+    for _ in 0..3 {
+        progress(&mut run);
+    }
+    let to = progress(&mut run);
+    let rows = rate("rows_written", &from, &to);
+    assert!((7200.0..=8800.0).contains(&rows), "{rows} rows/s");
+    run.kill();
+    let status = job.status();
+    assert_eq!(status["set"], serde_json::json!({"rows-per-second": "8k", "writers": "5", "readers": "12"}));
+
+    // It comes before the command line, and the run says so; then it is taken back.
+    let mut run = job.start();
+    run.await_event("what holds", set("rows-per-second"));
+    run.await_progress();
+    let answer = control(&job, &["set", "rows-per-second=off", "writers=default"]);
+    assert!(answer.contains("was 8k"), "{answer}");
+    assert_eq!(run.await_event("the change", set("writers"))["value"], Value::Null);
+    run.finish().assert_code(0);
+    assert_eq!(job.status()["set"], serde_json::json!({"rows-per-second": "off", "readers": "12"}));
+    lab.assert_equal("t", ROWS.try_into().unwrap());
+}
+
+/// Goal: a pause reads and writes nothing new and saves what was in flight; it outlives the process; nothing is lost by it.
+///
+/// Method: a copy is paused, left alone for a while, killed, begun again (paused), stopped by Ctrl-C, begun again and continued.
+/// What is written is the target's own count.
+#[test]
+fn a_pause_is_kept_over_a_kill_and_ended_by_continue() {
+    const ROWS: i32 = 60_000;
+    let Some(lab) = Lab::open("pace_pause") else { return };
+    fill(&lab, ROWS);
+    let job = lab.job("t").args(&["--rows-per-second", "10k", "--give-up-after", "2s"]);
+    let mut run = job.start();
+    run.await_progress();
+    assert!(control(&job, &["pause"]).contains("finishes what is in flight"));
+    let asked = Instant::now();
+    run.await_type("paused");
+    assert!(asked.elapsed() < SOON, "{:?}", asked.elapsed());
+    progress(&mut run);
+    let first = progress(&mut run);
+    let writes = lab.target.writes("t");
+    // Longer than patience.
+    for _ in 0..3 {
+        progress(&mut run);
+    }
+    let last = progress(&mut run);
+    assert_eq!((&last["rows_written"], &last["rows_read"]), (&first["rows_written"], &first["rows_read"]));
+    assert_eq!((lab.target.writes("t"), &last["slowed_by"]), (writes, &"paused".into()));
+    let unsaved = last["rows_written"].as_u64().unwrap() - last["rows_committed"].as_u64().unwrap();
+    // The last partition of a page may go on.
+    assert!(unsaved <= 8 * 3, "{unsaved} rows are acknowledged and not saved");
+    run.kill();
+    let status = job.status();
+    assert_eq!((&status["state"], &status["paused"]), (&"stopped".into(), &true.into()));
+
+    let mut run = job.start();
+    run.await_type("paused");
+    for _ in 0..3 {
+        assert_eq!(progress(&mut run)["rows_read"], 0);
+    }
+    run.signal("INT");
+    let stopped = Instant::now();
+    run.finish().assert_code(130);
+    assert!(stopped.elapsed() < SOON, "{:?}", stopped.elapsed());
+    assert_eq!(lab.target.writes("t"), writes);
+
+    let mut run = job.start();
+    run.await_type("paused");
+    assert!(control(&job, &["continue"]).contains("goes on"));
+    run.await_type("continued");
+    run.finish().assert_code(0);
+    assert_eq!((&job.status()["rows_read"], &job.status()["paused"]), (&ROWS.into(), &false.into()));
+    lab.assert_equal("t", ROWS.try_into().unwrap());
+}
+
+/// Goal: Ctrl-C ends a copy at once that was paused in the middle, with writes that wait.
+#[test]
+fn a_signal_ends_a_pause() {
+    const ROWS: i32 = 40_000;
+    let Some(lab) = Lab::open("pace_signal") else { return };
+    fill(&lab, ROWS);
+    let job = lab.job("t").args(&["--rows-per-second", "1k"]);
+    let mut run = job.start();
+    run.await_progress();
+    control(&job, &["pause"]);
+    run.await_type("paused");
+    progress(&mut run);
+    let stopped = Instant::now();
+    run.signal("TERM");
+    run.finish().assert_code(143);
+    assert!(stopped.elapsed() < SOON, "{:?}", stopped.elapsed());
+    control(&job, &["continue"]);
+    control(&job, &["set", "rows-per-second=off"]);
+    job.succeed();
+    lab.assert_equal("t", ROWS.try_into().unwrap());
+}
+
+/// Goal: a target that is overloaded for a while gets fewer requests, and all of them again once it is well.
+#[test]
+fn overload_lowers_the_number_of_writes_and_passes() {
+    const ROWS: i32 = 60_000;
+    let Some(lab) = Lab::open("pace_overload") else { return };
+    fill(&lab, ROWS);
+    let mut proxy = Proxy::before(&lab.target, lab.runtime());
+    let job = lab.job("t").args(&["--rows-per-second", "3k"]).target(&proxy.address);
+    let mut run = job.start();
+    run.await_progress();
+    assert_eq!(progress(&mut run)["writers"], 32);
+    proxy.on_requests(vec![RequestRule(writes(), RequestReaction::forge().overloaded())]);
+    run.await_event("fewer writes", |event| {
+        event["type"] == "progress" && event["writers"].as_u64() <= Some(4) && event["slowed_by"] == "target_overloaded"
+    });
+    proxy.behave();
+    run.await_event("recovery", |event| event["type"] == "progress" && event["writers"] == 32);
+    control(&job, &["set", "rows-per-second=off"]);
+    run.finish().assert_code(0);
+    assert_eq!(job.status()["rows_read"], ROWS);
+    lab.assert_equal("t", ROWS.try_into().unwrap());
+}
+
+/// Goal: latency above the operator's limit lowers the number of requests, on either side, until it is below again.
+#[test]
+fn latency_above_the_limit_lowers_the_number_of_requests() {
+    const ROWS: i32 = 60_000;
+    let Some(lab) = Lab::open("pace_latency") else { return };
+    fill(&lab, ROWS);
+    let mut proxies = [Proxy::before(&lab.source, lab.runtime()), Proxy::before(&lab.target, lab.runtime())];
+    let job = lab.job("t").source(&proxies[0].address).target(&proxies[1].address).args(&[
+        "--rows-per-second",
+        "4k",
+        "--ranges",
+        "600",
+        "--source-latency",
+        "150ms",
+        "--target-latency",
+        "150ms",
+    ]);
+    let mut run = job.start();
+    run.await_progress();
+    for proxy in &mut proxies {
+        proxy.delay_answers(Duration::from_millis(400));
+    }
+    let fewer = |what, most: u64, by: &'static str| {
+        move |event: &Value| {
+            event["type"] == "progress" && event[what].as_u64() <= Some(most) && event["slowed_by"] == by
+        }
+    };
+    run.await_event("fewer writes", fewer("writers", 8, "target_latency"));
+    run.await_event("fewer pages", |event| event["type"] == "progress" && event["readers"].as_u64() <= Some(4));
+    for proxy in &mut proxies {
+        proxy.behave();
+    }
+    control(&job, &["set", "rows-per-second=off", "target-latency=off", "source-latency=off"]);
+    run.finish().assert_code(0);
+    lab.assert_equal("t", ROWS.try_into().unwrap());
+}
