@@ -2,11 +2,12 @@
 
 use super::fetch::{Unread, partitions_behind};
 use super::pass::{Pass, PassEnd};
+use super::queue::Claim;
 use super::retry::GaveUp;
 use super::scans::Scans;
 use super::seam::{Source, Target};
 use super::split::{self, Step};
-use super::{Claim, Learned, Shared};
+use super::{Learned, Shared};
 use crate::call::CallError;
 use crate::checkpoint::{Change, CheckpointError};
 use crate::event::Event;
