@@ -8,7 +8,7 @@ use super::scans::Scans;
 use super::seam::{Source, Target};
 use super::split::{self, Step};
 use super::{Learned, Shared};
-use crate::call::CallError;
+use crate::call::{CallError, Class};
 use crate::checkpoint::{Change, CheckpointError};
 use crate::event::Event;
 use crate::job::{Cursor, RangeKey, Tally, Work};
@@ -90,9 +90,10 @@ async fn scans<S: Source, T: Target>(
         None => None,
         Some(row) => match partitions_behind(shared, learned, row).await {
             Ok(others) => Some((row, others)),
-            Err(Unread::GaveUp(gave_up)) => return Err(gave_up),
-            // All of its partitions are read again.
+            // All of its partitions are read again; so they are where the source knows no PER PARTITION LIMIT (before 3.6).
             Err(Unread::Unreadable(..)) => None,
+            Err(Unread::GaveUp(GaveUp::Failed(error, _))) if error.class == Class::Rejected => None,
+            Err(Unread::GaveUp(gave_up)) => return Err(gave_up),
         },
     };
     Ok(match others {
