@@ -35,6 +35,8 @@ pub(crate) struct MemorySource {
     pub(crate) tombstones: (BTreeSet<Key>, usize),
     /// Pages of more rows than this take too long.
     pub(crate) timeout_above: Option<usize>,
+    /// Whether the table is said to have static columns. Its rows are the same.
+    pub(crate) has_statics: bool,
     /// Whether a value between two others can be told.
     pub(crate) can_bisect: bool,
     /// Every n-th page comes empty, with more to come.
@@ -91,6 +93,7 @@ impl MemorySource {
             rows,
             tombstones: (BTreeSet::new(), usize::MAX),
             timeout_above: None,
+            has_statics: false,
             can_bisect: true,
             empty_every: 0,
             fail_every: None,
@@ -231,7 +234,7 @@ impl Source for MemorySource {
     }
 
     fn has_statics(&self) -> bool {
-        false
+        self.has_statics
     }
 
     fn describe(&self, scan: &Scan) -> String {

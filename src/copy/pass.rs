@@ -261,6 +261,7 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
             && rows.columns() == layout.columns()
         {
             let partition = rows.span(last, 0, layout.partition_key);
+            self.scans.answered();
             self.last_row = Some(RowKey::new(partition, rows.span(last, layout.partition_key, layout.clustering_key)));
         }
         self.rows_max = page.shrunk_to.unwrap_or(self.rows_max.saturating_mul(2));
