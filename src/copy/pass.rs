@@ -130,12 +130,13 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
     pub(super) async fn run(mut self) -> Result<PassEnd, CheckpointError> {
         let shared = self.shared;
         let mut writes = FuturesUnordered::new();
-        let mut reading = self.next_scan().map(|wanted| Box::pin(self.fetch(wanted)));
+        let mut wanted = self.next_scan();
+        let mut reading = None;
         let mut arrived: Option<Arrived> = None;
         let mut pause = Box::pin(shared.pacer.pause_lasts(REPORT_EVERY));
         loop {
             if self.halted() {
-                (reading, arrived) = (None, None);
+                (wanted, reading, arrived) = (None, None, None);
                 self.queue.clear();
                 if writes.is_empty() {
                     break;
@@ -147,18 +148,25 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
             {
                 // The next page is asked for before this one is written.
                 self.look_at(&page);
-                let wanted = match page.fetched.next.clone() {
+                wanted = match page.fetched.next.clone() {
                     Some(position) => Some(self.wanted(position)),
                     None => self.next_scan(),
                 };
-                reading = wanted.map(|wanted| Box::pin(self.fetch(wanted)));
-                self.take_page(page, reading.is_none());
+                let is_last = wanted.is_none();
+                let next = wanted.take_if(|wanted| !Self::must_wait(wanted, true));
+                reading = next.map(|wanted| Box::pin(self.fetch(wanted)));
+                self.take_page(page, is_last);
                 continue;
+            }
+            let is_writing = !self.queue.is_empty() || !writes.is_empty();
+            if let Some(next) = wanted.take_if(|wanted| !Self::must_wait(wanted, is_writing)) {
+                reading = Some(Box::pin(self.fetch(next)));
             }
             if self.mark.is_complete() {
                 break;
             }
-            if reading.is_none()
+            if wanted.is_none()
+                && reading.is_none()
                 && self.queue.is_empty()
                 && writes.is_empty()
                 && !self.halted()
@@ -190,8 +198,7 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
                             self.fail(format!("read failed after {tries} tries: {error}"));
                         }
                         Err(Unread::Unreadable(error, tries)) => {
-                            let wanted = self.read_around(error, tries);
-                            reading = wanted.map(|wanted| Box::pin(self.fetch(wanted)));
+                            wanted = self.read_around(error, tries);
                         }
                     }
                 }
@@ -204,6 +211,12 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
             self.report_cursor(REPORT_EVERY).await?;
         }
         self.end().await
+    }
+
+    /// Whether what is wanted is to wait while rows are on their way: a scan that may answer rows again. What a batch does may
+    /// follow from what the target has of its rows, so a row is in one batch at a time.
+    fn must_wait(wanted: &Wanted, is_writing: bool) -> bool {
+        is_writing && !wanted.scan.is_ordered() && wanted.position.is_start()
     }
 
     /// Whether nothing new is to be begun.
