@@ -125,10 +125,13 @@ impl MemorySource {
 
     /// What a scan comes by, in its order: rows, and tombstones of rows.
     fn entries(&self, scan: &Scan) -> Vec<(&Key, Option<&[Option<Cell>; 2]>)> {
-        let rows = self.rows.iter().map(|(key, cells)| (key, Some(cells)));
-        let tombstones = self.tombstones.0.iter().filter(|key| !self.rows.contains_key(*key)).map(|key| (key, None));
         let range = scan.range();
-        let mut entries: Vec<_> = rows.chain(tombstones).filter(|(key, _)| range.contains(key.0)).collect();
+        let (from, is_within) = ((range.first(), vec![], vec![]), |key: &Key| range.contains(key.0));
+        let rows = self.rows.range(from.clone()..).take_while(|(key, _)| is_within(key));
+        let rows = rows.map(|(key, cells)| (key, Some(cells)));
+        let tombstones = self.tombstones.0.range(from..).take_while(|key| is_within(key));
+        let tombstones = tombstones.filter(|key| !self.rows.contains_key(*key)).map(|key| (key, None));
+        let mut entries: Vec<_> = rows.chain(tombstones).collect();
         entries.sort_by_key(|(key, _)| *key);
         match scan {
             Scan::Tokens(_) => {}

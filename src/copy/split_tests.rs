@@ -1,6 +1,6 @@
 //! Rows that can't be read in one go, from memory: tombstones, pages that take too long, partitions of many pages.
 
-use super::fakes::{Key, MemorySource, Rows, sample_rows};
+use super::fakes::{Key, MemorySource, MemoryTarget, Rows, sample_rows};
 use super::tests::{
     Scene, assert_accounts_close, assert_committed_rows_are_written, copy, crash, lane, open, pace, runtime,
 };
@@ -13,6 +13,7 @@ use crate::shutdown::{Signal, Stop};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 fn key(partition: u64, clustering: u64) -> Key {
     let partition = partition.to_be_bytes().to_vec();
@@ -58,8 +59,9 @@ fn tombstones_anywhere_in_a_partition_are_passed() {
         let count = rows.len() as u64;
         let scene = Scene::around(rows, 0, 3);
         let ranges = scene.status().counts.ranges;
-        let ended =
-            runtime().block_on(scene.copy(source(&scene, stretches), scene.target(), Events::none(), Stop::default()));
+        let target = MemoryTarget { delay: Duration::from_secs(2), ..scene.target() };
+        let copied = scene.copy(source(&scene, stretches), target, Events::none(), Stop::default());
+        let ended = runtime().block_on(copied);
         let status = scene.status();
         assert_eq!(ended.expect("ran").outcome, RunOutcome::Done, "{stretches:?} {:?}", status.failures);
         scene.assert_equal();

@@ -138,7 +138,7 @@ impl Scene {
 }
 
 /// The inferred marker: its writetime, and whether it expires.
-fn expected_marker(cells: &[Option<super::fakes::Cell>; 2]) -> (i64, bool) {
+pub(super) fn expected_marker(cells: &[Option<super::fakes::Cell>; 2]) -> (i64, bool) {
     let alive: Vec<_> = cells.iter().flatten().collect();
     let permanent = alive.iter().filter(|cell| cell.2 == 0).map(|cell| cell.1).min();
     match (permanent, alive.iter().min_by_key(|cell| cell.1)) {
