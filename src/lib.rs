@@ -52,7 +52,8 @@
 //!
 //! *source*, *target*: the cluster that is read, the one that is written. *Selection*: the patterns of tables that a job is
 //! known by. *Broken*: said of a table that can't be copied, or whose copy can't be trusted, while others can. *Range*: tokens from `first` to `last`, both
-//! included. *Cursor*: the token up to which a range is acknowledged. *Lane*: one table's way from source to target.
+//! included. *Cursor*: the token up to which a range is acknowledged, and the row of the partition behind it. *Slice*: rows of a
+//! partition between two places in the order of its clustering key. *Lane*: one table's way from source to target.
 //! *Page*: what the source answers at once. *Batch*: mutations that travel together. *Run*: one life of the process. *Job*:
 //! what a checkpoint is for.
 

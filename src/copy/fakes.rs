@@ -35,6 +35,8 @@ pub(crate) struct MemorySource {
     pub(crate) tombstones: (BTreeSet<Key>, usize),
     /// Pages of more rows than this take too long.
     pub(crate) timeout_above: Option<usize>,
+    /// Whether the table is said to have static columns. Its rows are the same.
+    pub(crate) has_statics: bool,
     /// Whether a value between two others can be told.
     pub(crate) can_bisect: bool,
     /// Every n-th page comes empty, with more to come.
@@ -83,6 +85,27 @@ pub(crate) struct MemoryTarget {
     /// Once set, nothing reaches the store any more: the process is dead.
     pub(crate) dead: Arc<AtomicBool>,
     pub(crate) writes: AtomicU64,
+    /// Keys of the rows that are on their way.
+    pub(crate) under_way: Mutex<BTreeSet<(Vec<u8>, Vec<u8>)>>,
+}
+
+/// Rows on their way, until this is dropped.
+struct UnderWay<'a>(&'a Mutex<BTreeSet<(Vec<u8>, Vec<u8>)>>, BTreeSet<(Vec<u8>, Vec<u8>)>);
+
+impl<'a> UnderWay<'a> {
+    /// A row is in one batch at a time: what is written to lists and counters follows from what the target has of them.
+    fn begin(all: &'a Mutex<BTreeSet<(Vec<u8>, Vec<u8>)>>, rows: BTreeSet<(Vec<u8>, Vec<u8>)>) -> UnderWay<'a> {
+        let mut keys = all.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        assert!(rows.iter().all(|row| keys.insert(row.clone())), "a row is in two batches at a time");
+        UnderWay(all, rows)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        let mut keys = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        self.1.iter().for_each(|row| drop(keys.remove(row)));
+    }
 }
 
 impl MemorySource {
@@ -91,6 +114,7 @@ impl MemorySource {
             rows,
             tombstones: (BTreeSet::new(), usize::MAX),
             timeout_above: None,
+            has_statics: false,
             can_bisect: true,
             empty_every: 0,
             fail_every: None,
@@ -157,6 +181,7 @@ impl MemoryTarget {
             delay: Duration::ZERO,
             dead: Arc::default(),
             writes: AtomicU64::new(0),
+            under_way: Mutex::default(),
         }
     }
 }
@@ -234,7 +259,7 @@ impl Source for MemorySource {
     }
 
     fn has_statics(&self) -> bool {
-        false
+        self.has_statics
     }
 
     fn describe(&self, scan: &Scan) -> String {
@@ -263,6 +288,7 @@ impl Target for MemoryTarget {
         let bound = batch.bind(now);
         // What the request carries is settled when it is sent; it takes effect when it arrives.
         let sent: Vec<_> = (0..bound.len()).map(|i| decode(&bound.wire(i), bound.statement(i).form)).collect();
+        let _under_way = UnderWay::begin(&self.under_way, sent.iter().map(|write| write.key.clone()).collect());
         tokio::time::sleep(self.delay).await;
         for _ in 0..if self.reorder { 8 - number % 8 } else { 1 } {
             tokio::task::yield_now().await;

@@ -99,6 +99,8 @@ pub(super) async fn fetch<S: Source, T>(
         };
         before += tries;
         if rows_at(before - 1) == 1 && answers_beside(&lane.source, scan.range()).await {
+            // The source isn't what is waited for.
+            calls.standstill().done(Side::Source);
             return Err(Unread::Unreadable(error, before));
         }
         let whole = shared.patience.give_up_after;
