@@ -19,7 +19,7 @@
 //! | [`select`] | from patterns to tables |
 //! | [`ring`] | tokens and ranges: pure |
 //! | [`job`], [`side`], [`call`], [`clock`], [`escape`] | small nouns that everybody uses |
-//! | [`shutdown`], [`open_files`] | what the operating system asks and allows |
+//! | [`shutdown`], [`open_files`], [`blocking`] | what the operating system asks and allows; waiting for its disks |
 //! | [`row`] | raw cells and elements, grouping into mutations and batches, binding |
 //! | [`rejects`] | keys of rows that the target refused for good |
 //! | [`preflight`], [`plan`] | all that can be known before the first row; what will happen, as data |
@@ -57,6 +57,7 @@
 //! *Page*: what the source answers at once. *Batch*: mutations that travel together. *Run*: one life of the process. *Job*:
 //! what a checkpoint is for.
 
+pub mod blocking;
 pub mod call;
 pub mod checkpoint;
 pub mod cli;

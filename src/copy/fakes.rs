@@ -33,6 +33,8 @@ pub(crate) struct MemorySource {
     pub(crate) rows: Rows,
     /// Rows that were deleted, and how many of them a page may pass.
     pub(crate) tombstones: (BTreeSet<Key>, usize),
+    /// Reads of anything at this token take too long.
+    pub(crate) timeout_at: Option<Token>,
     /// Pages of more rows than this take too long.
     pub(crate) timeout_above: Option<usize>,
     /// Whether the table is said to have static columns. Its rows are the same.
@@ -113,6 +115,7 @@ impl MemorySource {
         MemorySource {
             rows,
             tombstones: (BTreeSet::new(), usize::MAX),
+            timeout_at: None,
             timeout_above: None,
             has_statics: false,
             can_bisect: true,
@@ -125,10 +128,13 @@ impl MemorySource {
 
     /// What a scan comes by, in its order: rows, and tombstones of rows.
     fn entries(&self, scan: &Scan) -> Vec<(&Key, Option<&[Option<Cell>; 2]>)> {
-        let rows = self.rows.iter().map(|(key, cells)| (key, Some(cells)));
-        let tombstones = self.tombstones.0.iter().filter(|key| !self.rows.contains_key(*key)).map(|key| (key, None));
         let range = scan.range();
-        let mut entries: Vec<_> = rows.chain(tombstones).filter(|(key, _)| range.contains(key.0)).collect();
+        let (from, is_within) = ((range.first(), vec![], vec![]), |key: &Key| range.contains(key.0));
+        let rows = self.rows.range(from.clone()..).take_while(|(key, _)| is_within(key));
+        let rows = rows.map(|(key, cells)| (key, Some(cells)));
+        let tombstones = self.tombstones.0.range(from..).take_while(|key| is_within(key));
+        let tombstones = tombstones.filter(|key| !self.rows.contains_key(*key)).map(|key| (key, None));
+        let mut entries: Vec<_> = rows.chain(tombstones).collect();
         entries.sort_by_key(|(key, _)| *key);
         match scan {
             Scan::Tokens(_) => {}
@@ -225,7 +231,9 @@ impl Source for MemorySource {
         let at =
             read.position.state.as_ref().map_or(0, |bytes| usize::from_be_bytes(bytes[..].try_into().expect("ours")));
         let asked = usize::try_from(read.rows).expect("positive").min(self.page_rows);
-        if self.timeout_above.is_some_and(|rows| asked > rows) {
+        if self.timeout_above.is_some_and(|rows| asked > rows)
+            || self.timeout_at.is_some_and(|token| read.scan.range().contains(token))
+        {
             tokio::time::sleep(Duration::from_secs(5)).await;
             return Err(CallError { class: Class::Timeout, message: "too many rows".to_owned() });
         }

@@ -21,6 +21,8 @@ mod watermark;
 mod write;
 
 #[cfg(test)]
+mod collisions;
+#[cfg(test)]
 mod fakes;
 #[cfg(test)]
 mod guard_tests;
@@ -28,6 +30,8 @@ mod guard_tests;
 mod lost_tests;
 #[cfg(test)]
 mod memory_tests;
+#[cfg(test)]
+mod model_tests;
 #[cfg(test)]
 mod pace_tests;
 #[cfg(test)]

@@ -51,6 +51,7 @@ impl Queue {
                 }
             }
             tokio::select! {
+                biased;
                 () = changed => {}
                 () = stop.requested() => return None,
             }
