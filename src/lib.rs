@@ -19,7 +19,7 @@
 //! | [`select`] | from patterns to tables |
 //! | [`ring`] | tokens and ranges: pure |
 //! | [`job`], [`side`], [`call`], [`clock`], [`escape`] | small nouns that everybody uses |
-//! | [`shutdown`], [`open_files`] | what the operating system asks and allows |
+//! | [`shutdown`], [`open_files`], [`blocking`] | what the operating system asks and allows; waiting for its disks |
 //! | [`row`] | raw cells and elements, grouping into mutations and batches, binding |
 //! | [`rejects`] | keys of rows that the target refused for good |
 //! | [`preflight`], [`plan`] | all that can be known before the first row; what will happen, as data |
@@ -52,10 +52,12 @@
 //!
 //! *source*, *target*: the cluster that is read, the one that is written. *Selection*: the patterns of tables that a job is
 //! known by. *Broken*: said of a table that can't be copied, or whose copy can't be trusted, while others can. *Range*: tokens from `first` to `last`, both
-//! included. *Cursor*: the token up to which a range is acknowledged. *Lane*: one table's way from source to target.
+//! included. *Cursor*: the token up to which a range is acknowledged, and the row of the partition behind it. *Slice*: rows of a
+//! partition between two places in the order of its clustering key. *Lane*: one table's way from source to target.
 //! *Page*: what the source answers at once. *Batch*: mutations that travel together. *Run*: one life of the process. *Job*:
 //! what a checkpoint is for.
 
+pub mod blocking;
 pub mod call;
 pub mod checkpoint;
 pub mod cli;

@@ -4,6 +4,7 @@
 //! reasons, never other values. A key is on the disk before its row counts as rejected. After a crash the rows of the last
 //! moments are written again, so a row may be listed twice; it is counted once.
 
+use crate::blocking::blocking;
 use crate::job::RangeKey;
 use crate::row::Batch;
 use crate::schema::literal::literal;
@@ -95,8 +96,7 @@ impl Rejects {
     /// Where the file can't be written.
     pub async fn append(&self, key: RangeKey, rejects: Vec<Reject>) -> Result<(), RejectsError> {
         let this = self.clone();
-        let written = tokio::task::spawn_blocking(move || this.write(key, &rejects));
-        written.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+        blocking(move || this.write(key, &rejects)).await
     }
 
     fn write(&self, range: RangeKey, rejects: &[Reject]) -> Result<(), RejectsError> {

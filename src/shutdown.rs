@@ -80,6 +80,7 @@ impl Stop {
     pub async fn overdue(&self) {
         self.requested().await;
         tokio::select! {
+            biased;
             () = self.immediate() => {}
             () = tokio::time::sleep(DRAIN) => {}
         }

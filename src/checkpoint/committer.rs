@@ -8,10 +8,11 @@
 //! no progress is committed from then on, and whoever works on it is told.
 
 use super::{Checkpoint, CheckpointError, Guard, RangeKey, RunOutcome, Tally, Work};
+use crate::blocking::blocking;
 use crate::event::{Event, Events};
 use crate::job::Cursor;
 use crate::ring::Token;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -133,7 +134,7 @@ impl Committer {
         let (changes, inbox) = mpsc::channel(1024);
         let (finish, finished) = oneshot::channel();
         let (tell, distrusted) = watch::channel(BTreeSet::new());
-        let watched = Watched { guard, tell, open: BTreeMap::new(), unknown: BTreeSet::new() };
+        let watched = Watched { guard, tell, open: BTreeMap::new(), unknown: HashSet::new() };
         let task = tokio::spawn(run(checkpoint, inbox, finished, watched, events));
         Committer { task, finish, ledger: Ledger { changes, distrusted } }
     }
@@ -187,9 +188,7 @@ impl Drained {
     ) -> Result<Checkpoint, CheckpointError> {
         let Drained((mut checkpoint, committed)) = self;
         let outcome = if committed.is_err() { RunOutcome::Error } else { outcome };
-        let ended =
-            tokio::task::spawn_blocking(move || checkpoint.end_run(outcome, retries, &broken).map(|()| checkpoint));
-        let ended = ended.await.map_err(|_| CheckpointError::CommitterGone)?;
+        let ended = blocking(move || checkpoint.end_run(outcome, retries, &broken).map(|()| checkpoint)).await;
         committed.and(ended)
     }
 }
@@ -201,7 +200,7 @@ struct Watched<G> {
     /// The tables that were claimed in this run, and how many of their ranges have not ended.
     open: BTreeMap<usize, u64>,
     /// Pieces of ranges that the checkpoint doesn't know, since their splits were not to be committed.
-    unknown: BTreeSet<(usize, Token)>,
+    unknown: HashSet<RangeKey>,
 }
 
 impl<G: Guard> Watched<G> {
@@ -227,10 +226,9 @@ impl<G: Guard> Watched<G> {
                 return true;
             }
             if let Change::Split { into, .. } = change {
-                let others = into.iter().filter(|piece| piece.key.range.first() != key.range.first());
-                unknown.extend(others.map(|piece| (piece.key.table, piece.key.range.first())));
+                unknown.extend(into.iter().map(|piece| piece.key));
             }
-            !change.is_progress() && !unknown.contains(&(key.table, key.range.first()))
+            !change.is_progress() && !unknown.contains(&key)
         });
         self.tell.send_if_modified(|told| {
             let more = *told != distrusted;
@@ -297,13 +295,12 @@ async fn run<G: Guard>(
 }
 
 async fn commit(mut checkpoint: Checkpoint, updates: Vec<Update>, events: &Events) -> Ended {
-    let written = tokio::task::spawn_blocking(move || {
+    let (checkpoint, updates, result, took) = blocking(move || {
         let started = std::time::Instant::now();
         let result = checkpoint.commit(&updates);
         (checkpoint, updates, result, started.elapsed())
-    });
-    let (checkpoint, updates, result, took) =
-        written.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+    })
+    .await;
     if result.is_err() {
         return (checkpoint, result);
     }

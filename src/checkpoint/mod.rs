@@ -16,6 +16,8 @@ pub mod status;
 mod tables;
 
 #[cfg(test)]
+pub(crate) mod stored;
+#[cfg(test)]
 mod tests;
 
 pub use committer::{Change, Committer, Ledger};

@@ -33,8 +33,12 @@ pub(crate) struct MemorySource {
     pub(crate) rows: Rows,
     /// Rows that were deleted, and how many of them a page may pass.
     pub(crate) tombstones: (BTreeSet<Key>, usize),
+    /// Reads of anything at this token take too long.
+    pub(crate) timeout_at: Option<Token>,
     /// Pages of more rows than this take too long.
     pub(crate) timeout_above: Option<usize>,
+    /// Whether the table is said to have static columns. Its rows are the same.
+    pub(crate) has_statics: bool,
     /// Whether a value between two others can be told.
     pub(crate) can_bisect: bool,
     /// Every n-th page comes empty, with more to come.
@@ -83,6 +87,27 @@ pub(crate) struct MemoryTarget {
     /// Once set, nothing reaches the store any more: the process is dead.
     pub(crate) dead: Arc<AtomicBool>,
     pub(crate) writes: AtomicU64,
+    /// Keys of the rows that are on their way.
+    pub(crate) under_way: Mutex<BTreeSet<(Vec<u8>, Vec<u8>)>>,
+}
+
+/// Rows on their way, until this is dropped.
+struct UnderWay<'a>(&'a Mutex<BTreeSet<(Vec<u8>, Vec<u8>)>>, BTreeSet<(Vec<u8>, Vec<u8>)>);
+
+impl<'a> UnderWay<'a> {
+    /// A row is in one batch at a time: what is written to lists and counters follows from what the target has of them.
+    fn begin(all: &'a Mutex<BTreeSet<(Vec<u8>, Vec<u8>)>>, rows: BTreeSet<(Vec<u8>, Vec<u8>)>) -> UnderWay<'a> {
+        let mut keys = all.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        assert!(rows.iter().all(|row| keys.insert(row.clone())), "a row is in two batches at a time");
+        UnderWay(all, rows)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        let mut keys = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        self.1.iter().for_each(|row| drop(keys.remove(row)));
+    }
 }
 
 impl MemorySource {
@@ -90,7 +115,9 @@ impl MemorySource {
         MemorySource {
             rows,
             tombstones: (BTreeSet::new(), usize::MAX),
+            timeout_at: None,
             timeout_above: None,
+            has_statics: false,
             can_bisect: true,
             empty_every: 0,
             fail_every: None,
@@ -101,10 +128,13 @@ impl MemorySource {
 
     /// What a scan comes by, in its order: rows, and tombstones of rows.
     fn entries(&self, scan: &Scan) -> Vec<(&Key, Option<&[Option<Cell>; 2]>)> {
-        let rows = self.rows.iter().map(|(key, cells)| (key, Some(cells)));
-        let tombstones = self.tombstones.0.iter().filter(|key| !self.rows.contains_key(*key)).map(|key| (key, None));
         let range = scan.range();
-        let mut entries: Vec<_> = rows.chain(tombstones).filter(|(key, _)| range.contains(key.0)).collect();
+        let (from, is_within) = ((range.first(), vec![], vec![]), |key: &Key| range.contains(key.0));
+        let rows = self.rows.range(from.clone()..).take_while(|(key, _)| is_within(key));
+        let rows = rows.map(|(key, cells)| (key, Some(cells)));
+        let tombstones = self.tombstones.0.range(from..).take_while(|key| is_within(key));
+        let tombstones = tombstones.filter(|key| !self.rows.contains_key(*key)).map(|key| (key, None));
+        let mut entries: Vec<_> = rows.chain(tombstones).collect();
         entries.sort_by_key(|(key, _)| *key);
         match scan {
             Scan::Tokens(_) => {}
@@ -154,6 +184,7 @@ impl MemoryTarget {
             delay: Duration::ZERO,
             dead: Arc::default(),
             writes: AtomicU64::new(0),
+            under_way: Mutex::default(),
         }
     }
 }
@@ -200,7 +231,9 @@ impl Source for MemorySource {
         let at =
             read.position.state.as_ref().map_or(0, |bytes| usize::from_be_bytes(bytes[..].try_into().expect("ours")));
         let asked = usize::try_from(read.rows).expect("positive").min(self.page_rows);
-        if self.timeout_above.is_some_and(|rows| asked > rows) {
+        if self.timeout_above.is_some_and(|rows| asked > rows)
+            || self.timeout_at.is_some_and(|token| read.scan.range().contains(token))
+        {
             tokio::time::sleep(Duration::from_secs(5)).await;
             return Err(CallError { class: Class::Timeout, message: "too many rows".to_owned() });
         }
@@ -231,7 +264,7 @@ impl Source for MemorySource {
     }
 
     fn has_statics(&self) -> bool {
-        false
+        self.has_statics
     }
 
     fn describe(&self, scan: &Scan) -> String {
@@ -260,6 +293,7 @@ impl Target for MemoryTarget {
         let bound = batch.bind(now);
         // What the request carries is settled when it is sent; it takes effect when it arrives.
         let sent: Vec<_> = (0..bound.len()).map(|i| decode(&bound.wire(i), bound.statement(i).form)).collect();
+        let _under_way = UnderWay::begin(&self.under_way, sent.iter().map(|write| write.key.clone()).collect());
         tokio::time::sleep(self.delay).await;
         for _ in 0..if self.reorder { 8 - number % 8 } else { 1 } {
             tokio::task::yield_now().await;

@@ -7,6 +7,7 @@ use super::budget::Reservation;
 use super::pace::Load;
 use super::retry::{GaveUp, with_retries};
 use super::seam::{Fetched, Position, Read, Scan, Source};
+use super::standstill::Failing;
 use crate::call::{CallError, Class};
 use crate::event::Event;
 use crate::ring::{Token, TokenRange};
@@ -14,6 +15,7 @@ use crate::row::RowKey;
 use crate::settings::Patience;
 use crate::side::Side;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// Each try asks for this many times fewer rows than the one before: what is too much for a server is found in few tries.
 const SHRINK: i32 = 16;
@@ -67,7 +69,10 @@ pub(super) async fn fetch<S: Source, T>(
     let Wanted { scan, position, rows_max, is_suspect } = wanted;
     let mut reservation = shared.budget.page(|| page_size.bytes()).await;
     let asking_for = calls.standstill().stopwatch();
+    let began = Instant::now();
     let mut before = 0;
+    // For as long as it fails, whatever is tried about it.
+    let mut failing: Option<Failing<'_>> = None;
     loop {
         let rows_at = |tries: u32| {
             let rows = page_size.rows().min(rows_max);
@@ -98,7 +103,13 @@ pub(super) async fn fetch<S: Source, T>(
             Err(gave_up) => return Err(Unread::GaveUp(gave_up)),
         };
         before += tries;
+        failing = Some(match failing {
+            None => calls.failing(Side::Source, began, &error),
+            Some(failing) => failing.again(began, &error),
+        });
         if rows_at(before - 1) == 1 && answers_beside(&lane.source, scan.range()).await {
+            // The source isn't what is waited for.
+            calls.standstill().done(Side::Source);
             return Err(Unread::Unreadable(error, before));
         }
         let whole = shared.patience.give_up_after;
@@ -114,18 +125,24 @@ fn may_be_the_rows(class: Class) -> bool {
     matches!(class, Class::Timeout | Class::Failure | Class::Other)
 }
 
-/// Whether the replicas of a range answer a read of hardly anything.
+/// Whether the replicas of a range answer reads of hardly anything, at places of it or beside it. One of these places may be the
+/// very token that can't be read; and a source that fails at all of them is one to be waited for.
 async fn answers_beside<S: Source>(source: &S, range: TokenRange) -> bool {
+    let (first, last) = (range.first(), range.last());
+    let places = if range.width() > 1 {
+        [Some(last), range.cuts(2).first().copied(), Some(first)]
+    } else {
+        [first.next(), first.previous(), None]
+    };
     // No row has the lowest token, and a bound of it means something else.
-    let beside =
-        if range.width() > 1 { Some(range.first()) } else { range.first().next().or(range.first().previous()) };
-    let beside = beside.filter(|&token| token != Token::MIN).unwrap_or(Token(Token::MIN.0 + 1));
-    let scan = Scan::Tokens(TokenRange::of(beside));
-    match source.read_page(&Read { scan, position: Position::default(), rows: 1, attempt: 0 }).await {
-        Ok(_) => true,
-        // A replica that says why is there.
-        Err(error) => error.class == Class::Failure,
-    }
+    let places = places.into_iter().flatten().filter(|&token| token != Token::MIN);
+    let look = |token| {
+        let scan = Scan::Tokens(TokenRange::of(token));
+        Box::pin(
+            async move { source.read_page(&Read { scan, position: Position::default(), rows: 1, attempt: 0 }).await },
+        )
+    };
+    futures::future::select_ok(places.map(look)).await.is_ok()
 }
 
 /// The partitions of a row's token that come behind that of the row: nearly always none.

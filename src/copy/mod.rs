@@ -9,6 +9,8 @@ mod budget;
 mod fetch;
 pub mod pace;
 pub(crate) mod page_size;
+mod pass;
+mod queue;
 mod range;
 pub mod retry;
 mod scans;
@@ -19,6 +21,8 @@ mod watermark;
 mod write;
 
 #[cfg(test)]
+mod collisions;
+#[cfg(test)]
 mod fakes;
 #[cfg(test)]
 mod guard_tests;
@@ -26,6 +30,8 @@ mod guard_tests;
 mod lost_tests;
 #[cfg(test)]
 mod memory_tests;
+#[cfg(test)]
+mod model_tests;
 #[cfg(test)]
 mod pace_tests;
 #[cfg(test)]
@@ -49,14 +55,14 @@ use crate::side::Side;
 use budget::Budget;
 use pace::{Pacer, Steering};
 use page_size::PageSize;
+use queue::{Claim, Queue};
 use range::RangeEnd;
 use seam::{Nodes, Source, Target};
 use standstill::{Calls, Standstill};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 /// One table, from where to where and how.
@@ -112,27 +118,18 @@ struct Learned<S, T> {
     calls: Calls,
 }
 
-/// A range that is to be copied.
-struct Claim {
-    work: Work,
-    /// Whether rows of it could not be read before.
-    is_suspect: bool,
-}
-
-/// What is to be claimed.
-struct Queue {
-    claims: VecDeque<Claim>,
-    /// Ranges that readers work on: each may become several.
-    claimed: usize,
+impl<S, T> Learned<S, T> {
+    /// Whether more of it is to be begun.
+    fn is_open(&self) -> bool {
+        self.failures_in_a_row.load(Ordering::Relaxed) < FAILURES_IN_A_ROW_MAX
+    }
 }
 
 /// What all readers share.
 struct Shared<S, T> {
     /// By the number of the table.
     lanes: BTreeMap<usize, Learned<S, T>>,
-    queue: Mutex<Queue>,
-    /// Somebody has put work into the queue, or has ended some.
-    changed: Notify,
+    queue: Queue,
     failed: AtomicU64,
     unclaimed: AtomicUsize,
     ledger: Ledger,
@@ -190,11 +187,7 @@ pub async fn run<S: Source, T: Target>(
     };
     let shared = Arc::new(Shared {
         lanes: lanes.into_iter().map(learned).collect(),
-        queue: Mutex::new(Queue {
-            claims: work.into_iter().map(|work| Claim { work, is_suspect: false }).collect(),
-            claimed: 0,
-        }),
-        changed: Notify::new(),
+        queue: Queue::new(work),
         failed: 0.into(),
         unclaimed: 0.into(),
         ledger,
@@ -237,7 +230,7 @@ pub async fn run<S: Source, T: Target>(
             ended = tasks.join_next() => match ended {
                 None => break,
                 Some(Ok(Ok(()))) => {}
-                Some(Ok(Err(_))) => { failed = true; shared.queue().claims.clear(); }
+                Some(Ok(Err(_))) => { failed = true; shared.queue.clear(); }
                 Some(Err(panic)) => std::panic::resume_unwind(panic.into_panic()),
             },
             distrusted = ledger.distrusted() => {
@@ -278,7 +271,7 @@ async fn reader<S: Source, T: Target>(shared: Arc<Shared<S, T>>) -> Result<(), C
         }
         let Some((claim, learned)) = shared.claim().await else { break };
         let end = range::copy(&shared, claim).await;
-        shared.release(match &end {
+        shared.queue.give_back(match &end {
             Ok(RangeEnd::Split(into)) => into,
             _ => &[],
         });
@@ -309,32 +302,17 @@ impl<S: Source, T: Target> Shared<S, T> {
         self.readers.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fewer).is_ok()
     }
 
-    /// The next range; none where there is none and nobody works on one that may yet become several. Those of a table that
-    /// keeps failing are passed over, and so is what has no lane.
+    /// The next range. Those of a table that keeps failing are passed over, and so is what has no lane.
     async fn claim(&self) -> Option<(Claim, &Learned<S, T>)> {
-        loop {
-            let changed = self.changed.notified();
-            {
-                let mut queue = self.queue();
-                while let Some(claim) = queue.claims.pop_front() {
-                    match self.lanes.get(&claim.work.key.table) {
-                        Some(learned) if learned.calls.stop().is_requested() => {}
-                        Some(learned) if learned.failures_in_a_row.load(Ordering::Relaxed) < FAILURES_IN_A_ROW_MAX => {
-                            queue.claimed += 1;
-                            return Some((claim, learned));
-                        }
-                        _ => drop(self.unclaimed.fetch_add(1, Ordering::Relaxed)),
-                    }
-                }
-                if queue.claimed == 0 {
-                    return None;
-                }
+        let admit = |claim: &Claim| match self.lanes.get(&claim.work.key.table) {
+            Some(learned) if learned.calls.stop().is_requested() => None,
+            Some(learned) if learned.is_open() => Some(learned),
+            _ => {
+                self.unclaimed.fetch_add(1, Ordering::Relaxed);
+                None
             }
-            tokio::select! {
-                () = changed => {}
-                () = self.stop.requested() => return None,
-            }
-        }
+        };
+        self.queue.take(&self.stop, admit).await
     }
 
     /// Gives up the tables that fail, and says whether there are others.
@@ -343,9 +321,7 @@ impl<S: Source, T: Target> Shared<S, T> {
             learned.failures_in_a_row.store(FAILURES_IN_A_ROW_MAX, Ordering::Relaxed);
             learned.calls.abandon();
         }
-        let is_open =
-            |learned: &Learned<S, T>| learned.failures_in_a_row.load(Ordering::Relaxed) < FAILURES_IN_A_ROW_MAX;
-        self.queue().claims.iter().any(|claim| self.lanes.get(&claim.work.key.table).is_some_and(is_open))
+        self.queue.any(|claim| self.lanes.get(&claim.work.key.table).is_some_and(Learned::is_open))
     }
 
     /// The nodes of a side: all lanes share them.
@@ -355,20 +331,5 @@ impl<S: Source, T: Target> Shared<S, T> {
             Side::Source => lane.source.nodes(),
             Side::Target => lane.target.nodes(),
         }
-    }
-
-    /// Gives back a range that was claimed; `into` is what it has become, if it was cut.
-    fn release(&self, into: &[Work]) {
-        let mut queue = self.queue();
-        queue.claimed -= 1;
-        for work in into.iter().rev() {
-            queue.claims.push_front(Claim { work: work.clone(), is_suspect: true });
-        }
-        self.changed.notify_waiters();
-    }
-
-    fn queue(&self) -> std::sync::MutexGuard<'_, Queue> {
-        // A reader that panics takes the whole run down; until then the queue is as good as it was.
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

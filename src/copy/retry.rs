@@ -55,7 +55,7 @@ where
         tries += 1;
         let patience = patience.with(error.class);
         let failing_for = failing_for.get_or_insert_with(|| standstill.stopwatch()).elapsed();
-        let wait = wait(tries, error.class, fraction());
+        let wait = wait(tries, error.class, fastrand::f64());
         let is_over = failing_for.saturating_add(wait) > patience && !standstill.is_shared(side, patience);
         if !error.class.is_retryable() || is_over {
             return Err(GaveUp::Failed(error, tries));
@@ -73,6 +73,7 @@ where
         };
         last = Some((error, failing));
         tokio::select! {
+            biased;
             () = tokio::time::sleep(wait) => {}
             () = calls.abandoned() => return Err(dropped(calls, last, tries)),
             () = calls.stop().requested() => return Err(dropped(calls, last, tries)),
@@ -94,13 +95,6 @@ fn wait(tries: u32, class: Class, fraction: f64) -> Duration {
     let first = if class == Class::Overloaded { WAIT_MIN * 4 } else { WAIT_MIN };
     let whole = first.saturating_mul(1 << (tries - 1).min(10)).min(WAIT_MAX);
     whole.mul_f64(0.5 + fraction / 2.0)
-}
-
-/// A random number from 0 to 1. The standard library's hasher is seeded at random; jitter needs no more than that.
-#[expect(clippy::cast_precision_loss, reason = "a random fraction")]
-fn fraction() -> f64 {
-    use std::hash::{BuildHasher, RandomState};
-    RandomState::new().hash_one(0u8) as f64 / u64::MAX as f64
 }
 
 #[cfg(test)]

@@ -146,6 +146,13 @@ pub struct Position {
     pub state: Option<Arc<[u8]>>,
 }
 
+impl Position {
+    /// Whether nothing of the scan was read yet.
+    pub fn is_start(&self) -> bool {
+        self.leg == 0 && self.state.is_none()
+    }
+}
+
 /// One page, and where to go on. No position is the end of the scan; an empty page is not.
 #[derive(Debug)]
 pub struct Fetched {

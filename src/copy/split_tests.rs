@@ -1,18 +1,22 @@
 //! Rows that can't be read in one go, from memory: tombstones, pages that take too long, partitions of many pages.
 
-use super::fakes::{Key, MemorySource, Rows, sample_rows};
+use super::fakes::{Key, MemorySource, MemoryTarget, Rows, sample_rows};
 use super::tests::{
     Scene, assert_accounts_close, assert_committed_rows_are_written, copy, crash, lane, open, pace, runtime,
 };
+use crate::call::Class;
 use crate::checkpoint::status::State;
 use crate::event::{Event, Events};
 use crate::job::RunOutcome;
+use crate::ring::{Token, tile};
 use crate::row::token_of;
 use crate::settings::Pace;
 use crate::shutdown::{Signal, Stop};
+use crate::side::Side;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 fn key(partition: u64, clustering: u64) -> Key {
     let partition = partition.to_be_bytes().to_vec();
@@ -58,8 +62,9 @@ fn tombstones_anywhere_in_a_partition_are_passed() {
         let count = rows.len() as u64;
         let scene = Scene::around(rows, 0, 3);
         let ranges = scene.status().counts.ranges;
-        let ended =
-            runtime().block_on(scene.copy(source(&scene, stretches), scene.target(), Events::none(), Stop::default()));
+        let target = MemoryTarget { delay: Duration::from_secs(2), ..scene.target() };
+        let copied = scene.copy(source(&scene, stretches), target, Events::none(), Stop::default());
+        let ended = runtime().block_on(copied);
         let status = scene.status();
         assert_eq!(ended.expect("ran").outcome, RunOutcome::Done, "{stretches:?} {:?}", status.failures);
         scene.assert_equal();
@@ -108,12 +113,70 @@ fn what_can_not_be_read_is_quarantined_and_its_neighbours_are_copied() {
 }
 
 #[test]
+fn statics_behind_tombstones_come_with_rows_or_not_at_all() {
+    for (rows_left, outcome) in [(100, RunOutcome::Done), (0, RunOutcome::Incomplete)] {
+        let mut rows = giant(200);
+        // The first half of the partition is gone, or all of it: nobody can tell then whether there are statics.
+        let is_giant = |key: &Key| key.1 == u64::MAX.to_be_bytes();
+        let number = |key: &Key| u64::from_be_bytes(key.2[..].try_into().expect("eight bytes"));
+        rows.retain(|key, _| !is_giant(key) || number(key) >= 2000 - rows_left * 10);
+        let scene = Scene::around(rows, 0, 3);
+        let source = MemorySource { has_statics: true, ..source(&scene, &[(0, 200 - rows_left)]) };
+        let ended = runtime().block_on(scene.copy(source, scene.target(), Events::none(), Stop::default()));
+        assert_eq!(ended.expect("ran").outcome, outcome, "{:?}", scene.status().failures);
+        scene.assert_equal();
+    }
+}
+
+#[test]
 fn pages_that_take_too_long_become_smaller() {
     let scene = Scene::of(giant(300), 2);
     let source = MemorySource { timeout_above: Some(5), page_rows: usize::MAX, ..scene.source() };
     let ended = runtime().block_on(scene.copy(source, scene.target(), Events::none(), Stop::default())).expect("ran");
     assert_eq!((ended.outcome, scene.status().counts.ranges_failed), (RunOutcome::Done, 0));
     scene.assert_equal();
+}
+
+#[test]
+fn a_token_that_always_times_out_is_found_wherever_it_stands_in_its_range() {
+    let rows = sample_rows(300);
+    let token = rows.keys().nth(150).expect("there is one").0;
+    let of_token = rows.keys().filter(|key| key.0 == token).count();
+    for ranges in [
+        tile(&[Token(token.0 - 1), Token(token.0 + 10)], 2),
+        tile(&[Token(token.0 - 10), token], 2),
+        tile(&[Token(token.0 - 1), token], 2),
+        tile(&[], 1),
+    ] {
+        let scene = Scene::with(rows.clone(), ranges);
+        let source = MemorySource { timeout_at: Some(token), ..scene.source() };
+        let pace = Pace { readers: 1, ..pace() };
+        let copied = copy(open(&scene.path()), lane(source, scene.target()), pace, Events::none(), Stop::default());
+        let ended = runtime().block_on(copied).expect("ran");
+        assert_eq!((ended.outcome, ended.failed, ended.gave_up), (RunOutcome::Incomplete, 1, None));
+        let status = scene.status();
+        assert_eq!((status.failures[0].range.first(), status.failures[0].range.last()), (token, token));
+        assert_eq!(scene.rows_at_the_target(), rows.len() - of_token, "its neighbours are copied");
+    }
+}
+
+#[test]
+fn a_source_that_fails_everywhere_is_waited_for_and_not_cut_to_pieces() {
+    for (class, readers) in [(Class::Timeout, 1), (Class::Timeout, 3), (Class::Failure, 1), (Class::Other, 3)] {
+        let scene = Scene::of(sample_rows(300), 8);
+        let ranges = scene.status().counts.ranges;
+        let source = MemorySource { fail_every: Some((1, class)), ..scene.source() };
+        let pace = Pace { readers, ..pace() };
+        let copied = copy(open(&scene.path()), lane(source, scene.target()), pace, Events::none(), Stop::default());
+        let took = runtime().block_on(async {
+            let began = tokio::time::Instant::now();
+            let ended = tokio::time::timeout(Duration::from_secs(3600), copied).await.expect("it ends").expect("ran");
+            assert_eq!((ended.outcome, ended.gave_up), (RunOutcome::Incomplete, Some(Side::Source)), "{class:?}");
+            began.elapsed()
+        });
+        assert!((60..90).contains(&took.as_secs()), "{class:?} {readers}: {took:?}");
+        assert_eq!(scene.status().counts.ranges, ranges, "{class:?}");
+    }
 }
 
 #[test]
@@ -155,7 +218,8 @@ fn a_crash_while_it_is_cut_changes_nothing() {
     let count = rows.len() as u64;
     let new = || Scene::around(rows.clone(), 0, 2);
     let mut kinds = BTreeSet::new();
-    for n in 1.. {
+    // Every fifth event: each takes a copy, a crash and another copy.
+    for n in (1..).step_by(5) {
         let scene = new();
         let dead = Arc::default();
         let Some(at) = crash(&scene, source(&scene, &[(10, 30)]), n, &dead) else { break };
@@ -170,5 +234,5 @@ fn a_crash_while_it_is_cut_changes_nothing() {
         assert!(scene.status().counts.tally.rows_written >= count);
         kinds.insert(at);
     }
-    assert!(kinds.contains("range_split") && kinds.contains("range_moved"), "{kinds:?}");
+    assert!(kinds.contains("retry") && kinds.contains("range_done"), "{kinds:?}");
 }

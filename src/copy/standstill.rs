@@ -155,6 +155,7 @@ impl Standstill {
     /// Resolves when what is under way is not to be waited for any longer.
     pub(super) async fn cut(&self) {
         tokio::select! {
+            biased;
             () = self.given_up.cancelled() => {}
             () = self.stop.overdue() => {}
         }

@@ -8,7 +8,7 @@ use crate::checkpoint::{self, Checkpoint, CheckpointError, Committer, status};
 use crate::event::{Event, Events};
 use crate::job::{Admitted, Job, JobTable, RunOutcome, Work};
 use crate::rejects::Rejects;
-use crate::ring::{Token, tile};
+use crate::ring::{Token, TokenRange, tile};
 use crate::row::{BatchLimits, BatchMode, Policy, RowKey};
 use crate::schema::TableName;
 use crate::settings::{Pace, Patience};
@@ -77,10 +77,13 @@ impl Scene {
 
     /// With a range for the token of the `row`-th row alone.
     pub(super) fn around(rows: Rows, row: usize, ranges: usize) -> Scene {
-        let scene = Scene { folder: tempfile::tempdir().expect("a folder"), store: Store::default(), rows };
         // One of the ranges holds a single token, that of some row: both of its borders are borders of a partition.
-        let of_row = scene.rows.keys().nth(row).map_or(Token(0), |key| key.0);
-        let ranges = tile(&[of_row, Token(of_row.0 - 1)], ranges);
+        let of_row = rows.keys().nth(row).map_or(Token(0), |key| key.0);
+        Scene::with(rows, tile(&[of_row, Token(of_row.0 - 1)], ranges))
+    }
+
+    pub(super) fn with(rows: Rows, ranges: Vec<TokenRange>) -> Scene {
+        let scene = Scene { folder: tempfile::tempdir().expect("a folder"), store: Store::default(), rows };
         let existing = checkpoint::Existing::Keep;
         checkpoint::create(checkpoint::reserve(&scene.path()).expect("free"), &job(), &[ranges], existing)
             .expect("created")
@@ -88,6 +91,10 @@ impl Scene {
             .close()
             .expect("closed");
         scene
+    }
+
+    pub(super) fn rows_at_the_target(&self) -> usize {
+        self.store.0.lock().expect("not poisoned").len()
     }
 
     pub(super) fn path(&self) -> PathBuf {
@@ -138,7 +145,7 @@ impl Scene {
 }
 
 /// The inferred marker: its writetime, and whether it expires.
-fn expected_marker(cells: &[Option<super::fakes::Cell>; 2]) -> (i64, bool) {
+pub(super) fn expected_marker(cells: &[Option<super::fakes::Cell>; 2]) -> (i64, bool) {
     let alive: Vec<_> = cells.iter().flatten().collect();
     let permanent = alive.iter().filter(|cell| cell.2 == 0).map(|cell| cell.1).min();
     match (permanent, alive.iter().min_by_key(|cell| cell.1)) {

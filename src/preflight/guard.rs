@@ -203,7 +203,9 @@ impl Guard for TableGuard {
         if tables.is_empty() {
             return before;
         }
-        let patience = if must_know { self.patience } else { Patience::of(Duration::ZERO) };
+        // Longer than the copy waits: where nothing gets through, it is the copy that gives up.
+        let whole = self.patience.give_up_after.saturating_add(Duration::from_secs(60));
+        let patience = if must_know { Patience::of(whole) } else { Patience::of(Duration::ZERO) };
         let stop = self.stop.clone();
         let seen = tokio::select! {
             seen = Box::pin(self.see(&tables, patience)) => seen,

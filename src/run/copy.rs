@@ -1,6 +1,7 @@
 //! The copy: both sides, the job and its checkpoint, the rows, and a last look at the tables.
 
 use super::Error;
+use crate::blocking::blocking;
 use crate::checkpoint::{self, Checkpoint, CheckpointError, Committer, Existing};
 use crate::cluster::{CqlSource, CqlTarget};
 use crate::copy::pace::Steering;
@@ -311,13 +312,6 @@ fn lane(settings: &Settings, policy: Policy, table: ReadyTable) -> Lane<CqlSourc
         source: table.reader,
         target: table.writer,
     }
-}
-
-/// Work with the checkpoint that may take seconds, out of the way of signals.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, CheckpointError> + Send + 'static,
-) -> Result<T, CheckpointError> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }
 
 /// What there is under the checkpoint's name. Either way, it is ours from now on.

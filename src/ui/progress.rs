@@ -15,6 +15,9 @@ use std::time::{Duration, Instant};
 
 /// Rates are averages over this long.
 const WINDOW: Duration = Duration::from_secs(10);
+/// The remaining time is judged by what was done in this long: ranges end in lumps, and what was before a limit was set, or
+/// before a pause, says nothing of what comes.
+const SHARE_WINDOW: Duration = Duration::from_secs(60);
 
 /// Follows the copy.
 #[derive(Debug)]
@@ -34,6 +37,8 @@ pub(super) struct Progress {
     weights: Vec<u64>,
     /// The side to which nothing gets through.
     silent: Option<Side>,
+    /// The share that was done in this run, at some moments of the last [`SHARE_WINDOW`].
+    shares: VecDeque<(Instant, f64)>,
     /// Rows and bytes at some moments of the last [`WINDOW`].
     window: VecDeque<(Instant, u64, u64)>,
 }
@@ -134,6 +139,7 @@ impl Progress {
             cursors: HashMap::new(),
             weights: Vec::new(),
             silent: None,
+            shares: VecDeque::new(),
             window: VecDeque::new(),
         }
     }
@@ -239,9 +245,24 @@ impl Progress {
         PaceNow { slowed_by: silent.or(pace.slowed_by), ..pace }
     }
 
+    /// How fast the job's share grows, of late; none where it doesn't.
+    fn share_per_second(&self) -> Option<f64> {
+        let ((from, before), (to, now)) = (self.shares.front()?, self.shares.back()?);
+        let (seconds, gained) = ((*to - *from).as_secs_f64(), now - before);
+        (seconds > 0.0 && gained > 0.0).then(|| gained / seconds)
+    }
+
     /// Remembers this moment for the rates.
     pub(super) fn tick(&mut self) {
         let now = Instant::now();
+        // A pause says nothing of what comes after it.
+        if self.counters.pace().slowed_by == Some(Slowed::Paused) {
+            self.shares.clear();
+        }
+        self.shares.push_back((now, self.fraction));
+        while self.shares.front().is_some_and(|(at, _)| now - *at > SHARE_WINDOW) {
+            self.shares.pop_front();
+        }
         let rows = self.counters.rows_written.load(Ordering::Relaxed);
         let bytes = self.counters.bytes_read.load(Ordering::Relaxed);
         if self.window.back().is_some_and(|(_, before, _)| *before != rows) {
@@ -287,9 +308,7 @@ impl Progress {
         // Not less at the end by what a sum of fractions loses.
         let all_done = ranges_done == self.ranges && self.ranges > 0;
         let fraction = if all_done { 1.0 } else { (self.fraction_before + self.fraction).clamp(0.0, 1.0) };
-        // From what this run has done alone: an earlier run's share took no time of this one.
-        let eta_s =
-            (self.fraction > 0.01).then(|| (elapsed.as_secs_f64() / self.fraction * (1.0 - fraction)).ceil() as u64);
+        let eta_s = self.share_per_second().map(|share| ((1.0 - fraction) / share).ceil() as u64);
         Snapshot {
             fraction,
             ranges: self.ranges,
@@ -355,7 +374,10 @@ mod tests {
             cursor: Some(Token(key.range.first().0 + (1 << 60))),
             tally: Tally::default(),
         });
+        progress.tick();
         progress.event(&Event::RangeDone { key, tally: Tally::default() });
+        std::thread::sleep(Duration::from_millis(2)); // Time that goes by is what is measured.
+        progress.tick();
         let snapshot = progress.snapshot();
         assert!((snapshot.fraction - 0.75).abs() < 1e-9, "{}", snapshot.fraction);
         assert_eq!((snapshot.rows_total, snapshot.ranges_done), (500, 2));

@@ -36,9 +36,9 @@ pub(crate) fn new_job(path: &Path) -> Job {
     let job = "BEGIN;
         INSERT INTO job VALUES ('source', 'old'), ('target', 'new'), ('unknown_timestamp', '1');
         INSERT INTO copied_table (id, source_keyspace, source_table, target_keyspace, target_table, state,
-                source_table_id, target_table_id, columns)
+                source_table_id, target_table_id, columns, target_truncations, source_readded)
             VALUES (0, 'shop', 'orders', 'shop', 'orders', 'ready', '00000000-0000-0000-0000-000000000001',
-                '00000000-0000-0000-0000-000000000002', '\"id\" int partition key 0');";
+                '00000000-0000-0000-0000-000000000002', '\"id\" int partition key 0', '', '');";
     let tile = |i| {
         format!(
             "INSERT INTO token_range (table_id, first_token, last_token, position) VALUES (0, {}, {}, {i});",

@@ -61,8 +61,8 @@ fn what_is_set_and_paused_is_told_and_shown_by_status() {
     insta::assert_snapshot!(tool.run(&["set", "rows-per-second=08:00,20k 19:00,off", "writers=64"]), @"
     exit code 0
     -- stdout
-    rows-per-second   is 08:00,20k 19:00,off   was as on the command line
-    writers           is 64                    was as on the command line
+    rows-per-second   is 08:00,20k 19:00,off     was as on the command line
+    writers           is 64                      was as on the command line
     the running copy takes it up within two seconds
     ");
     insta::assert_snapshot!(tool.run(&["pause"]), @"
@@ -84,8 +84,8 @@ fn what_is_set_and_paused_is_told_and_shown_by_status() {
     insta::assert_snapshot!(tool.run(&["set", "writers=default", "rows-per-second=5k", "readers=default"]), @"
     exit code 0
     -- stdout
-    rows-per-second   is 5k                    was 08:00,20k 19:00,off
-    readers           is as before             was as on the command line
+    rows-per-second   is 5k                      was 08:00,20k 19:00,off
+    readers           is as before               was as on the command line
     writers           is as on the command line  was 64
     nobody works on the job: this holds from its next run on
     ");

@@ -27,6 +27,7 @@ mod lab;
 mod matrix;
 mod memory;
 mod metadata;
+mod nodes;
 mod options;
 #[path = "../support/oracle.rs"]
 mod oracle;

@@ -196,9 +196,10 @@ fn file_descriptors_that_run_out_are_waited_for() {
     let Some(lab) = Lab::open("streams_fds") else { return };
     fill(&lab);
     let mut proxy = Proxy::before(&lab.target, lab.runtime());
-    let job = lab.job("t").args(&["--ranges", "100"]).target(&proxy.address);
+    proxy.delay_writes(Duration::from_millis(60));
+    let job = lab.job("t").args(&["--ranges", "100", "--writers", "4"]).target(&proxy.address);
     let mut run = job.start();
-    run.await_begin();
+    run.await_progress(); // Everything that a run opens is open.
     let pid = run.pid().to_string();
     let limit = |soft: &str| {
         let set = Command::new("prlimit").args(["--pid", &pid, &format!("--nofile={soft}:")]).status().unwrap();

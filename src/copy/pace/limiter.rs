@@ -71,6 +71,7 @@ impl Limiter {
             self.held_up.store(true, Ordering::Relaxed);
             let missing = Duration::try_from_secs_f64(-bucket.level / rate).unwrap_or(Duration::MAX).max(TICK);
             tokio::select! {
+                biased;
                 () = tokio::time::sleep(missing) => {}
                 () = changed => {}
             }

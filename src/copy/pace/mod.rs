@@ -133,6 +133,7 @@ impl Pacer {
         if self.is_paused() {
             let mut paused = self.paused.subscribe();
             tokio::select! {
+                biased;
                 _ = paused.wait_for(|paused| !paused) => {}
                 () = self.stop.requested() => {}
             }

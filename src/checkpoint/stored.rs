@@ -1,0 +1,34 @@
+//! What is in the file, for tests that look at all of it.
+
+use super::{Checkpoint, tally};
+use crate::job::Tally;
+use crate::ring::{Token, TokenRange};
+
+/// A range as it is stored.
+pub(crate) struct Range {
+    /// Pieces of one range have one position.
+    pub(crate) position: i64,
+    pub(crate) range: TokenRange,
+    pub(crate) tally: Tally,
+}
+
+/// The ranges of the first table, in ascending order.
+pub(crate) fn ranges(checkpoint: &Checkpoint) -> Vec<Range> {
+    let names = Tally::NAMES.join(", ");
+    let text = format!(
+        "SELECT position, first_token, last_token, {names} FROM token_range WHERE table_id = 0 ORDER BY first_token"
+    );
+    let mut statement = checkpoint.connection.prepare(&text).expect("is SQL");
+    let range = |row: &rusqlite::Row<'_>| {
+        let range = TokenRange::new(Token(row.get(1)?), Token(row.get(2)?)).expect("not empty");
+        Ok(Range { position: row.get(0)?, range, tally: tally(row, 3)? })
+    };
+    statement.query_map((), range).expect("readable").map(|range| range.expect("readable")).collect()
+}
+
+/// Why ranges failed.
+pub(crate) fn failures(checkpoint: &Checkpoint) -> Vec<String> {
+    let mut statement =
+        checkpoint.connection.prepare("SELECT error FROM token_range WHERE state = 'failed'").expect("is SQL");
+    statement.query_map((), |row| row.get(0)).expect("readable").map(|error| error.expect("readable")).collect()
+}

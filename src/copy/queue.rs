@@ -1,0 +1,85 @@
+//! The ranges that are to be copied.
+
+use crate::job::Work;
+use crate::shutdown::Stop;
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
+
+/// A range that is to be copied.
+pub(super) struct Claim {
+    pub(super) work: Work,
+    /// Whether rows of it could not be read before.
+    pub(super) is_suspect: bool,
+}
+
+/// The claims that nobody has taken yet, in their order.
+pub(super) struct Queue {
+    state: Mutex<State>,
+    /// Somebody has put a claim into the queue, or has ended one.
+    changed: Notify,
+}
+
+struct State {
+    claims: VecDeque<Claim>,
+    /// Those that readers work on: each may become several.
+    taken: usize,
+}
+
+impl Queue {
+    /// All of `work`.
+    pub(super) fn new(work: Vec<Work>) -> Queue {
+        let claims = work.into_iter().map(|work| Claim { work, is_suspect: false }).collect();
+        Queue { state: Mutex::new(State { claims, taken: 0 }), changed: Notify::new() }
+    }
+
+    /// The next claim that `admit` makes something of; others are dropped. None where there is none and nobody works on one
+    /// that may yet become several, or where somebody asks to stop.
+    pub(super) async fn take<T>(&self, stop: &Stop, admit: impl Fn(&Claim) -> Option<T>) -> Option<(Claim, T)> {
+        loop {
+            let changed = self.changed.notified();
+            {
+                let mut state = self.state();
+                while let Some(claim) = state.claims.pop_front() {
+                    if let Some(admitted) = admit(&claim) {
+                        state.taken += 1;
+                        return Some((claim, admitted));
+                    }
+                }
+                if state.taken == 0 {
+                    return None;
+                }
+            }
+            tokio::select! {
+                biased;
+                () = changed => {}
+                () = stop.requested() => return None,
+            }
+        }
+    }
+
+    /// Gives back a claim that was taken; `into` is what it has become, if it was cut. Those come next.
+    pub(super) fn give_back(&self, into: &[Work]) {
+        let mut state = self.state();
+        state.taken -= 1;
+        for work in into.iter().rev() {
+            state.claims.push_front(Claim { work: work.clone(), is_suspect: true });
+        }
+        self.changed.notify_waiters();
+    }
+
+    /// Drops all claims.
+    pub(super) fn clear(&self) {
+        self.state().claims.clear();
+    }
+
+    /// Whether there is such a claim.
+    pub(super) fn any(&self, fits: impl Fn(&Claim) -> bool) -> bool {
+        self.state().claims.iter().any(fits)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A reader that panics takes the whole run down; until then the queue is as good as it was.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
