@@ -151,7 +151,7 @@ pub enum Event {
         /// How long it took, in seconds.
         after_s: u64,
     },
-    /// Nothing got through for too long: the copy ends, and saves what is acknowledged.
+    /// Nothing got through for too long: the copy ends. What is recorded stays.
     GaveUp {
         /// Which side was waited for.
         side: Side,

@@ -53,12 +53,9 @@ fn change(path: &Path, change: impl FnOnce(&Connection) -> rusqlite::Result<()>)
     // Looked at without a write first: a file of somebody else's must stay as it is.
     open::check_kind(&open::open_read_only(path)?, path)?;
     let identity = files::identity(path);
-    // Where nobody works on it, nobody shall begin to, and least of all move it aside, in the middle of this.
-    let lock = match lock::Lock::take(path) {
-        Ok(lock) => Some(lock),
-        Err(CheckpointError::InUse { .. }) => None,
-        Err(error) => return Err(error),
-    };
+    let control = lock::Lock::control(path)?;
+    // Let go after the other one. Where nobody works on it, nobody shall begin to, and least of all move it aside, in the middle of this.
+    let lock = lock::Lock::work(&control)?;
     let fail = |error| CheckpointError::sqlite(path, "set what is to hold", error);
     let mut connection = open::connect(path, path)?;
     connection.busy_timeout(BUSY).map_err(fail)?;

@@ -201,7 +201,7 @@ pub fn read(path: &Path) -> Result<Status, CheckpointError> {
     }
     let fraction = share(tables.iter().map(|table| (table.fraction, table.weight)));
     let broken = tables.iter().any(|table| table.state == TableState::Broken);
-    let state = if lock::is_held(path) {
+    let state = if lock::is_worked_on(path) {
         State::Running
     } else if counts.ranges_done == counts.ranges && !broken {
         State::Done

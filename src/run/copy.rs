@@ -15,6 +15,7 @@ use crate::row::{BatchMode, Policy};
 use crate::schema::TableName;
 use crate::settings::{FutureTimestamps, Settings};
 use crate::shutdown::{Signal, Stop};
+use crate::side::Side;
 use crate::table_options::{self, OptionsError};
 use crate::ui::{Mode, Ui};
 use std::collections::{BTreeMap, BTreeSet};
@@ -129,11 +130,8 @@ async fn copy(settings: &Settings, events: &Events, stop: &Stop) -> Result<(Ende
     // With the last commit, the guard has looked for the last time.
     let drained = committer.drain().await?;
     let (mut changed, unseen) = (findings.take_changed(), findings.unseen());
-    if let Some(why) = findings.why_unseen() {
-        let message = format!(
-            "nothing more was recorded, since nobody could tell whether the tables still are what they were {why}"
-        );
-        events.emit(Event::Warning { message });
+    if !unseen.is_empty() {
+        events.emit(Event::Warning { message: unrecorded(events, findings.why_unseen(), ended.gave_up) });
     }
     let broken = [reasons(&refused), reasons(&changed)].concat();
     // Where no table is left that can be trusted, the job has come to nothing.
@@ -158,6 +156,25 @@ async fn copy(settings: &Settings, events: &Events, stop: &Stop) -> Result<(Ende
         return Err(changed.swap_remove(0).1.into());
     }
     Ok((ended, options_back))
+}
+
+/// What became of rows whose tables nobody could look at any more after they were acknowledged.
+fn unrecorded(events: &Events, why: Option<String>, gave_up: Option<Side>) -> String {
+    let counters = events.counters();
+    let recorded = counters.committed().rows_written;
+    let what = match counters.rows_written.load(Ordering::Relaxed).saturating_sub(recorded) {
+        0 => "what was done last is".to_owned(),
+        1 => "1 row that the target acknowledged is".to_owned(),
+        rows => format!("{rows} rows that the target acknowledged are"),
+    };
+    let why = match (why, gave_up) {
+        (Some(why), _) => format!(" {why}"),
+        (None, Some(side)) => format!(", since the {side} doesn't answer"),
+        (None, None) => " before the process was to end".to_owned(),
+    };
+    format!(
+        "{what} not recorded, and will be copied again: nobody could tell whether the tables still are what they were{why}"
+    )
 }
 
 /// Sets back the options of tables that are done, closes the file, and says whether all of them are back.

@@ -60,8 +60,8 @@ pub(super) fn event_line(event: &Event, style: Style) -> Option<String> {
             format!("{} the {side} answers again, after {}", style.good("back:"), seconds(*after_s))
         }
         Event::GaveUp { side, after_s, nodes, class, message } => format!(
-            "{} nothing got through to the {side} for {}: {}. What was acknowledged is saved; once the {side} answers, the same \
-             command carries on",
+            "{} nothing got through to the {side} for {}: {}. What is recorded stays; once the {side} answers, the same command \
+             carries on from there",
             style.bad("gave up:"),
             seconds(*after_s),
             silence(*nodes, *class, message)
@@ -85,7 +85,7 @@ pub(super) fn event_line(event: &Event, style: Style) -> Option<String> {
             format!("{} range {}: {}{remedy}", style.bad("failed:"), key.range, safe(error))
         }
         Event::Stopping { draining: true, .. } => {
-            "stopping: finishing what is in flight and saving progress. Once more stops at once; nothing is lost either way.".to_owned()
+            "stopping: finishing what is in flight and recording it, as far as both sides answer. Once more stops at once; nothing is lost either way.".to_owned()
         }
         Event::Stopping { draining: false, .. } => "stopping now: what was in flight is copied again next time".to_owned(),
         Event::RangeClaimed { .. }

@@ -123,12 +123,36 @@ fn a_file_that_is_no_checkpoint_is_refused_and_left_alone() {
             assert_eq!((answer.code, answer.out.as_str()), (Some(5), ""), "{what}: {answer}");
         }
         let mut after = tool.listing();
-        after.remove(&tool.path("migrate.db-lock"));
+        after.retain(|name, _| !name.to_string_lossy().ends_with("-lock"));
         assert_eq!(after, before, "{what}");
     }
     let tool = Tool::new();
     insta::assert_snapshot!(tool.run(&["pause", "--checkpoint", "none.db"]).line(), @"5 error: there is no checkpoint none.db hint: name the file with `--checkpoint FILE`; a copy makes it when it begins");
     assert!(tool.listing().is_empty());
+}
+
+/// A command that sets something is no copy at work: nobody is told so, and no copy is refused for it.
+#[test]
+fn commands_beside_each_other_are_not_taken_for_a_copy() {
+    let tool = Tool::new();
+    drop(new_job(&tool.path("migrate.db")));
+    let set = || (0..20).map(|_| tool.run(&["set", "readers=3"])).collect::<Vec<_>>();
+    std::thread::scope(|threads| {
+        let sets: Vec<_> = (0..3).map(|_| threads.spawn(set)).collect();
+        while sets.iter().any(|set| !set.is_finished()) {
+            assert_eq!(tool.run(&["status", "--json"]).expect(0).json()["state"], "stopped");
+        }
+        for answer in sets.into_iter().flat_map(|set| set.join().unwrap()) {
+            assert!(answer.expect(0).out.contains("nobody works on the job"), "{answer}");
+        }
+    });
+    std::thread::scope(|threads| {
+        let sets: Vec<_> = (0..3).map(|_| threads.spawn(set)).collect();
+        while sets.iter().any(|set| !set.is_finished()) {
+            let copy = tool.run(&COMPLETE);
+            assert_eq!(copy.code, Some(6), "nobody is there at port 1: {copy}");
+        }
+    });
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A node that dies, stands still, or is hard to reach, as far as a proxy before a single one can show it. `scripts/nodes` does
 //! the same to real ones, three a side.
 
-use crate::job::{Job, Running};
+use crate::job::{Finished, Job, Running};
 use crate::lab::{Lab, SOURCE, THEN};
 use crate::proxy::{PAYLOAD, Proxy};
 use scylla_proxy::{Condition, Reaction, RequestOpcode, RequestReaction, RequestRule};
@@ -88,6 +88,7 @@ fn a_cluster_that_is_gone_is_given_up_once() {
         assert!((12..25).contains(&took.as_secs()), "{took:?} {told:#?}");
         assert_eq!((&finished.end()["gave_up"], &finished.end()["outcome"]), (&side.into(), &"incomplete".into()));
         assert!(finished.count("waiting") > 0 && finished.count("gave_up") == 1, "{:?}", finished.events.last());
+        assert_unrecorded_is_told(&finished, &job);
         let status = job.status();
         let failed = status["ranges_failed"].as_u64().unwrap();
         assert!((1..=4).contains(&failed), "one of each reader at most: {status:#}");
@@ -100,6 +101,38 @@ fn a_cluster_that_is_gone_is_given_up_once() {
         assert_eq!(job.status()["rows_read"], ROWS);
         lab.assert_equal("t", ROWS.try_into().unwrap());
     }
+}
+
+/// Rows that the target acknowledged, and that nobody could record since a side was gone, are told with their number.
+fn assert_unrecorded_is_told(finished: &Finished, job: &Job) {
+    let number = |name: &str| finished.end()[name].as_u64().unwrap();
+    let (written, recorded) = (number("rows_written"), number("rows_committed"));
+    assert_eq!(job.status()["rows_written"], recorded);
+    assert!(written > recorded, "{written} {recorded}");
+    let told = format!("{} rows that the target acknowledged are not recorded", written - recorded);
+    let is_told = |event: &Value| event["message"].as_str().is_some_and(|message| message.contains(&told));
+    assert!(
+        finished.events.iter().any(is_told),
+        "{told}: {:#?}",
+        finished.events.iter().filter(|e| e["type"] == "warning").collect::<Vec<_>>()
+    );
+}
+
+/// Goal: where the source is gone, a Ctrl-C finishes what was read, and says what of it isn't recorded.
+#[test]
+fn a_signal_without_a_source_says_what_is_not_recorded() {
+    let Some(lab) = Lab::open("nodes_unrecorded") else { return };
+    let (job, mut source, _target) = scene(&lab);
+    let run = started(&job);
+    death(&mut source);
+    std::thread::sleep(Duration::from_secs(2)); // What was read before is written meanwhile.
+    run.signal("INT");
+    let finished = run.finish();
+    finished.assert_code(130);
+    assert_unrecorded_is_told(&finished, &job);
+    source.behave();
+    job.succeed();
+    lab.assert_equal("t", ROWS.try_into().unwrap());
 }
 
 /// Goal: with a node that stands still, the first Ctrl-C ends in seconds, the second at once.
