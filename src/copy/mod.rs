@@ -206,7 +206,7 @@ pub async fn run<S: Source, T: Target>(
     let mut readers = shared.pacer.readers();
     readers.mark_changed();
     let (mut failed, mut gave_up) = (false, None);
-    let mut steer = std::pin::pin!(shared.pacer.steer());
+    let mut steer = std::pin::pin!(shared.pacer.steer(|side| shared.standstill.fails(side)));
     let mut watch = std::pin::pin!(shared.standstill.watch(
         || shared.pacer.is_paused(),
         |side| shared.nodes(side),

@@ -5,6 +5,7 @@
 //! of its own; so it goes on, until nothing at all was done for as long. Then the tables that are under way are given up; for a
 //! while others are tried, if there are any; then the copy is given up as a whole.
 
+use super::pace::SILENT;
 use super::seam::Nodes;
 use crate::call::{CallError, Class};
 use crate::event::{Event, Events};
@@ -250,6 +251,11 @@ impl Standstill {
     fn trouble(&self, side: Side) -> Option<Trouble> {
         let lasts = |trouble: &&Trouble| trouble.calls > 0 && self.last_done(side) <= trouble.since;
         self.of(side).trouble().as_ref().filter(lasts).cloned()
+    }
+
+    /// Whether calls to a side fail, and none got through for a while.
+    pub(super) fn fails(&self, side: Side) -> bool {
+        self.trouble(side).is_some_and(|trouble| trouble.since.elapsed() >= SILENT)
     }
 
     fn last_done(&self, side: Side) -> Instant {

@@ -88,6 +88,10 @@ fn a_cluster_that_is_gone_is_given_up_once() {
         assert!((12..25).contains(&took.as_secs()), "{took:?} {told:#?}");
         assert_eq!((&finished.end()["gave_up"], &finished.end()["outcome"]), (&side.into(), &"incomplete".into()));
         assert!(finished.count("waiting") > 0 && finished.count("gave_up") == 1, "{:?}", finished.events.last());
+        let since = finished.events.iter().position(|event| event["type"] == "retry").unwrap();
+        let slowed = || finished.events[since..].iter().filter(|event| event["type"] == "slowed");
+        assert!(slowed().all(|event| !event["by"].is_null()), "{:#?}", slowed().collect::<Vec<_>>());
+        assert!(slowed().any(|event| event["by"] == format!("{side}_silent")), "{:#?}", slowed().collect::<Vec<_>>());
         assert_unrecorded_is_told(&finished, &job);
         let status = job.status();
         let failed = status["ranges_failed"].as_u64().unwrap();

@@ -34,6 +34,9 @@ pub(super) enum SlowCause {
 /// A decrease is news for this long.
 const NEWS: Duration = Duration::from_secs(2);
 
+/// Where nothing is answered for this long, that is what stands in the way.
+pub(in crate::copy) const SILENT: Duration = Duration::from_secs(2);
+
 /// The requests to one side.
 #[derive(Debug)]
 pub(super) struct Gate {
@@ -56,6 +59,9 @@ struct State {
     judged: Instant,
     latency_max: Option<Duration>,
     latencies: Latencies,
+    under_way: usize,
+    /// Since when some are under way and none was answered.
+    unanswered: Option<Instant>,
 }
 
 /// A request that is under way, until this is dropped.
@@ -75,6 +81,8 @@ pub(super) struct Look {
     pub(super) slowed: Option<SlowCause>,
     /// The 99th percentile of the last seconds.
     pub(super) p99: Option<Duration>,
+    /// Some are under way, and none was answered for a while.
+    pub(super) is_silent: bool,
 }
 
 impl Gate {
@@ -90,6 +98,8 @@ impl Gate {
             judged: now,
             latency_max,
             latencies: Latencies::default(),
+            under_way: 0,
+            unanswered: None,
         };
         Gate { permits: Permits::new(max), state: Mutex::new(state), held_up: false.into() }
     }
@@ -120,7 +130,12 @@ impl Gate {
         if let Some(counters) = in_flight {
             counters.in_flight.fetch_add(1, Ordering::Relaxed);
         }
-        Turn { gate: self, began: Instant::now(), _permit: permit, in_flight }
+        let began = Instant::now();
+        let mut state = self.state();
+        state.under_way += 1;
+        state.unanswered.get_or_insert(began);
+        drop(state);
+        Turn { gate: self, began, _permit: permit, in_flight }
     }
 
     /// How it stands.
@@ -129,7 +144,8 @@ impl Gate {
         let mut state = self.state();
         let is_new = state.decreased.elapsed() < NEWS;
         let slowed = (state.limit < state.max && (held_up || is_new)).then_some(state.cause);
-        Look { limit: state.limit, slowed, p99: state.latencies.p99() }
+        let is_silent = state.unanswered.is_some_and(|since| since.elapsed() >= SILENT);
+        Look { limit: state.limit, slowed, p99: state.latencies.p99(), is_silent }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -153,6 +169,7 @@ impl Gate {
         let now = Instant::now();
         let took = now - began;
         let mut state = self.state();
+        state.unanswered = Some(now);
         if began >= state.decreased {
             state.latencies.record(took);
         }
@@ -205,6 +222,11 @@ impl Drop for Turn<'_> {
     fn drop(&mut self) {
         if let Some(counters) = self.in_flight {
             counters.in_flight.fetch_sub(1, Ordering::Relaxed);
+        }
+        let mut state = self.gate.state();
+        state.under_way -= 1;
+        if state.under_way == 0 {
+            state.unanswered = None;
         }
     }
 }
@@ -296,6 +318,23 @@ mod tests {
         gate.allow(64, None);
         load(&gate, Duration::from_secs(20), server, None).await;
         assert_eq!(gate.look().limit, 64, "nobody minds any more");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_side_that_answers_nothing_is_silent_and_one_that_answers_some_is_not() {
+        let gate = Gate::new(8, None);
+        let hanging = gate.begin(gate.enter().await, None);
+        tokio::time::sleep(1900 * MS).await;
+        assert!(!gate.look().is_silent);
+        tokio::time::sleep(200 * MS).await;
+        assert!(gate.look().is_silent);
+        request(&gate, MS, None).await;
+        assert!(!gate.look().is_silent, "another one got through");
+        tokio::time::sleep(2 * SILENT).await;
+        request(&gate, MS, Some(Class::Timeout)).await;
+        assert!(gate.look().is_silent, "that was no answer");
+        drop(hanging);
+        assert!(!gate.look().is_silent, "nothing is asked");
     }
 
     #[tokio::test(start_paused = true)]

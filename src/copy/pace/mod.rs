@@ -18,6 +18,7 @@ use crate::settings::live::Live;
 use crate::shutdown::Stop;
 use crate::side::Side;
 use gate::Gate;
+pub(super) use gate::SILENT;
 use limiter::Limiter;
 pub use now::{PaceNow, Slowed};
 pub(super) use permits::{Permit, Permits};

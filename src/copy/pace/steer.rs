@@ -30,8 +30,8 @@ impl Pacer {
         self.take_up(&live);
     }
 
-    /// Steers until it is dropped.
-    pub(in crate::copy) async fn steer(&self) {
+    /// Steers until it is dropped. `fails` says whether calls to a side fail, and none gets through.
+    pub(in crate::copy) async fn steer(&self, fails: impl Fn(Side) -> bool) {
         let mut live = self.live.clone();
         let mut before = live.borrow_and_update().clone();
         let mut teller = Teller::default();
@@ -48,7 +48,7 @@ impl Pacer {
                 before = after;
             }
             self.limit(local_minute());
-            let now = self.look();
+            let now = self.look(&fails);
             if teller.is_due(now.slowed_by) {
                 self.events.emit(Event::Slowed { by: now.slowed_by });
             }
@@ -81,7 +81,7 @@ impl Pacer {
     }
 
     /// How it stands, and what stands most in the way.
-    fn look(&self) -> PaceNow {
+    fn look(&self, fails: impl Fn(Side) -> bool) -> PaceNow {
         let minute = local_minute();
         let limits = self.now.lock().unwrap_or_else(PoisonError::into_inner).limits.clone();
         let (source, target) = (self.source.look(), self.target.look());
@@ -89,12 +89,16 @@ impl Pacer {
         let limited = |is_scheduled, by| if is_scheduled { Slowed::Schedule } else { by };
         let slowed_by = if self.is_paused() {
             Some(Slowed::Paused)
+        } else if target.is_silent || fails(Side::Target) {
+            Some(Slowed::TargetSilent)
         } else if let Some(cause) = target.slowed {
             Some(by(Side::Target, cause))
         } else if rows {
             Some(limited(limits.rows_per_second.changes(), Slowed::RowsPerSecond))
         } else if bytes {
             Some(limited(limits.bytes_per_second.changes(), Slowed::BytesPerSecond))
+        } else if source.is_silent || fails(Side::Source) {
+            Some(Slowed::SourceSilent)
         } else if let Some(cause) = source.slowed {
             Some(by(Side::Source, cause))
         } else {
