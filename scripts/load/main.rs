@@ -88,6 +88,8 @@ enum ShapeName {
     Collections,
     /// Lists that aren't frozen
     Lists,
+    /// One partition, a third of it deleted
+    Giant,
     /// One MiB in each row
     Blobs,
 }
@@ -100,6 +102,7 @@ impl ShapeName {
             ShapeName::Narrow => Box::new(shapes::narrow(arguments)),
             ShapeName::Collections => Box::new(shapes::collections(arguments)),
             ShapeName::Lists => Box::new(shapes::lists(arguments)),
+            ShapeName::Giant => Box::new(shapes::giant(arguments)),
             ShapeName::Blobs => Box::new(shapes::blobs(arguments)),
         }
     }

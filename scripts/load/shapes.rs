@@ -11,6 +11,8 @@ pub(crate) struct Partitions {
     rows: u64,
     next: u64,
     size: u64,
+    /// All rows are of one partition, which is written in pieces of this size.
+    giant: bool,
     table: TableText,
     fill: fn(&mut Random, Key, &mut Vec<Write>),
 }
@@ -39,7 +41,7 @@ impl Key {
 }
 
 fn rows(arguments: &Arguments, size: u64, table: TableText, fill: fn(&mut Random, Key, &mut Vec<Write>)) -> Partitions {
-    Partitions { random: Random::new(arguments.seed), rows: arguments.rows, next: 0, size, table, fill }
+    Partitions { random: Random::new(arguments.seed), rows: arguments.rows, next: 0, size, giant: false, table, fill }
 }
 
 /// Of each type, 16 columns: with the key, there are 50.
@@ -173,6 +175,27 @@ pub(crate) fn lists(arguments: &Arguments) -> Partitions {
     })
 }
 
+/// One partition, of which a third was deleted since, in stretches of 3,000 rows.
+pub(crate) fn giant(arguments: &Arguments) -> Partitions {
+    let table = TableText {
+        columns: "note text".to_owned(),
+        fields: None,
+        statements: vec![
+            "INSERT INTO {table} (id, row, note) VALUES (?, ?, ?) USING TIMESTAMP ?".to_owned(),
+            "DELETE FROM {table} USING TIMESTAMP ? WHERE id = ? AND row = ?".to_owned(),
+        ],
+    };
+    let rows = rows(arguments, 100, table, |random, key, writes| {
+        let [id, row] = key.values();
+        let note = text(random::text(random));
+        writes.push(Write { statement: 0, values: vec![id.clone(), row.clone(), note, bigint(key.written)] });
+        if key.row / 3000 % 3 == 0 {
+            writes.push(Write { statement: 1, values: vec![bigint(key.written + 1_000_000), id, row] });
+        }
+    });
+    Partitions { giant: true, ..rows }
+}
+
 /// One row per partition, with a MiB of what can't be compressed.
 pub(crate) fn blobs(arguments: &Arguments) -> Partitions {
     let table = TableText {
@@ -203,14 +226,14 @@ fn distinct(random: &mut Random, count: usize) -> Vec<String> {
 impl Iterator for Partitions {
     type Item = Vec<Write>;
 
-    /// The next partition.
+    /// The next partition, or piece of one.
     fn next(&mut self) -> Option<Vec<Write>> {
         let count = self.size.min(self.rows - self.next);
-        let id = (self.next / self.size) as i64;
+        let (id, first) = if self.giant { (0, self.next) } else { (self.next / self.size, 0) };
         let mut writes = Vec::new();
-        for row in 0..count {
+        for row in first..first + count {
             let written = self.random.between(FROM, UNTIL - DAY) * 1000;
-            (self.fill)(&mut self.random, Key { id, row: row as i32, written }, &mut writes);
+            (self.fill)(&mut self.random, Key { id: id as i64, row: row as i32, written }, &mut writes);
         }
         self.next += count;
         (count > 0).then_some(writes)
@@ -233,6 +256,7 @@ impl Shape for Partitions {
     }
 
     fn summary(&self) -> String {
-        format!("{} rows in {} partitions", self.next, self.next.div_ceil(self.size))
+        let partitions = if self.giant { 1 } else { self.next.div_ceil(self.size) };
+        format!("{} rows in {partitions} partitions", self.next)
     }
 }

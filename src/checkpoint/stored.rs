@@ -5,7 +5,7 @@ use crate::job::Tally;
 use crate::ring::{Token, TokenRange};
 
 /// A range as it is stored.
-pub(crate) struct Range {
+pub(crate) struct Stored {
     /// Pieces of one range have one position.
     pub(crate) position: i64,
     pub(crate) range: TokenRange,
@@ -13,7 +13,7 @@ pub(crate) struct Range {
 }
 
 /// The ranges of the first table, in ascending order.
-pub(crate) fn ranges(checkpoint: &Checkpoint) -> Vec<Range> {
+pub(crate) fn ranges(checkpoint: &Checkpoint) -> Vec<Stored> {
     let names = Tally::NAMES.join(", ");
     let text = format!(
         "SELECT position, first_token, last_token, {names} FROM token_range WHERE table_id = 0 ORDER BY first_token"
@@ -21,7 +21,7 @@ pub(crate) fn ranges(checkpoint: &Checkpoint) -> Vec<Range> {
     let mut statement = checkpoint.connection.prepare(&text).expect("is SQL");
     let range = |row: &rusqlite::Row<'_>| {
         let range = TokenRange::new(Token(row.get(1)?), Token(row.get(2)?)).expect("not empty");
-        Ok(Range { position: row.get(0)?, range, tally: tally(row, 3)? })
+        Ok(Stored { position: row.get(0)?, range, tally: tally(row, 3)? })
     };
     statement.query_map((), range).expect("readable").map(|range| range.expect("readable")).collect()
 }

@@ -106,7 +106,7 @@ impl<'a> UnderWay<'a> {
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
         let mut keys = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        self.1.iter().for_each(|row| drop(keys.remove(row)));
+        keys.retain(|key| !self.1.contains(key));
     }
 }
 

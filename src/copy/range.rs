@@ -5,7 +5,7 @@ use super::pass::{Pass, PassEnd};
 use super::queue::Claim;
 use super::retry::GaveUp;
 use super::scans::Scans;
-use super::seam::{Source, Target};
+use super::seam::{Scan, Source, Target};
 use super::split::{self, Step};
 use super::{Learned, Shared};
 use crate::call::{CallError, Class};
@@ -51,11 +51,12 @@ pub(super) async fn copy<S: Source, T: Target>(
             shared.ledger.report(Change::Done { key, tally: Tally::default() }).await?;
             return Ok(RangeEnd::Done { wrote: false });
         };
-        let scans = match scans(shared, learned, rest, &cursor, in_slices).await {
+        let (scans, goes_on) = match scans(shared, learned, rest, &cursor, in_slices).await {
             Ok(scans) => scans,
             Err(GaveUp::Stopped) => return Ok(RangeEnd::Stopped),
             Err(GaveUp::Failed(error, tries)) => return failed(shared, key, &error, tries).await,
         };
+        let before = cursor.token;
         let pass = Pass::new(shared, learned, key, (rest, cursor), scans, is_suspect || in_slices);
         let (scan, had_rows, error, tries) = match pass.run().await? {
             PassEnd::Ended(end) => return Ok(end),
@@ -63,6 +64,11 @@ pub(super) async fn copy<S: Source, T: Target>(
                 cursor = reached;
                 (scan, had_rows, error, tries)
             }
+        };
+        let scan = match scan {
+            // The next pass would read the same rows again and come no further, for ever. This is what could not be read first.
+            Scan::Tokens(_) if !goes_on && cursor.token == before => Scan::FirstRows(rest.first()),
+            scan => scan,
         };
         match split::next(key, &scan, had_rows) {
             Step::Resume => {}
@@ -77,14 +83,14 @@ pub(super) async fn copy<S: Source, T: Target>(
     }
 }
 
-/// How what is left of a range is to be read.
+/// How what is left of a range is to be read, and whether that goes on where the cursor stands, rather than before it.
 async fn scans<S: Source, T: Target>(
     shared: &Shared<S, T>,
     learned: &Learned<S, T>,
     rest: TokenRange,
     cursor: &Cursor,
     in_slices: bool,
-) -> Result<Scans, GaveUp> {
+) -> Result<(Scans, bool), GaveUp> {
     let row = cursor.row.as_ref().filter(|row| row.token() == rest.first());
     let others = match row {
         None => None,
@@ -96,12 +102,14 @@ async fn scans<S: Source, T: Target>(
             Err(Unread::GaveUp(gave_up)) => return Err(gave_up),
         },
     };
-    Ok(match others {
+    let goes_on = row.is_none() || others.is_some();
+    let scans = match others {
         Some((row, others)) if in_slices => Scans::slices_behind(row, &others),
         Some((row, others)) => Scans::resuming(rest, row, &others),
         None if in_slices => Scans::slices(&learned.lane.source, rest),
         None => Scans::of(rest),
-    })
+    };
+    Ok((scans, goes_on))
 }
 
 async fn failed<S, T>(

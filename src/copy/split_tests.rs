@@ -1,5 +1,6 @@
 //! Rows that can't be read in one go, from memory: tombstones, pages that take too long, partitions of many pages.
 
+use super::collisions::key_of;
 use super::fakes::{Key, MemorySource, MemoryTarget, Rows, sample_rows};
 use super::tests::{
     Scene, assert_accounts_close, assert_committed_rows_are_written, copy, crash, lane, open, pace, runtime,
@@ -235,4 +236,25 @@ fn a_crash_while_it_is_cut_changes_nothing() {
         kinds.insert(at);
     }
     assert!(kinds.contains("retry") && kinds.contains("range_done"), "{kinds:?}");
+}
+
+/// Goal: a token of which a pass can't tell what is behind its cursor isn't begun anew for ever.
+#[test]
+fn a_partition_of_tombstones_behind_another_of_its_token_is_passed() {
+    let token = Token(1 << 40);
+    let mut partitions = [key_of(token, 1), key_of(token, 2)];
+    partitions.sort();
+    let at = |partition: usize, clustering: u64| {
+        (token, partitions[partition].clone(), (clustering * 10).to_be_bytes().to_vec())
+    };
+    let mut rows = sample_rows(50);
+    let cell = || Some((b"v".to_vec(), 7, 0));
+    rows.extend([at(0, 0), at(0, 1), at(1, 90)].map(|key| (key, [cell(), None])));
+    let scene = Scene::of(rows, 2);
+    let tombstones = ((0..80).map(|n| at(1, n)).collect(), 10);
+    let source = MemorySource { tombstones, page_rows: usize::MAX, ..scene.source() };
+    let copied = scene.copy(source, scene.target(), Events::none(), Stop::default());
+    let ended = runtime().block_on(async { tokio::time::timeout(Duration::from_secs(3600), copied).await });
+    assert_eq!(ended.expect("it ends").expect("ran").outcome, RunOutcome::Done);
+    scene.assert_equal();
 }

@@ -98,7 +98,7 @@ pub(super) fn accounts(
     read_again: &BTreeSet<Token>,
 ) -> Result<(), String> {
     let mut groups: BTreeMap<i64, (u64, u64, bool)> = BTreeMap::new();
-    for stored::Range { position, range, tally } in stored::ranges(checkpoint) {
+    for stored::Stored { position, range, tally } in stored::ranges(checkpoint) {
         let (read, counted, again) = groups.entry(position).or_default();
         *read += tally.rows_read;
         *counted += below.iter().filter(|key| range.contains(key.0)).count() as u64;

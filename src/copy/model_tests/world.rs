@@ -256,7 +256,7 @@ pub(super) async fn operate(plan: &Plan, live: watch::Sender<Live>, stop: &Stop)
             Act::SecondSignal => stop.now(),
         }
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// Whether a row is up to a cursor of the range that it lies in.
