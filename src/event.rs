@@ -94,7 +94,7 @@ pub enum Event {
     PageRead {
         /// Its rows.
         rows: u64,
-        /// Its bytes on the wire.
+        /// Its bytes of keys and values.
         bytes: u64,
     },
     /// A batch was acknowledged.

@@ -60,9 +60,11 @@ fn change(path: &Path, change: impl FnOnce(&Connection) -> rusqlite::Result<()>)
     let mut connection = open::connect(path, path)?;
     connection.busy_timeout(BUSY).map_err(fail)?;
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(fail)?;
-    let before = read(&transaction, path)?;
+    let found = read(&transaction, path);
     change(&transaction).map_err(fail)?;
     let after = read(&transaction, path)?;
+    // What made no sense before is mended by now.
+    let before = found.unwrap_or_else(|_| after.clone());
     transaction.commit().map_err(fail)?;
     connection.close().map_err(|(_, error)| fail(error))?;
     if files::identity(path) != identity {
@@ -95,9 +97,15 @@ pub(super) fn read(connection: &Connection, path: &Path) -> Result<Live, Checkpo
             live.paused = true;
             continue;
         }
-        let corrupt = |why: String| CheckpointError::Corrupt { path: path.to_owned(), what: why };
-        let key = Key::named(&name).ok_or_else(|| corrupt(format!("`{name}` can't be set")))?;
-        key.check(&value).map_err(|error| corrupt(format!("{name}: {error}")))?;
+        // Other names aren't to be had in a file of this format.
+        let key = Key::named(&name).ok_or_else(|| CheckpointError::Corrupt {
+            path: path.to_owned(),
+            what: format!("`{name}` can't be set"),
+        })?;
+        key.check(&value).map_err(|error| {
+            let why = error.to_string();
+            CheckpointError::Setting { path: path.to_owned(), name, why }
+        })?;
         live.values.insert(key, value);
     }
     Ok(live)

@@ -48,6 +48,16 @@ pub enum CheckpointError {
         /// The first thing that is wrong.
         what: String,
     },
+    /// Something else was set than can be.
+    #[error("what is set in the checkpoint {} makes no sense: {name}: {why}", path.display())]
+    Setting {
+        /// The file.
+        path: PathBuf,
+        /// Its name.
+        name: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The ranges don't tile the ring: going on would lose rows.
     #[error("the checkpoint {} is damaged: table {table}: {error}", path.display())]
     Tiling {
@@ -176,6 +186,10 @@ impl CheckpointError {
                  again changes nothing that was copied)"
                     .to_owned(),
             ),
+            CheckpointError::Setting { path, name, .. } => Some(format!(
+                "take it back with `migrate set {name}=default --checkpoint {}`",
+                path.display()
+            )),
             CheckpointError::Missing { .. } => Some("name the file with `--checkpoint FILE`; a copy makes it when it begins".to_owned()),
             CheckpointError::Sqlite { error, .. }
                 if error.sqlite_error_code() == Some(rusqlite::ErrorCode::SystemIoFailure) =>

@@ -95,7 +95,8 @@ pub(super) async fn fetch<S: Source, T>(
             Ok((fetched, read_at, shrunk_to)) => {
                 page_size.learn(&fetched.page);
                 reservation.fit(fetched.page.size());
-                let (rows, bytes) = (fetched.page.rows() as u64, fetched.page.wire_size() as u64);
+                let stored = lane.layout.keys() + lane.layout.values.len();
+                let (rows, bytes) = (fetched.page.rows() as u64, fetched.page.bytes_of(stored) as u64);
                 shared.events.emit(Event::PageRead { rows, bytes });
                 return Ok(Arrived { fetched, read_at, shrunk_to, reservation });
             }

@@ -2,12 +2,12 @@
 
 use super::fakes::{MemoryTarget, Store};
 use super::run;
-use super::tests::{Scene, job, lane, pace, rejects, runtime};
+use super::tests::{Scene, job, lane, open, pace, rejects, runtime};
 use crate::call::Class;
-use crate::checkpoint::{self, Committer, Guard, status};
+use crate::checkpoint::{self, Change, Committer, Guard, status};
 use crate::event::{Event, Events};
 use crate::job::{JobTable, RunOutcome};
-use crate::ring::tile;
+use crate::ring::{Token, tile};
 use crate::schema::TableName;
 use crate::shutdown::Stop;
 use std::collections::{BTreeMap, BTreeSet};
@@ -104,4 +104,28 @@ fn calls_that_keep_failing_end_when_their_table_is_distrusted() {
     assert_eq!((ended.outcome, ended.failed), (RunOutcome::Incomplete, 0));
     assert!((1..12).contains(&retries.load(Ordering::Relaxed)), "{retries:?}");
     scene.assert_equal();
+}
+
+/// Goal: a split that isn't recorded takes its pieces with it, also the first one, which begins where the whole began.
+#[test]
+fn pieces_of_a_range_that_was_cut_in_vain_are_not_recorded() {
+    let scene = Scene::new(10, 1);
+    let mut checkpoint = open(&scene.path());
+    let whole = checkpoint.work().expect("readable").1.remove(0);
+    checkpoint.begin_run().expect("begun");
+    let into = whole.clone().cut(&[Token(whole.key.range.first().0 + 5)]);
+    let (key, piece) = (whole.key, into[0].key);
+    let recorded = runtime().block_on(async {
+        let guard = Objecting { from: 0, looks: Arc::default(), takes: Duration::ZERO };
+        let committer = Committer::guarded(checkpoint, guard, Events::none());
+        let failed = Change::Failed { key: piece, error: "gone".to_owned(), remedy: None };
+        for change in [Change::Claimed { key }, Change::Split { key, into }, Change::Claimed { key: piece }, failed] {
+            committer.ledger().report(change).await.expect("it listens");
+            // Each in a commit of its own.
+            tokio::time::sleep(Duration::from_secs(2)).await;
+        }
+        committer.finish(RunOutcome::Incomplete, 0, vec![]).await
+    });
+    let work = recorded.expect("nothing is wrong with the file").work().expect("readable").1;
+    assert!(work.iter().any(|work| work.key == whole.key), "it is whole: {work:?}");
 }

@@ -101,6 +101,11 @@ impl Page {
         &self.bytes[from..to]
     }
 
+    /// The bytes of the first `columns` cells of all rows, with their lengths.
+    pub fn bytes_of(&self, columns: usize) -> usize {
+        (0..self.rows()).map(|row| self.span(row, 0, columns.min(self.columns)).len()).sum()
+    }
+
     /// What the page takes of memory, in bytes.
     pub fn size(&self) -> usize {
         self.bytes.len() + self.cells.len() * size_of::<u32>()

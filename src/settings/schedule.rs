@@ -83,6 +83,10 @@ fn parse_entry<U: Unit>(text: &str) -> Result<(Minute, Option<NonZeroU64>), Unit
         UnitError(format!("`{text}` isn't a time of day and a limit: 08:00,20k and 19:00,off are"))
     };
     let (time, limit) = text.split_once(',').ok_or_else(fail)?;
+    if limit.contains([',', ':']) {
+        let text = text.escape_debug();
+        return Err(UnitError(format!("`{text}`: a space stands between two entries, as in 08:00,20k 19:00,off")));
+    }
     let (hour, minute) = time.split_once(':').ok_or_else(fail)?;
     let number = |digits: &str, below: Minute| {
         let is_number = (1..=2).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
@@ -142,6 +146,7 @@ mod tests {
             "20k 30k",
             "08:00,20k 30k",
             "08:00,off,1",
+            "08:00,20k,19:00,off",
             "on",
         ];
         let line = |text: &&str| match text.parse::<RowsSchedule>() {
@@ -162,7 +167,8 @@ mod tests {
         08:00,1 8:00,2   08:00 is there twice
         20k 30k          `20k 30k` isn't a number: 20000, 20k and 1M are
         08:00,20k 30k    `30k` isn't a time of day and a limit: 08:00,20k and 19:00,off are
-        08:00,off,1      `off,1` isn't a number: 20000, 20k and 1M are
+        08:00,off,1      `08:00,off,1`: a space stands between two entries, as in 08:00,20k 19:00,off
+        08:00,20k,19:00,off `08:00,20k,19:00,off`: a space stands between two entries, as in 08:00,20k 19:00,off
         on               `on` isn't a number: 20000, 20k and 1M are
         ");
     }

@@ -27,6 +27,7 @@ use crate::shutdown::Stop;
 use case::{Case, Crash, Plan};
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::Hasher;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -80,6 +81,14 @@ fn the_laws_hold_whatever_happens() {
     }
 }
 
+#[test]
+fn the_same_seed_brings_the_same_order_of_everything() {
+    for seed in 0..100 {
+        let [once, again] = [(); 2].map(|()| try_case(&Case::of(seed)));
+        assert_eq!(once, again, "seed {seed}");
+    }
+}
+
 /// Making a case smaller takes no longer.
 const SHRINK_FOR: Duration = Duration::from_secs(20);
 
@@ -94,7 +103,8 @@ fn shrunk(mut case: Case, mut violation: String) -> (Case, String) {
     (case, violation)
 }
 
-fn try_case(case: &Case) -> Result<(), String> {
+/// Runs a case; answers what tells apart what happened.
+fn try_case(case: &Case) -> Result<Vec<u64>, String> {
     let tried = catch_unwind(AssertUnwindSafe(|| all_runs(case)));
     tried.unwrap_or_else(|panic| Err(format!("a panic: {}", words(&*panic))))
 }
@@ -104,7 +114,7 @@ fn words(panic: &(dyn std::any::Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default()
 }
 
-fn all_runs(case: &Case) -> Result<(), String> {
+fn all_runs(case: &Case) -> Result<Vec<u64>, String> {
     // Where there is one, a disk in memory: it is all the same for what is tried here, and much faster.
     let in_memory = Path::new("/dev/shm");
     let folder = if in_memory.is_dir() { tempfile::tempdir_in(in_memory) } else { tempfile::tempdir() };
@@ -116,11 +126,13 @@ fn all_runs(case: &Case) -> Result<(), String> {
     let mut checkpoint = created.map_err(refused)?.0;
 
     let (store, mut read_again, mut below) = (Store::default(), BTreeSet::new(), BTreeSet::new());
+    let mut traces = Vec::new();
     for (number, plan) in case.runs.iter().enumerate() {
         fastrand::seed(case.seed.wrapping_add(number as u64));
         let world = World::new(&case.rows, &store, crate::rejects::path(&path), plan);
         let explain = |violation: String| format!("{violation} (in run {number})");
         let outcome = one_run(case, plan, checkpoint, &world).map_err(explain)?;
+        traces.push(world.trace.lock().expect("not poisoned").finish());
         read_again.append(&mut *world.read_again.lock().expect("not poisoned"));
         checkpoint = checkpoint::open(&path).map_err(refused).map_err(explain)?;
         let now = check::after_a_run(case, &world, &read_again, &checkpoint).map_err(explain)?;
@@ -135,7 +147,7 @@ fn all_runs(case: &Case) -> Result<(), String> {
         below = now;
     }
     if checkpoint.work().map_err(refused)?.1.is_empty() {
-        Ok(())
+        Ok(traces)
     } else {
         Err(format!("ranges are left after a calm run: {:?}", checkpoint::stored::failures(&checkpoint)))
     }

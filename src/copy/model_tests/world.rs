@@ -16,6 +16,7 @@ use crate::row::{Batch, Settled};
 use crate::settings::live::Live;
 use crate::shutdown::{Signal, Stop};
 use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -36,6 +37,8 @@ pub(super) struct World {
     distrusted: AtomicBool,
     /// The first law that was broken.
     pub(super) violation: Mutex<Option<String>>,
+    /// All events, in their order.
+    pub(super) trace: Mutex<DefaultHasher>,
     /// Tokens of which rows may have been counted more than once: see [`check::accounts`].
     pub(super) read_again: Mutex<BTreeSet<Token>>,
 }
@@ -52,6 +55,7 @@ impl World {
             dead: Arc::default(),
             distrusted: false.into(),
             violation: Mutex::default(),
+            trace: Mutex::default(),
             read_again: Mutex::default(),
         })
     }
@@ -100,6 +104,10 @@ impl World {
                 && let Err(violation) = check::arrived(&world, |key| range.contains(key.0))
             {
                 world.blame(format!("{violation}, at {event:?}"));
+            }
+            // Whatever took some time on the real clock tells it.
+            if !matches!(event, Event::Committed { .. }) {
+                format!("{event:?}").hash(&mut *world.trace.lock().expect("not poisoned"));
             }
             world.instant();
         })
