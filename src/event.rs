@@ -4,14 +4,13 @@
 //! second looks at the counters and costs the copy nothing.
 
 use crate::call::Class;
-use crate::copy::pace::{PaceNow, Slowed};
-use crate::copy::seam::Nodes;
 use crate::job::{Found, FoundTable, RangeKey, Tally};
 use crate::ring::{Token, TokenRange};
 use crate::schema::TableName;
 use crate::settings::live::Key;
 use crate::shutdown::Signal;
-use crate::side::Side;
+use crate::side::{Nodes, Side};
+use crate::slowed::{PaceNow, Slowed};
 use serde::Serialize;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -18,7 +18,7 @@
 //! | [`create_schema`], [`schema::ddl`] | `migrate schema`: the statements that create a schema, translated for the target |
 //! | [`select`] | from patterns to tables |
 //! | [`ring`] | tokens and ranges: pure |
-//! | [`job`], [`side`], [`call`], [`clock`], [`escape`] | small nouns that everybody uses |
+//! | [`job`], [`side`], [`slowed`], [`call`], [`clock`], [`escape`] | small nouns that everybody uses |
 //! | [`shutdown`], [`open_files`], [`blocking`] | what the operating system asks and allows; waiting for its disks |
 //! | [`row`] | raw cells and elements, grouping into mutations and batches, binding |
 //! | [`rejects`] | keys of rows that the target refused for good |
@@ -80,5 +80,6 @@ pub mod select;
 pub mod settings;
 pub mod shutdown;
 pub mod side;
+pub mod slowed;
 pub mod table_options;
 pub mod ui;

@@ -31,3 +31,12 @@ impl Side {
         }
     }
 }
+
+/// The nodes of one side's datacenter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Nodes {
+    /// All of them.
+    pub all: usize,
+    /// Those to which there is no connection.
+    pub silent: usize,
+}

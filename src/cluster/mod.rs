@@ -15,9 +15,9 @@ pub use source::CqlSource;
 pub use target::CqlTarget;
 
 use crate::call::CallError;
-use crate::copy::seam::Nodes;
 use crate::ring::Token;
 use crate::settings::choices::ConsistencyLevel;
+use crate::side::Nodes;
 use crate::side::Side;
 use scylla::client::session::Session;
 use scylla::statement::{Consistency, Statement};

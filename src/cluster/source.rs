@@ -2,13 +2,14 @@
 
 use super::{Cluster, call};
 use crate::call::{CallError, Class};
-use crate::copy::seam::{Fetched, Nodes, Partitions, Position, Read, Scan, Slice, Source};
+use crate::copy::seam::{Fetched, Partitions, Position, Read, Scan, Slice, Source};
 use crate::ring::TokenRange;
 use crate::row::layout::{Part, Shape};
 use crate::row::slice::{Cut, bisect, legs};
 use crate::row::{Layout, Page};
 use crate::schema::literal::literal;
 use crate::schema::{Column, Descending, Table, TableName, ordinal, statements};
+use crate::side::Nodes;
 use bytes::Bytes;
 use scylla::client::session::Session;
 use scylla::cluster::{ClusterState, Node, NodeRef};

@@ -3,7 +3,6 @@
 use super::budget::Reservation;
 use super::fetch::{Arrived, Unread, Wanted, fetch};
 use super::pace::Permit;
-use super::range::RangeEnd;
 use super::retry::GaveUp;
 use super::scans::{Hole, Scans};
 use super::seam::{Placement, Position, Scan, Source, Target};
@@ -12,7 +11,7 @@ use super::{Learned, Shared, write};
 use crate::call::CallError;
 use crate::checkpoint::{Change, CheckpointError};
 use crate::event::Event;
-use crate::job::{Cursor, RangeKey};
+use crate::job::{Cursor, RangeKey, Work};
 use crate::ring::TokenRange;
 use crate::row::{Batch, BatchMode, Grouper, RowKey, Settled};
 use futures::StreamExt;
@@ -36,6 +35,25 @@ struct Written {
     number: BatchNumber,
     rows: u64,
     result: Result<Settled, GaveUp>,
+}
+
+/// How the work on a range ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum RangeEnd {
+    /// All of it is acknowledged.
+    Done {
+        /// Whether there was anything to write.
+        wrote: bool,
+    },
+    /// It was given up; the error is in the checkpoint.
+    Failed {
+        /// Whether that was for rows of its own, so that it says nothing about others.
+        own: bool,
+    },
+    /// It is several ranges now, which are all to be copied.
+    Split(Vec<Work>),
+    /// Somebody asked to stop; what was acknowledged is in the checkpoint.
+    Stopped,
 }
 
 /// How a pass over a range ended, where more is to be decided.

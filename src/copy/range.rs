@@ -1,7 +1,7 @@
 //! One range: a pass over what is left of it, and another one where something of it can't be read in one go.
 
 use super::fetch::{Unread, partitions_behind};
-use super::pass::{Pass, PassEnd};
+use super::pass::{Pass, PassEnd, RangeEnd};
 use super::queue::Claim;
 use super::retry::GaveUp;
 use super::scans::Scans;
@@ -13,25 +13,6 @@ use crate::checkpoint::{Change, CheckpointError};
 use crate::event::Event;
 use crate::job::{Cursor, RangeKey, Tally, Work};
 use crate::ring::TokenRange;
-
-/// How the work on a range ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum RangeEnd {
-    /// All of it is acknowledged.
-    Done {
-        /// Whether there was anything to write.
-        wrote: bool,
-    },
-    /// It was given up; the error is in the checkpoint.
-    Failed {
-        /// Whether that was for rows of its own, so that it says nothing about others.
-        own: bool,
-    },
-    /// It is several ranges now, which are all to be copied.
-    Split(Vec<Work>),
-    /// Somebody asked to stop; what was acknowledged is in the checkpoint.
-    Stopped,
-}
 
 /// Copies what is left of a range.
 ///

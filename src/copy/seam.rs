@@ -6,6 +6,7 @@ use crate::clock::Clock;
 use crate::ring::{Token, TokenRange};
 use crate::row::slice::Cut;
 use crate::row::{Batch, Page, Settled};
+use crate::side::Nodes;
 use std::sync::Arc;
 
 /// A place of pages: one table at the source.
@@ -58,15 +59,6 @@ pub trait Target: Send + Sync + 'static {
 pub trait Placement: Send + Sync {
     /// Equal numbers mean: the same replicas own both tokens.
     fn place(&self, token: Token) -> u32;
-}
-
-/// The nodes of one side's datacenter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Nodes {
-    /// All of them.
-    pub all: usize,
-    /// Those to which there is no connection.
-    pub silent: usize,
 }
 
 /// What is to be read, in an order of its own. All but the last of these have rows in the order of tokens, partitions and

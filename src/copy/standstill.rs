@@ -6,10 +6,10 @@
 //! while others are tried, if there are any; then the copy is given up as a whole.
 
 use super::pace::SILENT;
-use super::seam::Nodes;
 use crate::call::{CallError, Class};
 use crate::event::{Event, Events};
 use crate::shutdown::Stop;
+use crate::side::Nodes;
 use crate::side::Side;
 use std::ops::AddAssign;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};

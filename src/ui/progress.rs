@@ -1,12 +1,12 @@
 //! Where the copy stands: events and counters, turned into the numbers that every renderer shows.
 
 use crate::checkpoint::status::TableState;
-use crate::copy::pace::{PaceNow, Slowed};
 use crate::event::{Counters, Event};
 use crate::job::{FoundTable, RangeKey, Tally};
 use crate::ring::{Token, TokenRange};
 use crate::schema::TableName;
 use crate::side::Side;
+use crate::slowed::{PaceNow, Slowed};
 use serde::Serialize;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;

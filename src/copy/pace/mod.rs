@@ -6,7 +6,6 @@
 mod gate;
 mod latency;
 mod limiter;
-mod now;
 mod permits;
 mod steer;
 
@@ -20,7 +19,6 @@ use crate::side::Side;
 use gate::Gate;
 pub(super) use gate::SILENT;
 use limiter::Limiter;
-pub use now::{PaceNow, Slowed};
 pub(super) use permits::{Permit, Permits};
 use std::pin::pin;
 use std::sync::Mutex;

@@ -2,11 +2,11 @@
 
 use super::Pacer;
 use super::gate::SlowCause;
-use super::now::{PaceNow, Slowed};
 use crate::event::Event;
 use crate::settings::live::{Key, Live};
 use crate::settings::schedule::Minute;
 use crate::side::Side;
+use crate::slowed::{PaceNow, Slowed};
 use std::num::NonZeroU64;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
