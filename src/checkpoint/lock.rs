@@ -120,11 +120,7 @@ fn is_named(file: &File, name: &Path) -> std::io::Result<bool> {
 
 /// Whether a live process has the lock, a copy or a command that sets something. Looks without creating the lock file.
 pub(super) fn is_held(path: &Path) -> bool {
-    is_locked(path, WORK)
-}
-
-fn is_locked(path: &Path, suffix: &str) -> bool {
-    let file = File::open(sibling(path, suffix));
+    let file = File::open(sibling(path, WORK));
     file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 

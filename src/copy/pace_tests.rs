@@ -33,6 +33,21 @@ fn slow(
     (sender, copy(open(&scene.path()), lane(scene.source(), target), steering, events, stop))
 }
 
+/// How a copy ends that an operator does something to meanwhile. What the operator has still to do then is left out.
+async fn ended_beside(
+    copied: impl Future<Output = Result<Ended, CheckpointError>>,
+    operator: impl Future<Output = ()>,
+) -> RunOutcome {
+    let operator = async {
+        operator.await;
+        std::future::pending().await
+    };
+    tokio::select! {
+        ended = copied => ended.expect("ran").outcome,
+        never = operator => never,
+    }
+}
+
 #[test]
 fn a_job_that_is_paused_reads_and_writes_nothing_until_it_is_continued() {
     let scene = Scene::new(300, 9);
@@ -43,9 +58,8 @@ fn a_job_that_is_paused_reads_and_writes_nothing_until_it_is_continued() {
             tokio::time::sleep(LONG).await;
             assert_eq!(events.counters().rows_read.load(Ordering::Relaxed), 0);
             sender.send(Live::default()).expect("it listens");
-            std::future::pending::<()>().await;
         };
-        tokio::select! { ended = copied => assert_eq!(ended.expect("ran").outcome, RunOutcome::Done), () = operator => {} }
+        assert_eq!(ended_beside(copied, operator).await, RunOutcome::Done);
     });
     scene.assert_equal();
 }
@@ -71,9 +85,8 @@ fn a_pause_saves_what_was_in_flight_and_goes_on_exactly() {
             tokio::time::sleep(LONG).await;
             assert_eq!(counter(), [read, written, 0]);
             sender.send(Live::default()).expect("it listens");
-            std::future::pending::<()>().await;
         };
-        tokio::select! { ended = copied => assert_eq!(ended.expect("ran").outcome, RunOutcome::Done), () = operator => {} }
+        assert_eq!(ended_beside(copied, operator).await, RunOutcome::Done);
     });
     scene.assert_equal();
 }
@@ -92,7 +105,7 @@ fn a_signal_ends_a_pause_at_once() {
             tokio::time::sleep(Duration::from_secs(1)).await;
             panic!("it still runs");
         };
-        tokio::select! { ended = copied => assert_eq!(ended.expect("ran").outcome, RunOutcome::Stopped), () = operator => {} }
+        assert_eq!(ended_beside(copied, operator).await, RunOutcome::Stopped);
     });
     runtime().block_on(async {
         let (_, copied) = slow(&scene, Live::default(), Events::none(), Stop::default());
@@ -124,9 +137,8 @@ fn what_is_set_takes_effect_while_it_runs() {
                 }
             }
             sender.send(Live::default()).expect("it listens");
-            std::future::pending::<()>().await;
         };
-        tokio::select! { ended = copied => assert_eq!(ended.expect("ran").outcome, RunOutcome::Done), () = operator => {} }
+        assert_eq!(ended_beside(copied, operator).await, RunOutcome::Done);
     });
     assert_eq!(highest, [4, 9, 1]);
     let told: Vec<_> = set.try_iter().map(|(_, value)| value).collect();

@@ -77,11 +77,11 @@ pub(super) enum PassEnd {
 
 /// The state of one pass over one range.
 ///
-/// A page is asked for (`reading`), then it has arrived and waits for the queue to empty (`arrived`), then its batches
-/// wait for a place in the pool (`queue`), then for their acknowledgements (`writes`). The next page is asked for when one
-/// is grouped, so at most two are held. No `reading` and no `arrived` is the end of all scans; the pass ends when the
-/// watermark is complete. Once it is halted (`failure`, `unreadable`, `stopping`), nothing more is read; but what has arrived
-/// before a scan became unreadable is still written, so that each page is read once.
+/// A page is known to be next (`wanted`), then asked for (`reading`), then it has arrived and waits for the queue to empty
+/// (`arrived`), then its batches wait for a place in the pool (`queue`), then for their acknowledgements (`writes`). The next page
+/// is asked for when one is grouped, so at most two are held. None of the first three is the end of all scans; the pass ends
+/// when the watermark is complete. Once it is halted (`failure`, `stopping`), all but `writes` is dropped. Once a scan is
+/// `unreadable`, nothing more is read, but what has arrived before is still written, so that each page is read once.
 pub(super) struct Pass<'a, S, T> {
     shared: &'a Shared<S, T>,
     learned: &'a Learned<S, T>,
