@@ -10,7 +10,6 @@ use super::seam::{Fetched, Position, Read, Scan, Source};
 use super::standstill::Failing;
 use crate::call::{CallError, Class};
 use crate::event::Event;
-use crate::ring::{Token, TokenRange};
 use crate::row::RowKey;
 use crate::settings::Patience;
 use crate::side::Side;
@@ -108,7 +107,9 @@ pub(super) async fn fetch<S: Source, T>(
             None => calls.failing(Side::Source, began, &error),
             Some(failing) => failing.again(began, &error),
         });
-        if rows_at(before - 1) == 1 && answers_beside(&lane.source, scan.range()).await {
+        let at_one_row = (0..before).rev().take_while(|&tries| rows_at(tries) == 1).count();
+        let is_certain = || at_one_row >= learned.beside.tries_needed() as usize;
+        if at_one_row > 0 && learned.beside.answers(&lane.source, scan.range()).await && is_certain() {
             // The source isn't what is waited for.
             calls.standstill().done(Side::Source);
             return Err(Unread::Unreadable(error, before));
@@ -124,26 +125,6 @@ pub(super) async fn fetch<S: Source, T>(
 /// Whether a read may fail in this way because of what it is to read.
 fn may_be_the_rows(class: Class) -> bool {
     matches!(class, Class::Timeout | Class::Failure | Class::Other)
-}
-
-/// Whether the replicas of a range answer reads of hardly anything, at places of it or beside it. One of these places may be the
-/// very token that can't be read; and a source that fails at all of them is one to be waited for.
-async fn answers_beside<S: Source>(source: &S, range: TokenRange) -> bool {
-    let (first, last) = (range.first(), range.last());
-    let places = if range.width() > 1 {
-        [Some(last), range.cuts(2).first().copied(), Some(first)]
-    } else {
-        [first.next(), first.previous(), None]
-    };
-    // No row has the lowest token, and a bound of it means something else.
-    let places = places.into_iter().flatten().filter(|&token| token != Token::MIN);
-    let look = |token| {
-        let scan = Scan::Tokens(TokenRange::of(token));
-        Box::pin(
-            async move { source.read_page(&Read { scan, position: Position::default(), rows: 1, attempt: 0 }).await },
-        )
-    };
-    futures::future::select_ok(places.map(look)).await.is_ok()
 }
 
 /// The partitions of a row's token that come behind that of the row: nearly always none.

@@ -5,6 +5,7 @@
 //! tasks and writer tasks was the first design; it costs two wake-ups per batch and hands every acknowledgement back
 //! across tasks, only to reach the range's low-water mark. The pool is the semaphore that all of them share.
 
+mod beside;
 mod budget;
 mod fetch;
 pub mod pace;
@@ -53,6 +54,7 @@ use crate::settings::Patience;
 use crate::shutdown::{Signal, Stop};
 use crate::side::Nodes;
 use crate::side::Side;
+use beside::Beside;
 use budget::Budget;
 use pace::{Pacer, Steering};
 use page_size::PageSize;
@@ -110,6 +112,7 @@ const FAILURES_IN_A_ROW_MAX: u64 = 16;
 struct Learned<S, T> {
     lane: Lane<S, T>,
     page_size: PageSize,
+    beside: Beside,
     failures_in_a_row: AtomicU64,
     /// Requests that its target has acknowledged.
     acknowledged: AtomicU64,
@@ -179,6 +182,7 @@ pub async fn run<S: Source, T: Target>(
             Learned {
                 lane,
                 page_size: PageSize::new(page_max),
+                beside: Beside::default(),
                 failures_in_a_row: 0.into(),
                 acknowledged: 0.into(),
                 left,

@@ -7,7 +7,7 @@ use crate::ring::{Token, TokenRange};
 
 /// A range is cut in so many pieces. Most of the ring is empty: with two, it takes some sixty failures to find the token that is
 /// to blame, each as long as the source's patience; with eight, twenty. With more, each such token leaves hundreds of ranges behind.
-const PIECES: u32 = 8;
+pub(super) const PIECES: u32 = 8;
 
 /// The next step.
 #[derive(Debug, PartialEq, Eq)]
