@@ -31,6 +31,9 @@ mod standstill_tests;
 #[cfg(test)]
 mod tests;
 
+#[cfg(test)]
+pub(crate) use pass::{piece, tally};
+
 use crate::checkpoint::{CheckpointError, Ledger};
 use crate::engine::pace::Steering;
 use crate::engine::range::PassEnd;

@@ -246,7 +246,7 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
 }
 
 /// A batch, and what is known of its rows when it is sent.
-pub(super) fn piece(batch: &Batch) -> Piece<Tally> {
+pub(crate) fn piece(batch: &Batch) -> Piece<Tally> {
     let noted = batch.noted();
     let counts = Tally {
         rows_read: batch.row_count() as u64,
@@ -262,7 +262,7 @@ pub(super) fn piece(batch: &Batch) -> Piece<Tally> {
 }
 
 /// What there is to add once a batch of so many rows is acknowledged: all of them are written, but for the `settled` ones.
-pub(super) fn tally(rows: u64, settled: Settled) -> Tally {
+pub(crate) fn tally(rows: u64, settled: Settled) -> Tally {
     let Settled { expired, rejected, lists_reordered } = settled;
     let rows_written = rows - expired - rejected;
     Tally { rows_written, rows_expired: expired, rows_rejected: rejected, lists_reordered, ..Tally::default() }

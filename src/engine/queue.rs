@@ -1,4 +1,4 @@
-//! The ranges that are to be copied.
+//! The ranges that are to be worked on.
 
 use crate::job::Work;
 use crate::shutdown::Stop;
@@ -6,7 +6,8 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
-/// A range that is to be copied.
+/// A range that is to be worked on.
+#[derive(Debug)]
 pub(crate) struct Claim {
     pub(crate) work: Work,
     /// Whether rows of it could not be read before.
@@ -14,12 +15,14 @@ pub(crate) struct Claim {
 }
 
 /// The claims that nobody has taken yet, in their order.
+#[derive(Debug)]
 pub(crate) struct Queue {
     state: Mutex<State>,
     /// Somebody has put a claim into the queue, or has ended one.
     changed: Notify,
 }
 
+#[derive(Debug)]
 struct State {
     claims: VecDeque<Claim>,
     /// Those that readers work on: each may become several.

@@ -149,8 +149,9 @@ impl<C: Counts> Watermark<C> {
 mod tests {
     use super::*;
     use crate::copy::fakes::{Key, MemorySource, layout, sample_rows};
+    use crate::copy::{piece, tally};
     use crate::engine::seam::{Position, Read, Scan, Source};
-    use crate::row::{BatchLimits, BatchMode, Grouper, Policy};
+    use crate::row::{Batch, BatchLimits, BatchMode, Grouper, Policy, Settled};
     use proptest::prelude::*;
 
     /// All batches of a scan of `rows` rows in pages of `page_rows`, and the keys of the rows in their order.
@@ -187,10 +188,11 @@ mod tests {
             while !mark.is_complete() {
                 let choice = usize::from(choices.next().expect("cycles"));
                 if announced < batches.len() && (unacked.is_empty() || choice % 3 == 0) {
-                    unacked.push((mark.sent(&batches[announced]), announced));
+                    unacked.push((mark.sent(piece(&batches[announced])), announced));
                     announced += 1;
                 } else if let Some(index) = (!unacked.is_empty()).then(|| choice % unacked.len()) {
-                    mark.acked(unacked.swap_remove(index).0, Settled::default());
+                    let (number, batch) = unacked.swap_remove(index);
+                    mark.acked(number, tally(batches[batch].row_count() as u64, Settled::default()));
                 }
                 if !ended && (announced == batches.len() || choice % 7 == 0 && announced + 1 == batches.len()) {
                     mark.scan_ended_after(batches.len() - announced);

@@ -17,7 +17,7 @@ use crate::settings::live::Live;
 use crate::shutdown::Stop;
 use crate::side::Side;
 use gate::Gate;
-pub(crate) use gate::SILENT;
+pub(in crate::engine) use gate::SILENT;
 use limiter::Limiter;
 pub(crate) use permits::{Permit, Permits};
 use std::pin::pin;

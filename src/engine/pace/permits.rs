@@ -6,14 +6,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Permits. What is taken away while it is in use goes when it is given back.
 #[derive(Clone, Debug)]
-pub(in crate::engine) struct Permits {
+pub(crate) struct Permits {
     free: Arc<Semaphore>,
     owed: Arc<AtomicUsize>,
 }
 
 /// One of them, until it is dropped.
 #[derive(Debug)]
-pub(in crate::engine) struct Permit {
+pub(crate) struct Permit {
     permit: Option<OwnedSemaphorePermit>,
     owed: Arc<AtomicUsize>,
 }
@@ -24,13 +24,13 @@ impl Permits {
     }
 
     /// Waits for a permit; first come, first served.
-    pub(in crate::engine) async fn acquire(&self) -> Permit {
+    pub(crate) async fn acquire(&self) -> Permit {
         let permit = Arc::clone(&self.free).acquire_owned().await;
         self.given(permit.expect("the semaphore is never closed"))
     }
 
     /// A permit, where one is free.
-    pub(in crate::engine) fn try_acquire(&self) -> Option<Permit> {
+    pub(crate) fn try_acquire(&self) -> Option<Permit> {
         Arc::clone(&self.free).try_acquire_owned().ok().map(|permit| self.given(permit))
     }
 
