@@ -5,6 +5,7 @@ pub mod cql_type;
 pub mod ddl;
 pub mod fidelity;
 pub mod literal;
+pub mod order;
 pub mod ordinal;
 pub mod read;
 pub mod statements;
