@@ -6,6 +6,7 @@ pub mod ddl;
 pub mod fidelity;
 pub mod literal;
 pub mod ordinal;
+pub mod parse_literal;
 pub mod read;
 pub mod statements;
 
