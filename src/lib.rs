@@ -65,6 +65,7 @@ pub mod clock;
 pub mod cluster;
 pub mod copy;
 pub mod create_schema;
+pub mod engine;
 pub mod escape;
 pub mod event;
 pub mod job;
