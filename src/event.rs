@@ -3,18 +3,23 @@
 //! Events of every page and batch only move the counters; the others reach the sink too. A reader that draws ten times a
 //! second looks at the counters and costs the copy nothing.
 
+mod counters;
+
+pub use counters::{Counters, Rechecking};
+
 use crate::call::Class;
-use crate::job::{Counts, Found, FoundTable, RangeKey, Tally, Verdict};
+use crate::job::{Found, FoundTable, RangeKey, Tally, Verdict};
 use crate::ring::{Token, TokenRange};
 use crate::schema::TableName;
 use crate::settings::live::Key;
 use crate::shutdown::Signal;
 use crate::side::{Nodes, Side};
 use crate::slowed::{PaceNow, Slowed};
+use crate::verify::ended::VerificationBegun;
+use crate::verify::line::{DifferenceLine, WrittenLine};
 use serde::Serialize;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 /// Something that happened. In JSON, `type` is the variant's name.
 #[derive(Clone, Debug, Serialize)]
@@ -212,6 +217,27 @@ pub enum Event {
         #[serde(flatten)]
         verdict: Verdict,
     },
+    /// A verification begins, or goes on.
+    VerificationBegun(Box<VerificationBegun>),
+    /// Rows were compared.
+    Compared {
+        /// Rows at either side; the static cells of a partition are one more.
+        rows: u64,
+        /// Bytes of their keys and values.
+        bytes: u64,
+    },
+    /// A row differs, for certain; its line is in the file of differences.
+    Difference(Box<DifferenceLine>),
+    /// All was compared once, and will be again.
+    PassDone {
+        /// How often by now.
+        pass: u64,
+        /// How long it took, in milliseconds.
+        took_ms: u64,
+        /// What it has come to.
+        #[serde(flatten)]
+        verdict: Verdict,
+    },
     /// A range was given up for this run.
     RangeFailed {
         /// Which one.
@@ -267,59 +293,9 @@ pub enum Event {
         /// Whether it is the first: finish what is in flight.
         draining: bool,
     },
-}
-
-/// Counters of this run, for whoever looks.
-#[derive(Debug, Default)]
-pub struct Counters {
-    /// Rows read from the source.
-    pub rows_read: AtomicU64,
-    /// Rows that the target acknowledged.
-    pub rows_written: AtomicU64,
-    /// Rows that had expired.
-    pub rows_expired: AtomicU64,
-    /// Rows that the target refused for good.
-    pub rows_rejected: AtomicU64,
-    /// What is committed to the checkpoint.
-    pub committed: Mutex<Tally>,
-    /// What is committed of a verification. What earlier runs had counted may be taken back in this one: whoever begins a run
-    /// sets it to what they had come to.
-    pub verdict: Mutex<Verdict>,
-    /// The pace of this moment.
-    pub pace: Mutex<PaceNow>,
-    /// Bytes read from the source.
-    pub bytes_read: AtomicU64,
-    /// Write requests that are under way.
-    pub in_flight: AtomicU64,
-    /// Reads and writes that wait for room in the memory budget at this moment.
-    pub waiting_for_memory: AtomicU64,
-    /// Calls that were tried again.
-    pub retries: AtomicU64,
-    /// Ranges done.
-    pub ranges_done: AtomicU64,
-    /// Ranges failed.
-    pub ranges_failed: AtomicU64,
-    /// Commits to the checkpoint.
-    pub commits: AtomicU64,
-    /// Time spent in them, in microseconds.
-    pub commit_us: AtomicU64,
-}
-
-impl Counters {
-    /// What is committed to the checkpoint.
-    pub fn committed(&self) -> MutexGuard<'_, Tally> {
-        self.committed.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// What is committed of a verification, by all of its runs.
-    pub fn verdict(&self) -> MutexGuard<'_, Verdict> {
-        self.verdict.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The pace of this moment.
-    pub fn pace(&self) -> MutexGuard<'_, PaceNow> {
-        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+    /// A row of the target was written or deleted, to be what it is at the source. The line has a `type` of its own.
+    #[serde(untagged)]
+    Written(Box<WrittenLine>),
 }
 
 type Sink = dyn Fn(&Event) + Send + Sync;
@@ -353,65 +329,18 @@ impl Events {
         &self.counters
     }
 
+    /// Counts `rows` that are about to be looked at again, until what this answers is dropped.
+    pub fn rechecking(&self, rows: u64) -> Rechecking {
+        Rechecking::new(&self.counters, rows)
+    }
+
     /// Says that something happened.
     #[expect(
         clippy::needless_pass_by_value,
         reason = "an event is made to be emitted; `&` at each place would only be noise"
     )]
     pub fn emit(&self, event: Event) {
-        let add = |counter: &AtomicU64, n: u64| {
-            counter.fetch_add(n, Ordering::Relaxed);
-        };
-        let counters = &self.counters;
-        match &event {
-            Event::PageRead { rows, bytes } => {
-                add(&counters.rows_read, *rows);
-                add(&counters.bytes_read, *bytes);
-            }
-            Event::BatchWritten { rows, expired, rejected } => {
-                add(&counters.rows_written, *rows);
-                add(&counters.rows_expired, *expired);
-                add(&counters.rows_rejected, *rejected);
-            }
-            Event::Retry { .. } => add(&counters.retries, 1),
-            Event::RangeMoved { tally, .. } => *counters.committed() += *tally,
-            Event::RangeDone { tally, .. } => {
-                *counters.committed() += *tally;
-                add(&counters.ranges_done, 1);
-            }
-            Event::RangeCompared { verdict, .. } => *counters.verdict() += *verdict,
-            Event::RangeVerified { verdict, .. } => {
-                *counters.verdict() += *verdict;
-                add(&counters.ranges_done, 1);
-            }
-            Event::RangeReopened { verdict, .. } => {
-                let mut sums = counters.verdict();
-                *sums = sums.less(verdict);
-            }
-            Event::RangeFailed { .. } => add(&counters.ranges_failed, 1),
-            Event::Committed { took_us } => {
-                add(&counters.commits, 1);
-                add(&counters.commit_us, u64::try_from(*took_us).unwrap_or(u64::MAX));
-            }
-            Event::Connected { .. }
-            | Event::Warning { .. }
-            | Event::Note { .. }
-            | Event::TableBroken { .. }
-            | Event::Planned { .. }
-            | Event::Resumed { .. }
-            | Event::RangeClaimed { .. }
-            | Event::RowsRejected { .. }
-            | Event::Set { .. }
-            | Event::Paused
-            | Event::Continued
-            | Event::Slowed { .. }
-            | Event::Waiting { .. }
-            | Event::Back { .. }
-            | Event::GaveUp { .. }
-            | Event::RangeSplit { .. }
-            | Event::Error { .. }
-            | Event::Stopping { .. } => {}
-        }
+        self.counters.count(&event);
         (self.sink)(&event);
     }
 }

@@ -7,4 +7,5 @@ mod cell;
 pub mod compare;
 pub mod difference;
 mod elements;
+pub mod ended;
 pub mod line;
