@@ -70,6 +70,7 @@ pub mod engine;
 pub mod escape;
 pub mod event;
 pub mod job;
+pub mod json_lines;
 pub mod open_files;
 pub mod plan;
 pub mod preflight;
