@@ -5,7 +5,7 @@
 
 mod counters;
 
-pub use counters::{Counters, Rechecking};
+pub use counters::Counters;
 
 use crate::call::Class;
 use crate::job::{Found, FoundTable, RangeKey, Tally, Verdict};
@@ -168,6 +168,22 @@ pub enum Event {
         /// What the server or the driver said of it. Untrusted text.
         message: String,
     },
+    /// Rows of both sides were compared. Those that differ are looked at again before anything is said.
+    Compared {
+        /// Rows on either side.
+        rows: u64,
+        /// Bytes of keys and values, of both sides.
+        bytes: u64,
+        /// Rows that differ as they were read.
+        suspects: u64,
+    },
+    /// Rows that had differed were looked at again.
+    Rechecked {
+        /// How many.
+        rows: u64,
+    },
+    /// A row differs; its line is in the file of differences.
+    Difference(Box<DifferenceLine>),
     /// A range's cursor is durable.
     RangeMoved {
         /// Which one.
@@ -219,15 +235,6 @@ pub enum Event {
     },
     /// A verification begins, or goes on.
     VerificationBegun(Box<VerificationBegun>),
-    /// Rows were compared.
-    Compared {
-        /// Rows at either side; the static cells of a partition are one more.
-        rows: u64,
-        /// Bytes of their keys and values.
-        bytes: u64,
-    },
-    /// A row differs, for certain; its line is in the file of differences.
-    Difference(Box<DifferenceLine>),
     /// All was compared once, and will be again.
     PassDone {
         /// How often by now.
@@ -293,9 +300,9 @@ pub enum Event {
         /// Whether it is the first: finish what is in flight.
         draining: bool,
     },
-    /// A row of the target was written or deleted, to be what it is at the source. The line has a `type` of its own.
+    /// A row was written to the target, or deleted there, to make both sides equal. Its line has a `type` of its own.
     #[serde(untagged)]
-    Written(Box<WrittenLine>),
+    Mended(Box<WrittenLine>),
 }
 
 type Sink = dyn Fn(&Event) + Send + Sync;
@@ -327,11 +334,6 @@ impl Events {
     /// The counters.
     pub fn counters(&self) -> &Arc<Counters> {
         &self.counters
-    }
-
-    /// Counts `rows` that are about to be looked at again, until what this answers is dropped.
-    pub fn rechecking(&self, rows: u64) -> Rechecking {
-        Rechecking::new(&self.counters, rows)
     }
 
     /// Says that something happened.

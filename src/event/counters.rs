@@ -3,8 +3,9 @@
 use super::Event;
 use crate::job::{Counts, Tally, Verdict};
 use crate::slowed::PaceNow;
+use crate::verify::difference::Class;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Counters of this run, for whoever looks.
 #[derive(Debug, Default)]
@@ -32,12 +33,16 @@ pub struct Counters {
     pub waiting_for_memory: AtomicU64,
     /// Calls that were tried again.
     pub retries: AtomicU64,
-    /// Rows at either side that were compared.
+    /// Rows of both sides that were compared.
     pub rows_compared: AtomicU64,
-    /// Bytes of their keys and values.
+    /// Their bytes of keys and values.
     pub bytes_compared: AtomicU64,
-    /// Rows that differed, and are about to be looked at again.
-    pub rows_rechecking: AtomicU64,
+    /// Rows that differed as they were read, and are looked at again at this moment.
+    pub rechecking: AtomicU64,
+    /// Rows that differ.
+    pub rows_different: AtomicU64,
+    /// Rows that were written or deleted to make both sides equal.
+    pub rows_mended: AtomicU64,
     /// Ranges done.
     pub ranges_done: AtomicU64,
     /// Ranges failed.
@@ -79,10 +84,16 @@ impl Counters {
                 add(&self.rows_expired, *expired);
                 add(&self.rows_rejected, *rejected);
             }
-            Event::Compared { rows, bytes } => {
+            Event::Compared { rows, bytes, suspects } => {
                 add(&self.rows_compared, *rows);
                 add(&self.bytes_compared, *bytes);
+                add(&self.rechecking, *suspects);
             }
+            Event::Rechecked { rows } => drop(self.rechecking.fetch_sub(*rows, Ordering::Relaxed)),
+            Event::Difference(line) => {
+                add(&self.rows_different, u64::from(!line.harmless && line.class != Some(Class::Unsettled)));
+            }
+            Event::Mended(_) => add(&self.rows_mended, 1),
             Event::Retry { .. } => add(&self.retries, 1),
             Event::RangeMoved { tally, .. } => *self.committed() += *tally,
             Event::RangeDone { tally, .. } => {
@@ -120,31 +131,9 @@ impl Counters {
             | Event::GaveUp { .. }
             | Event::RangeSplit { .. }
             | Event::VerificationBegun(_)
-            | Event::Difference(_)
-            | Event::Written(_)
             | Event::PassDone { .. }
             | Event::Error { .. }
             | Event::Stopping { .. } => {}
         }
-    }
-}
-
-/// Rows that are about to be looked at again, for as long as this lives.
-#[derive(Debug)]
-pub struct Rechecking {
-    counters: Arc<Counters>,
-    rows: u64,
-}
-
-impl Rechecking {
-    pub(super) fn new(counters: &Arc<Counters>, rows: u64) -> Rechecking {
-        counters.rows_rechecking.fetch_add(rows, Ordering::Relaxed);
-        Rechecking { counters: Arc::clone(counters), rows }
-    }
-}
-
-impl Drop for Rechecking {
-    fn drop(&mut self) {
-        self.counters.rows_rechecking.fetch_sub(self.rows, Ordering::Relaxed);
     }
 }

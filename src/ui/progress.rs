@@ -2,11 +2,12 @@
 
 use crate::checkpoint::status::TableState;
 use crate::event::{Counters, Event};
-use crate::job::{FoundTable, RangeKey, Tally};
+use crate::job::{Counts, FoundTable, RangeKey, Tally, Verdict, VerifiedTable};
 use crate::ring::{Token, TokenRange};
 use crate::schema::TableName;
 use crate::side::Side;
 use crate::slowed::{PaceNow, Slowed};
+use crate::verify::ended::VerificationBegun;
 use serde::Serialize;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -24,9 +25,12 @@ const SHARE_WINDOW: Duration = Duration::from_secs(60);
 pub(super) struct Progress {
     counters: Arc<Counters>,
     tables: Vec<TableProgress>,
+    /// What is compared, once that has begun.
+    verification: Option<Box<VerificationBegun>>,
     started: Instant,
     ranges: u64,
-    ranges_done_before: u64,
+    ranges_done: u64,
+    ranges_failed: u64,
     before: Tally,
     runs_before: u64,
     fraction_before: f64,
@@ -60,8 +64,23 @@ pub(super) struct TableProgress {
     pub(super) ranges_done: u64,
     /// Failed in this run.
     pub(super) ranges_failed: u64,
-    /// Rows of all runs, as far as they are committed.
-    pub(super) rows_written: u64,
+    /// What was counted of it, in all runs, as far as that is committed.
+    #[serde(flatten)]
+    pub(super) counted: Counted,
+}
+
+/// What is counted of a table.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+#[expect(clippy::large_enum_variant, reason = "there are as many of them as tables")]
+pub(super) enum Counted {
+    /// Of one that is copied.
+    Copied {
+        /// Rows that the target acknowledged.
+        rows_written: u64,
+    },
+    /// Of one that is compared.
+    Compared(Verdict),
 }
 
 /// The numbers of one moment.
@@ -78,7 +97,7 @@ pub(super) struct Snapshot {
     /// This run's rows.
     #[serde(flatten)]
     pub(super) run: RunRows,
-    /// Rows of all runs, as far as they are committed or acknowledged in this one.
+    /// Rows of all runs, as far as they are committed, or acknowledged or compared in this one.
     pub(super) rows_total: u64,
     /// What all runs have committed.
     pub(super) job: Tally,
@@ -86,7 +105,7 @@ pub(super) struct Snapshot {
     pub(super) bytes_total: u64,
     /// Earlier runs.
     pub(super) runs_before: u64,
-    /// Rows acknowledged per second, over the last ten seconds.
+    /// Rows acknowledged or compared per second, over the last ten seconds.
     pub(super) rows_per_second: f64,
     /// Bytes read per second, over the last ten seconds.
     pub(super) bytes_per_second: f64,
@@ -105,6 +124,25 @@ pub(super) struct Snapshot {
     pub(super) elapsed_ms: u64,
     /// Until the end, in seconds; none before there is something to judge by.
     pub(super) eta_s: Option<u64>,
+    /// Of a verification.
+    #[serde(flatten)]
+    pub(super) compared: Option<Compared>,
+}
+
+/// Where a verification stands.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(super) struct Compared {
+    /// Rows that were compared in this run.
+    pub(super) rows_compared: u64,
+    /// Bytes of their keys and values.
+    pub(super) bytes_compared: u64,
+    /// Rows that differed, and are about to be looked at again.
+    pub(super) rows_rechecking: u64,
+    /// What it has come to in all runs, as far as that is committed.
+    pub(super) verdict: Verdict,
+    /// What is compared, and how.
+    #[serde(skip)]
+    pub(super) begun: VerificationBegun,
 }
 
 /// Rows of this run.
@@ -129,9 +167,11 @@ impl Progress {
         Progress {
             counters,
             tables: Vec::new(),
+            verification: None,
             started: Instant::now(),
             ranges: 0,
-            ranges_done_before: 0,
+            ranges_done: 0,
+            ranges_failed: 0,
             before: Tally::default(),
             runs_before: 0,
             fraction_before: 0.0,
@@ -151,10 +191,11 @@ impl Progress {
                 self.found(tables);
             }
             Event::Resumed { runs, ranges, ranges_done, fraction, tally, tables, .. } => {
-                (self.ranges, self.ranges_done_before, self.before) = (*ranges, *ranges_done, *tally);
+                (self.ranges, self.ranges_done, self.before) = (*ranges, *ranges_done, *tally);
                 (self.runs_before, self.fraction_before) = (*runs, *fraction);
                 self.found(tables);
             }
+            Event::VerificationBegun(begun) => self.verification_begun(begun),
             Event::TableBroken { table, reason, .. } => {
                 self.table(*table, |table| table.reason = Some(reason.clone()));
             }
@@ -163,15 +204,26 @@ impl Progress {
                 if let Some(cursor) = cursor {
                     self.moved(*key, *cursor);
                 }
-                self.table(key.table, |table| table.rows_written += tally.rows_written);
+                self.table(key.table, |table| table.add_written(tally));
             }
             Event::RangeDone { key, tally } => {
-                self.moved(*key, key.range.last());
-                self.cursors.remove(key);
-                self.table(key.table, |table| {
-                    table.ranges_done += 1;
-                    table.rows_written += tally.rows_written;
-                });
+                self.done(*key);
+                self.table(key.table, |table| table.add_written(tally));
+            }
+            Event::RangeCompared { key, cursor, verdict } => {
+                if let Some(cursor) = cursor {
+                    self.moved(*key, *cursor);
+                }
+                self.table(key.table, |table| table.compare(|counted| *counted += *verdict));
+            }
+            Event::RangeVerified { key, verdict } => {
+                self.done(*key);
+                self.table(key.table, |table| table.compare(|counted| *counted += *verdict));
+            }
+            Event::RangeReopened { key, verdict } => {
+                let from = self.cursors.insert(*key, None).flatten();
+                self.fraction -= self.share(*key, None, from);
+                self.table(key.table, |table| table.compare(|counted| *counted = counted.less(verdict)));
             }
             Event::RangeSplit { key, into } => {
                 let cursor = self.cursors.remove(key).flatten();
@@ -185,6 +237,7 @@ impl Progress {
             }
             Event::RangeFailed { key, .. } => {
                 self.cursors.remove(key);
+                self.ranges_failed += 1;
                 self.table(key.table, |table| table.ranges_failed += 1);
             }
             Event::Waiting { side, .. } => self.silent = Some(*side),
@@ -198,6 +251,10 @@ impl Progress {
             | Event::Retry { .. }
             | Event::GaveUp { .. }
             | Event::RangeCompared { .. }
+            | Event::Compared { .. }
+            | Event::Rechecked { .. }
+            | Event::Difference(_)
+            | Event::Mended(_)
             | Event::RangeVerified { .. }
             | Event::RangeReopened { .. }
             | Event::Committed { .. }
@@ -215,14 +272,39 @@ impl Progress {
         self.weights = tables.iter().map(|table| table.weight).collect();
     }
 
+    /// A verification begins: the first, or the next pass.
+    fn verification_begun(&mut self, begun: &VerificationBegun) {
+        self.tables = begun.found.tables.iter().map(TableProgress::of_verified).collect();
+        self.weights = begun.found.tables.iter().map(|table| table.weight).collect();
+        (self.ranges, self.ranges_done, self.ranges_failed) = (begun.found.ranges, begun.found.ranges_done, 0);
+        (self.fraction_before, self.fraction) = (begun.found.fraction, 0.0);
+        self.cursors.clear();
+        self.shares.clear();
+        // What was compared before this pass is no part of it.
+        self.compared_before = load(&self.counters.rows_compared);
+        self.verification = Some(Box::new(begun.clone()));
+    }
+
     fn moved(&mut self, key: RangeKey, to: Token) {
         let from = self.cursors.insert(key, Some(to)).flatten();
+        self.fraction += self.share(key, from, Some(to));
+    }
+
+    fn done(&mut self, key: RangeKey) {
+        self.moved(key, key.range.last());
+        self.cursors.remove(&key);
+        self.ranges_done += 1;
+        self.table(key.table, |table| table.ranges_done += 1);
+    }
+
+    /// The share of the job that lies between two cursors of a range.
+    fn share(&self, key: RangeKey, from: Option<Token>, to: Option<Token>) -> f64 {
         let left = |cursor| key.range.after(cursor).map_or(0.0, TokenRange::fraction);
         // A table weighs as many ranges as it has.
         #[expect(clippy::cast_precision_loss, reason = "a share to look at")]
         let weight =
             self.weights.get(key.table).map_or(0.0, |&ranges| ranges as f64 / self.weights.iter().sum::<u64>() as f64);
-        self.fraction += (left(from) - left(Some(to))) * weight;
+        (left(from) - left(to)) * weight
     }
 
     fn table(&mut self, number: usize, change: impl FnOnce(&mut TableProgress)) {
