@@ -2,7 +2,7 @@
 
 use super::{Cluster, call};
 use crate::call::{CallError, Class};
-use crate::copy::seam::{Fetched, Partitions, Position, Read, Scan, Slice, Source};
+use crate::engine::seam::{Fetched, Partitions, Position, Read, Scan, Slice, Source};
 use crate::ring::TokenRange;
 use crate::row::layout::{Part, Shape};
 use crate::row::slice::{Cut, bisect, legs};
@@ -222,7 +222,7 @@ impl Source for CqlSource {
 }
 
 /// Values as they are on the wire.
-struct RawCells<'a>(&'a [Vec<u8>]);
+pub(super) struct RawCells<'a>(pub(super) &'a [Vec<u8>]);
 
 impl SerializeRow for RawCells<'_> {
     fn serialize(&self, _: &RowSerializationContext<'_>, writer: &mut RowWriter<'_>) -> Result<(), SerializationError> {

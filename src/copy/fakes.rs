@@ -1,6 +1,6 @@
 //! Source and target in memory, for tests that need every instant rather than a real database.
 
-use super::seam::{Fetched, Partitions, Placement, Position, Read, Scan, Slice, Source, Target};
+use crate::engine::seam::{Fetched, Partitions, Placement, Position, Read, Removal, Scan, Slice, Source, Target};
 use crate::call::{CallError, Class};
 use crate::clock::Clock;
 use crate::ring::{Token, TokenRange};
@@ -315,6 +315,10 @@ impl Target for MemoryTarget {
             Some(class) => Err(CallError { class, message: "forged".to_owned() }),
             None => Ok(batch.settled(&bound)),
         }
+    }
+
+    async fn delete(&self, _: &Removal) -> Result<(), CallError> {
+        unreachable!("a copy deletes nothing")
     }
 
     fn in_flight(&self, batch: &Batch) -> usize {
