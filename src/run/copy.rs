@@ -7,7 +7,7 @@ use crate::cluster::{CqlSource, CqlTarget};
 use crate::engine::pace::Steering;
 use crate::copy::{self, Ended, Lane};
 use crate::event::{Event, Events};
-use crate::job::{Job, JobTable, RunOutcome, Work};
+use crate::job::{Job, JobTable, RunCommand, RunOutcome, Work};
 use crate::plan;
 use crate::preflight::{self, Candidate, PreflightError, ReadyTable, Sides, TableGuard};
 use crate::rejects::{self, Rejects};
@@ -95,7 +95,7 @@ async fn copy(settings: &Settings, events: &Events, stop: &Stop) -> Result<(Ende
     // From here on tables are altered: a signal is no reason to forget which.
     let mut checkpoint = blocking(move || {
         let mut checkpoint = checkpoint;
-        checkpoint.begin_run().map(|()| checkpoint)
+        checkpoint.begin_run(RunCommand::Copy).map(|()| checkpoint)
     })
     .await?;
     let mut refused = Vec::new();
