@@ -14,7 +14,7 @@ use crate::schema::TableName;
 use crate::settings::live::Key;
 use crate::shutdown::Signal;
 use crate::side::{Nodes, Side};
-use crate::slowed::{PaceNow, Slowed};
+use crate::slowed::Slowed;
 use crate::verify::ended::VerificationBegun;
 use crate::verify::line::{DifferenceLine, WrittenLine};
 use serde::Serialize;

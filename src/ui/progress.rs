@@ -11,7 +11,7 @@ use crate::verify::ended::VerificationBegun;
 use serde::Serialize;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Rates are averages over this long.
@@ -27,6 +27,8 @@ pub(super) struct Progress {
     tables: Vec<TableProgress>,
     /// What is compared, once that has begun.
     verification: Option<Box<VerificationBegun>>,
+    /// Rows that this run had compared by then.
+    compared_before: u64,
     started: Instant,
     ranges: u64,
     ranges_done: u64,
@@ -136,8 +138,12 @@ pub(super) struct Compared {
     pub(super) rows_compared: u64,
     /// Bytes of their keys and values.
     pub(super) bytes_compared: u64,
-    /// Rows that differed, and are about to be looked at again.
+    /// Rows that differed as they were read, and are looked at again at this moment.
     pub(super) rows_rechecking: u64,
+    /// Rows of this run that differ.
+    pub(super) rows_different: u64,
+    /// Rows that were written or deleted in this run.
+    pub(super) rows_mended: u64,
     /// What it has come to in all runs, as far as that is committed.
     pub(super) verdict: Verdict,
     /// What is compared, and how.
@@ -162,12 +168,20 @@ pub(super) struct RunRows {
     pub(super) bytes_read: u64,
 }
 
+impl Snapshot {
+    /// Rows that were acknowledged or compared in this run.
+    pub(super) fn rows_of_this_run(&self) -> u64 {
+        self.compared.as_ref().map_or(self.run.rows_written, |compared| compared.rows_compared)
+    }
+}
+
 impl Progress {
     pub(super) fn new(counters: Arc<Counters>) -> Progress {
         Progress {
             counters,
             tables: Vec::new(),
             verification: None,
+            compared_before: 0,
             started: Instant::now(),
             ranges: 0,
             ranges_done: 0,
@@ -250,13 +264,11 @@ impl Progress {
             | Event::RowsRejected { .. }
             | Event::Retry { .. }
             | Event::GaveUp { .. }
-            | Event::RangeCompared { .. }
             | Event::Compared { .. }
             | Event::Rechecked { .. }
             | Event::Difference(_)
             | Event::Mended(_)
-            | Event::RangeVerified { .. }
-            | Event::RangeReopened { .. }
+            | Event::PassDone { .. }
             | Event::Committed { .. }
             | Event::Set { .. }
             | Event::Paused
@@ -280,7 +292,7 @@ impl Progress {
         (self.fraction_before, self.fraction) = (begun.found.fraction, 0.0);
         self.cursors.clear();
         self.shares.clear();
-        // What was compared before this pass is no part of it.
+        // What an earlier pass has compared is no part of this one.
         self.compared_before = load(&self.counters.rows_compared);
         self.verification = Some(Box::new(begun.clone()));
     }
@@ -304,7 +316,8 @@ impl Progress {
         #[expect(clippy::cast_precision_loss, reason = "a share to look at")]
         let weight =
             self.weights.get(key.table).map_or(0.0, |&ranges| ranges as f64 / self.weights.iter().sum::<u64>() as f64);
-        (left(from) - left(to)) * weight
+        let whole = self.verification.as_ref().map_or(1.0, |begun| begun.share());
+        (left(from) - left(to)) * weight / whole
     }
 
     fn table(&mut self, number: usize, change: impl FnOnce(&mut TableProgress)) {
@@ -348,8 +361,11 @@ impl Progress {
         while self.shares.front().is_some_and(|(at, _)| now - *at > SHARE_WINDOW) {
             self.shares.pop_front();
         }
-        let rows = self.counters.rows_written.load(Ordering::Relaxed);
-        let bytes = self.counters.bytes_read.load(Ordering::Relaxed);
+        let rows = match self.verification {
+            None => load(&self.counters.rows_written),
+            Some(_) => load(&self.counters.rows_compared),
+        };
+        let bytes = load(&self.counters.bytes_read);
         if self.window.back().is_some_and(|(_, before, _)| *before != rows) {
             self.silent = None;
         }
@@ -368,7 +384,6 @@ impl Progress {
         reason = "numbers to look at"
     )]
     pub(super) fn snapshot(&self) -> Snapshot {
-        let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
         let c = &self.counters;
         let committed = *c.committed();
         let mut job = self.before;
@@ -389,18 +404,22 @@ impl Progress {
             }
             _ => (0.0, 0.0),
         };
-        let ranges_done = self.ranges_done_before + load(&c.ranges_done);
         // Not less at the end by what a sum of fractions loses.
-        let all_done = ranges_done == self.ranges && self.ranges > 0;
+        let all_done = self.ranges_done == self.ranges && self.ranges > 0;
         let fraction = if all_done { 1.0 } else { (self.fraction_before + self.fraction).clamp(0.0, 1.0) };
         let eta_s = self.share_per_second().map(|share| ((1.0 - fraction) / share).ceil() as u64);
         Snapshot {
             fraction,
             ranges: self.ranges,
-            ranges_done,
-            ranges_failed: load(&c.ranges_failed),
+            ranges_done: self.ranges_done,
+            ranges_failed: self.ranges_failed,
+            rows_total: match &self.verification {
+                None => self.before.rows_written + run.rows_written,
+                Some(begun) => {
+                    begun.found.verdict.rows_compared + load(&c.rows_compared).saturating_sub(self.compared_before)
+                }
+            },
             run,
-            rows_total: self.before.rows_written + run.rows_written,
             job,
             bytes_total: self.before.bytes_read + run.bytes_read,
             runs_before: self.runs_before,
@@ -413,8 +432,28 @@ impl Progress {
             commit_us: load(&c.commit_us),
             elapsed_ms: elapsed.as_millis() as u64,
             eta_s,
+            compared: self.verification.as_ref().map(|begun| self.compared(begun)),
         }
     }
+
+    fn compared(&self, begun: &VerificationBegun) -> Compared {
+        let mut verdict = Verdict::default();
+        self.tables.iter().for_each(|table| verdict += table.verdict());
+        let c = &self.counters;
+        Compared {
+            rows_compared: load(&c.rows_compared),
+            bytes_compared: load(&c.bytes_compared),
+            rows_rechecking: load(&c.rechecking),
+            rows_different: load(&c.rows_different),
+            rows_mended: load(&c.rows_mended),
+            verdict,
+            begun: begun.clone(),
+        }
+    }
+}
+
+fn load(counter: &AtomicU64) -> u64 {
+    counter.load(Ordering::Relaxed)
 }
 
 impl TableProgress {
@@ -428,7 +467,49 @@ impl TableProgress {
             ranges,
             ranges_done,
             ranges_failed: 0,
-            rows_written,
+            counted: Counted::Copied { rows_written },
+        }
+    }
+
+    fn of_verified(found: &VerifiedTable) -> TableProgress {
+        let &VerifiedTable { ranges, ranges_done, verdict, .. } = found;
+        TableProgress {
+            source: found.source.clone(),
+            target: found.target.clone(),
+            state: TableState::of(ranges, ranges_done, found.broken.is_some()),
+            reason: found.broken.clone(),
+            ranges,
+            ranges_done,
+            ranges_failed: 0,
+            counted: Counted::Compared(verdict),
+        }
+    }
+
+    /// Rows of all runs that the target has acknowledged, as far as they are committed.
+    pub(super) fn rows_written(&self) -> u64 {
+        match self.counted {
+            Counted::Copied { rows_written } => rows_written,
+            Counted::Compared(verdict) => verdict.rows_repaired,
+        }
+    }
+
+    /// What was found of it.
+    pub(super) fn verdict(&self) -> Verdict {
+        match self.counted {
+            Counted::Copied { .. } => Verdict::default(),
+            Counted::Compared(verdict) => verdict,
+        }
+    }
+
+    fn add_written(&mut self, tally: &Tally) {
+        if let Counted::Copied { rows_written } = &mut self.counted {
+            *rows_written += tally.rows_written;
+        }
+    }
+
+    fn compare(&mut self, change: impl FnOnce(&mut Verdict)) {
+        if let Counted::Compared(verdict) = &mut self.counted {
+            change(verdict);
         }
     }
 }
@@ -465,7 +546,7 @@ mod tests {
         progress.tick();
         let snapshot = progress.snapshot();
         assert!((snapshot.fraction - 0.75).abs() < 1e-9, "{}", snapshot.fraction);
-        assert_eq!((snapshot.rows_total, snapshot.ranges_done), (500, 2));
+        assert_eq!((snapshot.rows_total, snapshot.ranges_done), (500, 3));
         assert!(snapshot.eta_s.is_some());
     }
 
@@ -483,8 +564,9 @@ mod tests {
         assert!((progress.snapshot().fraction - 2.0 / 16.0).abs() < 1e-9);
         let (source, reason) = (progress.tables()[1].source.clone(), "gone".to_owned());
         progress.event(&Event::TableBroken { table: 1, source, reason, hint: None });
-        let lines = progress.tables().iter().map(|table| (table.ranges_done, table.rows_written, table.state));
-        let expected = [(1, 3, TableState::Unfinished), (1, 3, TableState::Broken)];
+        let lines = progress.tables().iter().map(|table| (table.ranges_done, table.counted, table.state));
+        let counted = Counted::Copied { rows_written: 3 };
+        let expected = [(1, counted, TableState::Unfinished), (1, counted, TableState::Broken)];
         assert_eq!(lines.collect::<Vec<_>>(), expected);
     }
 }

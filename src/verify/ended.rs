@@ -57,6 +57,14 @@ impl VerificationBegun {
     }
 }
 
+impl VerificationBegun {
+    /// How much of each table's ring is compared, above 0, at most 1.
+    pub fn share(&self) -> f64 {
+        let percent = self.sample.as_ref().and_then(|sample| sample.strip_suffix('%')?.parse::<f64>().ok());
+        percent.map_or(1.0, |percent| percent / 100.0)
+    }
+}
+
 /// How a verification ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifyEnded {
