@@ -127,7 +127,7 @@ async fn of_table(settings: &Settings, sides: &Sides, candidate: &Candidate) -> 
         if settings.manage_table_options {
             planned.alters.extend(table_options::intended(&sides.target, &planned.target).await);
         }
-        let (estimate, ranges) = cut(settings, &sides.source, ready).await;
+        let (estimate, ranges) = cut(settings, &sides.source, ready.as_ref()).await;
         (planned.estimate, planned.ranges) = (estimate, ranges.len());
     }
     planned
