@@ -16,7 +16,8 @@ use crate::schema::{Table, TableName, parse_literal};
 use crate::settings::sample::sampled;
 use crate::settings::verify::{GivenKey, VerifySettings};
 use crate::shutdown::Stop;
-use crate::ui::{self, Finish, Mode, Ui};
+use crate::ui::ask::may_delete;
+use crate::ui::{Mode, Ui};
 use crate::verify::compare::Rules;
 use crate::verify::ended::{VerificationBegun, VerifyEnded};
 use crate::verify::line::LineTable;
@@ -41,7 +42,7 @@ pub(super) async fn command(settings: VerifySettings) -> Result<u8, Error> {
     if let Err(error) = &result {
         ui.events().emit(Event::Error { message: whole(error), hint: error.hint(), exit_code: error.exit_code() });
     }
-    ui.finish(result.as_ref().ok().map(|ended| Finish::Verify(ended.clone())), &stop).await;
+    ui.finish(result.as_ref().ok().cloned(), &stop).await;
     Ok(result?.exit_code())
 }
 
@@ -95,6 +96,12 @@ async fn begin(settings: &VerifySettings, events: &Events) -> Result<Begun, Erro
     let look = async |sides: &Sides, known| preflight::look_at_pairs(sides, job, known, mends, events).await;
     // `--restart` begins the verification anew: what the copy has done stays.
     let Opened { sides, tables, candidates, has_misfits, checkpoint } = open(job, false, look, events).await?;
+    if settings.delete_extra && !settings.yes {
+        let targets: Vec<TableName> = tables.iter().map(|table| table.target.clone()).collect();
+        if !may_delete(&sides.target.info.name, &targets).await {
+            return Err(Error::Declined);
+        }
+    }
     let policy = policy(job, &sides, checkpoint.created_at()?, events).await;
     let ready = candidates.iter().enumerate().filter_map(|(number, candidate)| {
         let ready = candidate.verdict.as_ref().ok()?;
@@ -116,12 +123,6 @@ async fn begin(settings: &VerifySettings, events: &Events) -> Result<Begun, Erro
                 let (source, reason) = (table.source, error.to_string());
                 events.emit(Event::TableBroken { table: number, source, reason, hint: error.hint() });
             }
-        }
-    }
-    if settings.delete_extra && !settings.yes {
-        let targets: Vec<TableName> = pairs.keys().map(|&number| tables[number].target.clone()).collect();
-        if !ui::ask::may_delete(&sides.target.info.name, &targets).await {
-            return Err(Error::Declined);
         }
     }
     let file = settings.differences_file(checkpoint.path());
