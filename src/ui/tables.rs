@@ -88,7 +88,9 @@ pub fn status(status: &Status, style: Style) -> String {
     let state = match status.state {
         State::Running => style.good("running"),
         // What is verified comes further down.
-        State::Verifying | State::Stopped if status.copies == 0 && status.verification.is_some() => "not copied".to_owned(),
+        State::Verifying | State::Stopped if status.copies == 0 && status.verification.is_some() => {
+            "not copied".to_owned()
+        }
         State::Verifying if status.counts.ranges_done < status.counts.ranges => style.warn("copied in part"),
         State::Verifying => style.good("copied"),
         State::Stopped => style.warn("stopped"),
