@@ -2,6 +2,8 @@
 
 mod control;
 mod copy;
+mod open;
+mod verify;
 
 use crate::checkpoint::{self, CheckpointError, status};
 use crate::cli::{Cli, Command, JobArgs, StatusArgs};
@@ -10,7 +12,9 @@ use crate::event::{Event, Events};
 use crate::open_files;
 use crate::plan;
 use crate::preflight::{self, PreflightError};
+use crate::schema::parse_literal::LiteralError;
 use crate::settings::schema::SchemaSettings;
+use crate::settings::verify::VerifySettings;
 use crate::settings::{Settings, SettingsError};
 use crate::shutdown::Signal;
 use crate::table_options::OptionsError;
@@ -45,9 +49,17 @@ pub enum Error {
     /// `migrate schema`.
     #[error(transparent)]
     Schema(#[from] SchemaError),
-    /// The rejects file.
+    /// The rejects file, or that of the differences.
     #[error(transparent)]
-    Rejects(#[from] crate::rejects::RejectsError),
+    JsonLines(#[from] crate::json_lines::JsonLinesError),
+    /// A partition that was named.
+    #[error("{}{error}", place.as_ref().map(|(file, line)| format!("{}, line {line}: ", file.display())).unwrap_or_default())]
+    Partition {
+        /// The file and the line, where it wasn't the command line.
+        place: Option<(std::path::PathBuf, usize)>,
+        /// Why it isn't one.
+        error: LiteralError,
+    },
     /// The operating system.
     #[error("failed to {what}")]
     Io {
@@ -60,6 +72,9 @@ pub enum Error {
     /// The operating system's limit of open files.
     #[error("this process may have no more than {0} files and connections open, which is too few")]
     FewFiles(u64),
+    /// The operator didn't want rows to be deleted.
+    #[error("the answer wasn't `yes`: nothing was deleted, and nothing compared")]
+    Declined,
     /// A signal came before there was anything to drain.
     #[error("stopped before the copy began; no row was written")]
     Stopped(Signal),
@@ -79,22 +94,28 @@ impl Error {
             Error::Checkpoint(error) => error.hint(),
             Error::Options(error) => error.hint(),
             Error::Schema(error) => error.hint(),
-            Error::Rejects(_) => {
+            Error::JsonLines(_) => {
                 Some("check the folder's permissions and free space, then run the same command again".to_owned())
             }
-            Error::MisplacedFlag { .. } | Error::Io { .. } | Error::FewFiles(_) | Error::Stopped(_) => None,
+            Error::Partition { .. }
+            | Error::MisplacedFlag { .. }
+            | Error::Io { .. }
+            | Error::FewFiles(_)
+            | Error::Declined
+            | Error::Stopped(_) => None,
         }
     }
 
     /// The process's exit code.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Error::Settings(_) | Error::MisplacedFlag { .. } => 2,
+            Error::Settings(_) | Error::Partition { .. } | Error::MisplacedFlag { .. } => 2,
             Error::Preflight(error) => error.exit_code(),
             Error::Schema(error) => error.exit_code(),
             Error::Options(error) => error.exit_code(),
             Error::Checkpoint(error) if error.is_refusal() => 5,
-            Error::Checkpoint(_) | Error::Rejects(_) | Error::Io { .. } | Error::FewFiles(_) => 1,
+            Error::Declined => 5,
+            Error::Checkpoint(_) | Error::JsonLines(_) | Error::Io { .. } | Error::FewFiles(_) => 1,
             Error::Stopped(signal) => signal.exit_code(),
         }
     }
@@ -117,6 +138,7 @@ pub async fn run(cli: Cli) -> Result<u8, Error> {
     match cli.command {
         None => Box::pin(copy_or_plan(cli.job, false)).await,
         Some(Command::Plan(args)) => Box::pin(copy_or_plan(args, true)).await,
+        Some(Command::Verify(args)) => Box::pin(verify::command(VerifySettings::resolve(args)?)).await,
         Some(Command::Schema(args)) => {
             let settings = SchemaSettings::resolve(args).map_err(SchemaError::from)?;
             Ok(Box::pin(create_schema(settings)).await?)
@@ -131,6 +153,12 @@ pub async fn run(cli: Cli) -> Result<u8, Error> {
             print(&String::from_utf8_lossy(&text))
         }
     }
+}
+
+/// An error with all of its causes, on one line.
+fn whole(error: &Error) -> String {
+    let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 fn print(text: &str) -> Result<u8, Error> {
@@ -221,10 +249,15 @@ pub fn check_flags(matches: &clap::ArgMatches) -> Result<(), Error> {
 /// Where the operating system has no threads or too few files left, or the settings can't be read.
 pub fn runtime(cli: &Cli) -> Result<tokio::runtime::Runtime, Error> {
     open_files::raise_limit().map_err(Error::FewFiles)?;
-    // Only a copy has work for more than one thread, and only it may stumble over the `--config` file.
-    let threads = match cli.command {
-        None => crate::settings::with_file(cli.job.clone())?.threads.map_or(1, |threads| threads.get().min(1024)),
-        Some(_) => 1,
+    // Only what reads rows has work for more than one thread, and only it may stumble over the `--config` file.
+    let job = match &cli.command {
+        None => Some(&cli.job),
+        Some(Command::Verify(args)) => Some(&args.job),
+        Some(_) => None,
+    };
+    let threads = match job {
+        Some(job) => crate::settings::with_file(job.clone())?.threads.map_or(1, |threads| threads.get().min(1024)),
+        None => 1,
     };
     // One thread carries a copy of this size without a single wake-up between threads; more are for fast clusters.
     let mut builder = if threads == 1 {

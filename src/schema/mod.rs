@@ -7,6 +7,7 @@ pub mod fidelity;
 pub mod literal;
 pub mod order;
 pub mod ordinal;
+pub mod parse_literal;
 pub mod read;
 pub mod statements;
 
