@@ -378,6 +378,24 @@ fn lists_are_compared_as_they_stand() {
 }
 
 #[test]
+fn the_same_ttl_read_later_is_a_later_expiry() {
+    for shape in [Shape::Cell, Shape::Set, Shape::Map, Shape::List, Shape::Udt(1)] {
+        let shapes = [(Part::Regular, shape)];
+        let answer = |expires_in, later| {
+            let atom = Atom { expires_in: Some(expires_in), ..atom("a", 1).expect("some") };
+            Answer::of(&shapes, &[vec![Some(atom)]], |_| true, later)
+        };
+        let (source, near, far) = (answer(1000, 0), answer(1005, 5), answer(1006, 6));
+        assert_eq!(source.row().span(1, 4), far.row().span(1, 4));
+        assert_eq!(found(&source, &near), vec![]);
+        let found = found(&source, &far).pop().expect("one").expect("well formed");
+        assert_eq!(found.class, Class::Expiry, "{shape:?}");
+        let expiry = |state: Option<CellState>| state.and_then(|state| state.expires_at);
+        assert_eq!((expiry(found.source), expiry(found.target)), (Some(READ_AT + 1000), Some(READ_AT + 1006)));
+    }
+}
+
+#[test]
 fn counters_have_no_writetimes() {
     assert_eq!(of_shape(Shape::Counter, &vec![atom("a", 1)], &vec![atom("a", 2)]), "");
     assert_eq!(of_shape(Shape::Counter, &vec![atom("a", 1)], &vec![atom("b", 2)]), "value_unknown");

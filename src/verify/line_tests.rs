@@ -1,3 +1,5 @@
+//! Lines as they stand in the file.
+
 use super::*;
 use crate::schema::tests::table;
 
