@@ -338,6 +338,7 @@ fn elements_are_compared_by_what_they_are() {
     let c = || atom("c", 1);
     for shape in [Shape::Set, Shape::Map] {
         assert_eq!(of_shape(shape, &vec![a(), b()], &vec![b(), a()]), "", "order is no difference");
+        assert_eq!(of_shape(shape, &vec![b(), a()], &vec![a(), b()]), "", "on either side");
         assert_eq!(of_shape(shape, &vec![a(), b()], &vec![b(), c()]), "column_missing[a], column_extra[c]");
         assert_eq!(of_shape(shape, &vec![a()], &vec![atom("a", 2)]), "writetime[a]");
         assert_eq!(of_shape(shape, &vec![a(), b()], &vec![]), "column_missing");
@@ -475,4 +476,17 @@ fn what_is_no_collection_is_an_error_that_names_it() {
     assert!(!is_equal(broken.row(), fine.row(), Part::Regular, &RULES));
     let error = compare(broken.row(), fine.row(), Part::Regular, &RULES).expect_err("it is cut off");
     assert_eq!(error.side, Side::Source);
+
+    let set = |ttls: &[Option<&[u8]>]| {
+        let list = |cells: Vec<Vec<u8>>| Some([vec![0, 0, 0, 2], cells.concat()].concat());
+        let layout = Layout::new(1, 0, vec![(Part::Regular, Shape::Set, true)]);
+        let elements = list(vec![wire(Some(b"a")), wire(Some(b"b"))]);
+        let writetimes = list(vec![wire(Some(&[1; 8])); 2]);
+        let ttls = list(ttls.iter().map(|ttl| wire(*ttl)).collect());
+        Answer::raw(layout, vec![Some(b"k".to_vec()), elements, writetimes, ttls], READ_AT)
+    };
+    let (fine, short) = (set(&[None, None]), set(&[None]));
+    assert!(!is_equal(fine.row(), short.row(), Part::Regular, &RULES));
+    let error = compare(fine.row(), short.row(), Part::Regular, &RULES).expect_err("a TTL is missing");
+    insta::assert_snapshot!(error, @"the target answered a value of column 0 (counted after the key) that can't be compared: its writetimes or TTLs aren't a list of numbers");
 }
