@@ -106,7 +106,7 @@ fn long_values_are_shortened_and_keys_are_not() {
     assert_eq!(line.key.0[2].1, format!("0x{}", "ab".repeat(300)));
     assert_eq!(line.key_hex[2], line.key.0[2].1);
     let huge = lines().column(&ColumnDifference {
-        target: Some(state(&[b'x'; LITERAL + 1], 1)),
+        target: Some(state(&vec![b'x'; LITERAL + 1], 1)),
         ..difference(0, Class::ColumnExtra)
     });
     assert_eq!(huge.target.map(|cell| cell.value == cell.hex), Some(true));
