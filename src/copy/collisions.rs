@@ -5,22 +5,53 @@ use crate::ring::Token;
 
 const C1: u64 = 0x87c3_7b91_1142_53d5;
 const C2: u64 = 0x4cf5_ad43_2745_937f;
-const LENGTH: u64 = 16;
+const ADDENDS: [u64; 2] = [0x52dc_e729, 0x3849_5ab5];
+const BLOCK: usize = 16;
 
 /// A key whose token is `token`, another one for each `salt`. No key has the lowest token: the key whose hash it is has the
 /// highest one.
 pub(crate) fn key_of(token: Token, salt: u64) -> Vec<u8> {
+    key_around(token, salt, &[], &[])
+}
+
+/// The same with bytes of our own before and after the sixteen that make the token: whole blocks of sixteen before, up to
+/// fifteen of ASCII after.
+pub(crate) fn key_around(token: Token, salt: u64, before: &[u8], after: &[u8]) -> Vec<u8> {
+    assert!(before.len().is_multiple_of(BLOCK) && after.len() < BLOCK && after.is_ascii());
+    let length = (before.len() + BLOCK + after.len()) as u64;
+    // Back from the end of the hash to the block's.
     let mixed = [token.0.cast_unsigned().wrapping_sub(salt), salt];
     let first = unmix(mixed[0]);
     let h2 = unmix(mixed[1]).wrapping_sub(first);
-    let h1 = first.wrapping_sub(h2) ^ LENGTH;
-    let h2 = h2 ^ LENGTH;
+    let h1 = first.wrapping_sub(h2) ^ length;
+    let h2 = h2 ^ length;
+    let mut end = [0; BLOCK];
+    end[..after.len()].copy_from_slice(after);
+    let [k1, k2] = scrambled(&end);
+    let (h1, h2) = (h1 ^ k1, h2 ^ k2);
 
-    let k1 = un5(h1, 0x52dc_e729).rotate_right(27);
-    let k2 = un5(h2, 0x3849_5ab5).wrapping_sub(h1).rotate_right(31);
-    let k1 = undo(k1, C2).rotate_right(31);
-    let k2 = undo(k2, C1).rotate_right(33);
-    [undo(k1, C1), undo(k2, C2)].into_iter().flat_map(u64::to_le_bytes).collect()
+    // From the beginning of the hash to the block, which has to lead from there to here.
+    let [b1, b2] = before.chunks(BLOCK).fold([0, 0], |state, block| next(state, scrambled(block)));
+    let k1 = un5(h1, ADDENDS[0]).wrapping_sub(b2).rotate_right(27) ^ b1;
+    let k2 = un5(h2, ADDENDS[1]).wrapping_sub(h1).rotate_right(31) ^ b2;
+    let k1 = undo(undo(k1, C2).rotate_right(31), C1);
+    let k2 = undo(undo(k2, C1).rotate_right(33), C2);
+    let block = [k1, k2].into_iter().flat_map(u64::to_le_bytes);
+    before.iter().copied().chain(block).chain(after.iter().copied()).collect()
+}
+
+/// What of a block is mixed into the hash.
+fn scrambled(block: &[u8]) -> [u64; 2] {
+    let half = |at: usize| block[at..at + 8].iter().rev().fold(0u64, |half, &byte| half << 8 | u64::from(byte));
+    let first = half(0).wrapping_mul(C1).rotate_left(31).wrapping_mul(C2);
+    [first, half(8).wrapping_mul(C2).rotate_left(33).wrapping_mul(C1)]
+}
+
+/// The hash after one more block.
+fn next([h1, h2]: [u64; 2], [k1, k2]: [u64; 2]) -> [u64; 2] {
+    let five = |x: u64, addend: u64| x.wrapping_mul(5).wrapping_add(addend);
+    let h1 = five((h1 ^ k1).rotate_left(27).wrapping_add(h2), ADDENDS[0]);
+    [h1, five((h2 ^ k2).rotate_left(31).wrapping_add(h1), ADDENDS[1])]
 }
 
 /// What times `factor` is `product`; `factor` is odd.
@@ -55,6 +86,14 @@ mod tests {
                 prop_assert_eq!(token_of([key.as_slice()].into_iter()), Token(token));
             }
             prop_assert!(salts[0] == salts[1] || keys[0] != keys[1]);
+        }
+
+        #[test]
+        fn keys_may_have_more_around(token in any::<i64>(), salt in any::<u64>(), before in prop::collection::vec(any::<[u8; 16]>(), 0..3), after in "[ -~]{0,15}") {
+            let before = before.concat();
+            let key = key_around(Token(token), salt, &before, after.as_bytes());
+            prop_assert!(key.starts_with(&before) && key.ends_with(after.as_bytes()));
+            prop_assert_eq!(token_of([key.as_slice()].into_iter()), Token(token));
         }
     }
 
