@@ -53,6 +53,9 @@ struct Arguments {
     /// Another seed plants other differences.
     #[arg(long, default_value_t = 42)]
     seed: u64,
+    /// Plant only what `--repair` and `--delete-extra` can mend.
+    #[arg(long)]
+    mendable: bool,
     /// Create the tables, plant nothing.
     #[arg(long)]
     create_only: bool,
@@ -110,14 +113,13 @@ async fn plant(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     for (table, rows) in tables {
         let started = Instant::now();
         let borders = arguments.checkpoint.as_deref().map_or(Ok(Vec::new()), |path| borders(path, table.name))?;
-        let wanted = Wanted { rows, per_case: arguments.per_case, seed: arguments.seed, borders };
-        let mut lines = Vec::new();
-        let count = planting::plant(&sides, table, &wanted, |planted| lines.push(planted)).await?;
-        for planted in &lines {
+        let Arguments { per_case, seed, mendable, .. } = *arguments;
+        let truth = planting::plant(&sides, table, &Wanted { rows, per_case, seed, borders, mendable }).await?;
+        for planted in &truth.planted {
             writeln!(file, "{}", serde_json::to_string(planted)?)?;
         }
-        let seconds = started.elapsed().as_secs_f64();
-        println!("{}.{}: {count} rows and statics differ; {seconds:.1} s", arguments.keyspace, table.name);
+        let (rows, count, seconds) = (truth.rows, truth.planted.len(), started.elapsed().as_secs_f64());
+        println!("{}.{}: of {rows} rows and statics, {count} differ; {seconds:.1} s", arguments.keyspace, table.name);
     }
     file.flush()?;
     Ok(())

@@ -32,6 +32,8 @@ mod options;
 #[path = "../support/oracle.rs"]
 mod oracle;
 mod pace;
+#[path = "../support/planting/mod.rs"]
+mod planting;
 mod proxy;
 mod random;
 mod rejects;
@@ -48,3 +50,4 @@ mod trace;
 mod traps;
 mod types;
 mod unrepeatable;
+mod verify;

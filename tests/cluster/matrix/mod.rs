@@ -8,7 +8,7 @@ mod judge;
 mod old;
 mod order;
 mod rows;
-mod shape;
+pub(crate) mod shape;
 
 use crate::encodings::types;
 use crate::job::Job;

@@ -38,6 +38,20 @@ pub enum What {
     Key,
 }
 
+impl Case {
+    /// Whether both sides are equal once the target was repaired and rows that it has alone were deleted.
+    pub fn is_mendable(&self) -> bool {
+        self.left.is_empty() || self.left == EXTRA
+    }
+
+    /// Whether a scan of either side shows the row.
+    pub fn is_shown(&self) -> bool {
+        let has = |side: usize| self.has_base[side] || self.steps[side].iter().any(|step| step.what == What::Key);
+        let is_deleted = |side: usize| self.steps[side].iter().any(|step| step.what == What::Delete(""));
+        [0, 1].into_iter().any(|side| has(side) && !is_deleted(side))
+    }
+}
+
 const BOTH: [bool; 2] = [true, true];
 const SOURCE: [bool; 2] = [true, false];
 const TARGET: [bool; 2] = [false, true];
@@ -157,10 +171,7 @@ pub const RICH: &[Case] = &[
     target(case("a tie that the target wins", TIE, TIE), &[set("v = 'zother'", 0)]),
     source(case("a frozen value, edited at the source", OLDER, NOTHING), &[set("f = [1, 2]", 5)]),
     target(case("a frozen value, edited at the target", NEWER, NEWER), &[set("f = []", 5)]),
-    source(
-        case("an element of a set at the source alone", COLUMN_MISSING, NOTHING),
-        &[set("tags = tags + {'x'}", 5)],
-    ),
+    source(case("an element of a set at the source alone", COLUMN_MISSING, NOTHING), &[set("tags = tags + {'x'}", 5)]),
     target(
         case("an element of a set at the target alone", COLUMN_EXTRA, COLUMN_EXTRA),
         &[set("tags = tags + {'x'}", 5)],
@@ -191,6 +202,9 @@ pub const RICH: &[Case] = &[
     source(case("a field at the source alone", COLUMN_MISSING, NOTHING), &[set("u.zip = 'z'", 5)]),
     target(case("a field at the target alone", COLUMN_EXTRA, COLUMN_EXTRA), &[set("u.zip = 'z'", 5)]),
     target(case("a field, written again at the target", WRITETIME, WRITETIME), &[set("u.number = 7", 5)]),
+    source(case("a list at the source alone", COLUMN_MISSING, NOTHING), ABC),
+    target(case("a list at the target alone", COLUMN_EXTRA, COLUMN_EXTRA), ABC),
+    lists("a list, written again at the target", WRITETIME, WRITETIME, &[set("items = ['a', 'b', 'c']", 5)]),
     lists("equal lists", NOTHING, NOTHING, ABC),
     lists("a list without its last element", LIST, NOTHING, &[set("items = ['a', 'b']", 3)]),
     lists("a list without its first element", LIST, NOTHING, &[set("items = ['b', 'c']", 3)]),

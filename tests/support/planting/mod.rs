@@ -32,6 +32,8 @@ pub struct Wanted {
     pub seed: u64,
     /// Tokens at which a range ends: partitions are planted at and behind each.
     pub borders: Vec<i64>,
+    /// Only what `--repair` and `--delete-extra` can mend.
+    pub mendable: bool,
 }
 
 /// A row that differs, or a partition's statics.
@@ -77,22 +79,23 @@ pub async fn create(sides: &Sides<'_>, table: &'static Table) -> Result<(), Box<
     Ok(())
 }
 
-/// Fills the table on both sides. Answers the number of rows and statics that differ, after each was given to `found`.
-pub async fn plant(
-    sides: &Sides<'_>,
-    table: &'static Table,
-    wanted: &Wanted,
-    mut found: impl FnMut(Planted),
-) -> Result<u64, Box<dyn Error>> {
-    let mut count = 0;
+/// What a table is like that was filled.
+#[derive(Clone, Debug, Default)]
+pub struct Truth {
+    pub planted: Vec<Planted>,
+    /// Rows that a scan of either side shows, statics included.
+    pub rows: u64,
+}
+
+/// Fills the table on both sides.
+pub async fn plant(sides: &Sides<'_>, table: &'static Table, wanted: &Wanted) -> Result<Truth, Box<dyn Error>> {
+    let mut truth = Truth::default();
     let statements = sides.prepare(&table.statements()).await?;
-    let plan = Plan::new(table, wanted).map(|mut partition| {
-        for planted in partition.planted.drain(..) {
-            count += 1;
-            found(planted);
-        }
+    let plan = Plan::new(table, wanted).map(|partition| {
+        truth.planted.extend(partition.planted);
+        truth.rows += partition.rows;
         partition.writes
     });
     sides.write(&statements, plan, table.repeatable).await?;
-    Ok(count)
+    Ok(truth)
 }

@@ -17,6 +17,8 @@ pub struct Partition {
     /// At the source, and at the target.
     pub writes: [Vec<Write>; 2],
     pub planted: Vec<Planted>,
+    /// Rows that a scan of either side shows, statics included.
+    pub rows: u64,
 }
 
 /// What a partition is like.
@@ -40,6 +42,8 @@ struct Spot {
 /// All partitions of one table.
 pub struct Plan {
     table: &'static Table,
+    cases: Vec<&'static Case>,
+    statics: Vec<&'static Case>,
     statements: Vec<String>,
     random: Rng,
     spots: std::vec::IntoIter<Spot>,
@@ -54,15 +58,19 @@ pub struct Plan {
 impl Plan {
     pub fn new(table: &'static Table, wanted: &Wanted) -> Plan {
         let mut random = Rng::with_seed(wanted.seed);
-        let mut spots = dealt(wanted.rows, &mut random);
+        let mut spots = dealt(table, wanted.rows, &mut random);
+        let [cases, statics] = [table.cases, table.statics]
+            .map(|cases| cases.iter().filter(|case| !wanted.mendable || case.is_mendable()).collect::<Vec<_>>());
         let (rows, partitions) = (wanted.rows, spots.len() as u64);
         special(&mut spots, wanted, &mut random);
         random.shuffle(&mut spots);
         Plan {
             table,
             statements: table.statements(),
-            row_cases: deal(table.cases, wanted.per_case, rows, &mut random),
-            static_cases: deal(table.statics, wanted.per_case, partitions, &mut random),
+            row_cases: deal(&cases, wanted.per_case, rows, &mut random),
+            static_cases: deal(&statics, wanted.per_case, partitions, &mut random),
+            cases,
+            statics,
             random,
             spots: spots.into_iter(),
             row: 0,
@@ -76,7 +84,7 @@ impl Plan {
                 self.row += 1;
                 self.row_cases.get(&(self.row - 1)).copied().unwrap_or(&EQUAL)
             }
-            Kind::Random(one_in) if self.random.u32(..one_in) == 0 => any(self.table.cases, &mut self.random),
+            Kind::Random(one_in) if self.random.u32(..one_in) == 0 => any(&self.cases, &mut self.random),
             Kind::Random(_) => &EQUAL,
             Kind::Only(case) => case,
         }
@@ -93,7 +101,7 @@ impl Plan {
                 let equal = self.random.bool().then_some(&EQUAL);
                 self.static_cases.get(&(self.partition - 1)).copied().or(equal)
             }
-            Kind::Random(one_in) if self.random.u32(..one_in) == 0 => Some(any(self.table.statics, &mut self.random)),
+            Kind::Random(one_in) if self.random.u32(..one_in) == 0 => Some(any(&self.statics, &mut self.random)),
             Kind::Random(_) => Some(&EQUAL),
             Kind::Only(case) => Some(case),
         }
@@ -106,7 +114,7 @@ impl Iterator for Plan {
     fn next(&mut self) -> Option<Partition> {
         let spot = self.spots.next()?;
         let key = key_of(spot.token, spot.salt);
-        let mut partition = Partition { writes: [Vec::new(), Vec::new()], planted: Vec::new() };
+        let mut partition = Partition { writes: [Vec::new(), Vec::new()], planted: Vec::new(), rows: 0 };
         let mut rows = Vec::new();
         if let Some(case) = self.static_case(spot.kind) {
             let (values, writetime) = (Vec::new(), self.random.i64(THEN..THEN + THEN / 20));
@@ -121,6 +129,7 @@ impl Iterator for Plan {
             for side in 0..2 {
                 partition.writes[side].extend(self.table.writes(&self.statements, &row, case, side));
             }
+            partition.rows += u64::from(case.is_shown());
             partition.planted.extend(Planted::of(self.table.name, &row, case));
         }
         Some(partition)
@@ -128,13 +137,15 @@ impl Iterator for Plan {
 }
 
 /// Partitions of all sizes, with so many rows together.
-fn dealt(rows: u64, random: &mut Rng) -> Vec<Spot> {
+fn dealt(table: &Table, rows: u64, random: &mut Rng) -> Vec<Spot> {
+    // Partitions of statics are many and small, and some have nothing else.
+    let [small, large] = if table.statics.is_empty() { [60, 97] } else { [98, 100] };
     let mut spots = Vec::new();
     let mut left = rows;
     while left > 0 {
         let rows = match random.u32(..100) {
-            0..60 => random.u64(1..10),
-            60..97 => random.u64(10..100),
+            percent if percent < small => random.u64(u64::from(table.statics.is_empty())..6),
+            percent if percent < large => random.u64(10..100),
             _ => random.u64(100..2000),
         };
         let rows = rows.min(left);
@@ -176,10 +187,10 @@ fn special(spots: &mut Vec<Spot>, wanted: &Wanted, random: &mut Rng) {
 }
 
 /// So many of each case, at places of their own among `count`; fewer where there isn't room for all.
-fn deal(cases: &'static [Case], per_case: u64, count: u64, random: &mut Rng) -> HashMap<u64, &'static Case> {
+fn deal(cases: &[&'static Case], per_case: u64, count: u64, random: &mut Rng) -> HashMap<u64, &'static Case> {
     let mut dealt = HashMap::new();
     let per_case = per_case.min(count / 2 / (cases.len() as u64).max(1));
-    for case in cases {
+    for &case in cases {
         for _ in 0..per_case {
             let mut place = random.u64(..count);
             while dealt.contains_key(&place) {
@@ -191,6 +202,6 @@ fn deal(cases: &'static [Case], per_case: u64, count: u64, random: &mut Rng) -> 
     dealt
 }
 
-fn any(cases: &'static [Case], random: &mut Rng) -> &'static Case {
-    &cases[random.usize(..cases.len())]
+fn any(cases: &[&'static Case], random: &mut Rng) -> &'static Case {
+    cases[random.usize(..cases.len())]
 }

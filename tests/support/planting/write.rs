@@ -88,7 +88,8 @@ impl Sides<'_> {
             let mut attempt = 1;
             loop {
                 let started = Instant::now();
-                let both = futures::try_join!(self.batch(0, statements, batches[0]), self.batch(1, statements, batches[1]));
+                let both =
+                    futures::try_join!(self.batch(0, statements, batches[0]), self.batch(1, statements, batches[1]));
                 match both {
                     // Sent again, the later expiry wins on both sides.
                     Ok(_) if !repeatable || started.elapsed() < AT_ONCE => break,
