@@ -6,6 +6,7 @@ use crate::schema::fidelity::Counters;
 use crate::settings::choices::{ConsistencyLevel, FutureTimestamps};
 use crate::settings::endpoint::Endpoint;
 use crate::settings::live::Assignment;
+use crate::settings::sample::Share;
 use crate::settings::schedule::{BytesSchedule, RowsSchedule};
 use crate::settings::tables::{TableGlob, TablePattern};
 use crate::settings::units::{Bytes, Latency, Period};
@@ -21,6 +22,8 @@ Examples:
   migrate schema --source cass1 --target scylla1 --table chat.messages --apply
   migrate --source cass1 --target scylla1 --table 'shop.*' --exclude 'shop.tmp_*'
   migrate plan --source cass1 --target scylla1 --table chat.messages
+  migrate verify --source cass1 --target scylla1 --table chat.messages
+  migrate verify --source cass1 --target scylla1 --table chat.messages --partition 42,7
   migrate status --checkpoint migrate.db
   migrate set rows-per-second=20k writers=64
 
@@ -28,7 +31,7 @@ Run the same line again after any crash or stop: it carries on where it was.
 
 Exit codes:
   0 all done   1 unexpected failure   2 bad flags or settings   3 finished, but ranges or tables failed (run it again) or rows were rejected
-  5 refused: another job's checkpoint, in use, schemas differ, unsafe target   6 can't connect or not permitted
+  4 `verify` found differences   5 refused: another job's checkpoint, in use, schemas differ, unsafe target   6 can't connect or not permitted
   129, 130, 143 stopped by a closed terminal, Ctrl-C, SIGTERM: progress saved";
 
 /// Not a doc comment, where it would be read as a link.
@@ -55,6 +58,8 @@ pub struct Cli {
 pub enum Command {
     /// Show what a copy would do; writes nothing
     Plan(JobArgs),
+    /// Compare both sides, whoever copied the rows: every row, value, writetime and expiry; repair what differs
+    Verify(VerifyArgs),
     /// Show the statements that create the source's schema at the target, or create it
     Schema(SchemaArgs),
     /// Show the progress of a job from its checkpoint alone, running or not
@@ -198,10 +203,64 @@ pub struct JobArgs {
     #[arg(long, value_name = "TIME", env = "MIGRATE_GIVE_UP_AFTER", help_heading = "How fast")]
     pub give_up_after: Option<Period>,
 
+    /// After the copy, compare both sides, as `migrate verify` does; its exit code is 4 where they differ
+    #[arg(
+        long,
+        value_name = "BOOL",
+        env = "MIGRATE_VERIFY",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_parser = clap::builder::BoolishValueParser::new(),
+        help_heading = "How to compare"
+    )]
+    pub verify: Option<bool>,
+    /// When rows that differ are looked at again: after this long, then twice as long, and so on. What live writes have
+    /// made equal by then is no difference [default: 2s]
+    #[arg(long, value_name = "TIME", env = "MIGRATE_RECHECK_AFTER", help_heading = "How to compare")]
+    pub recheck_after: Option<Period>,
+    /// How far apart the moments may lie at which a value expires at either side, in whole seconds [default: 5s]
+    #[arg(long, value_name = "TIME", env = "MIGRATE_EXPIRY_TOLERANCE", help_heading = "How to compare")]
+    pub expiry_tolerance: Option<Period>,
+    /// Where every difference is listed, as JSON lines [default: beside the checkpoint, as migrate.db-differences.jsonl]
+    #[arg(long, value_name = "FILE", env = "MIGRATE_DIFFERENCES", help_heading = "How to compare")]
+    pub differences: Option<PathBuf>,
+
     /// Events as JSON lines on stdout; `plan`: one JSON document
     #[arg(long, help_heading = "Output")]
     #[serde(skip)]
     pub json: bool,
+}
+
+/// Options of `migrate verify`: those of a copy, since both sides are read the same way, and what is about one call of it.
+#[derive(Args, Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
+pub struct VerifyArgs {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would show it")]
+    pub job: JobArgs,
+    /// Compare a random share of the ring alone, for a first answer in minutes: `1%`, `0.5%`
+    #[arg(long, value_name = "SHARE", help_heading = "What to compare")]
+    pub sample: Option<Share>,
+    /// Which share: the same number is the same one [default: drawn, and told]
+    #[arg(long, value_name = "N", help_heading = "What to compare")]
+    pub seed: Option<u64>,
+    /// Compare one partition alone: the columns of its key as CQL literals (`42,7`; `'a,b',0x00ff`). Repeatable; `@FILE`
+    /// and `-` (stdin) have one per line
+    #[arg(long, value_name = "KEY|@FILE|-", allow_hyphen_values = true, help_heading = "What to compare")]
+    pub partition: Vec<String>,
+    /// Go on in passes until stopped: what differed is compared again, then everything
+    #[arg(long, help_heading = "What to compare")]
+    pub follow: bool,
+    /// Write what is missing or older at the target, as it is at the source at that moment; then compare it again
+    #[arg(long, help_heading = "What to do about it")]
+    pub repair: bool,
+    /// Delete rows and values that the target alone has, after asking
+    #[arg(long, help_heading = "What to do about it")]
+    pub delete_extra: bool,
+    /// Don't ask before `--delete-extra`
+    #[arg(long, help_heading = "What to do about it")]
+    pub yes: bool,
 }
 
 /// Options of `migrate schema`.
@@ -342,6 +401,10 @@ impl JobArgs {
             counters,
             future_timestamps,
             manage_table_options,
+            verify,
+            recheck_after,
+            expiry_tolerance,
+            differences,
             readers,
             writers,
             rows_per_second,

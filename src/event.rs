@@ -4,7 +4,7 @@
 //! second looks at the counters and costs the copy nothing.
 
 use crate::call::Class;
-use crate::job::{Found, FoundTable, RangeKey, Tally};
+use crate::job::{Counts, Found, FoundTable, RangeKey, Tally, Verdict};
 use crate::ring::{Token, TokenRange};
 use crate::schema::TableName;
 use crate::settings::live::Key;
@@ -183,6 +183,35 @@ pub enum Event {
         #[serde(flatten)]
         tally: Tally,
     },
+    /// The cursor of a range that is compared is durable.
+    RangeCompared {
+        /// Which one.
+        #[serde(flatten)]
+        key: RangeKey,
+        /// The last token that is done; none where it goes on within the one after it.
+        cursor: Option<Token>,
+        /// Rows since the last one.
+        #[serde(flatten)]
+        verdict: Verdict,
+    },
+    /// A range is compared to its end, durably.
+    RangeVerified {
+        /// Which one.
+        #[serde(flatten)]
+        key: RangeKey,
+        /// Rows since its last cursor.
+        #[serde(flatten)]
+        verdict: Verdict,
+    },
+    /// A range is to be compared anew, durably.
+    RangeReopened {
+        /// Which one.
+        #[serde(flatten)]
+        key: RangeKey,
+        /// What was counted of it, by any run, and doesn't hold any more.
+        #[serde(flatten)]
+        verdict: Verdict,
+    },
     /// A range was given up for this run.
     RangeFailed {
         /// Which one.
@@ -253,6 +282,9 @@ pub struct Counters {
     pub rows_rejected: AtomicU64,
     /// What is committed to the checkpoint.
     pub committed: Mutex<Tally>,
+    /// What is committed of a verification. What earlier runs had counted may be taken back in this one: whoever begins a run
+    /// sets it to what they had come to.
+    pub verdict: Mutex<Verdict>,
     /// The pace of this moment.
     pub pace: Mutex<PaceNow>,
     /// Bytes read from the source.
@@ -277,6 +309,11 @@ impl Counters {
     /// What is committed to the checkpoint.
     pub fn committed(&self) -> MutexGuard<'_, Tally> {
         self.committed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is committed of a verification, by all of its runs.
+    pub fn verdict(&self) -> MutexGuard<'_, Verdict> {
+        self.verdict.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The pace of this moment.
@@ -341,6 +378,15 @@ impl Events {
             Event::RangeDone { tally, .. } => {
                 *counters.committed() += *tally;
                 add(&counters.ranges_done, 1);
+            }
+            Event::RangeCompared { verdict, .. } => *counters.verdict() += *verdict,
+            Event::RangeVerified { verdict, .. } => {
+                *counters.verdict() += *verdict;
+                add(&counters.ranges_done, 1);
+            }
+            Event::RangeReopened { verdict, .. } => {
+                let mut sums = counters.verdict();
+                *sums = sums.less(verdict);
             }
             Event::RangeFailed { .. } => add(&counters.ranges_failed, 1),
             Event::Committed { took_us } => {

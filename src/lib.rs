@@ -26,6 +26,7 @@
 //! | [`table_options`] | what of a target table endangers a copy, and setting it right meanwhile |
 //! | [`checkpoint`] | the only code that knows SQLite; `migrations.sql` is its DDL |
 //! | [`copy`] | readers, writes, retries, the pace, the low-water mark |
+//! | [`verify`] | rows of both sides compared, and the words for how they differ |
 //! | [`event`], [`ui`] | the vocabulary of everything that happens; the only code that prints |
 //!
 //! # The laws
@@ -65,6 +66,7 @@ pub mod clock;
 pub mod cluster;
 pub mod copy;
 pub mod create_schema;
+pub mod engine;
 pub mod escape;
 pub mod event;
 pub mod job;
@@ -83,3 +85,4 @@ pub mod side;
 pub mod slowed;
 pub mod table_options;
 pub mod ui;
+pub mod verify;

@@ -7,11 +7,11 @@
 //! Between the last change of a group and its commit, the [`Guard`] looks at the tables: of one that it doesn't trust any more,
 //! no progress is committed from then on, and whoever works on it is told.
 
-use super::{Checkpoint, CheckpointError, Guard, RangeKey, RunOutcome, Tally, Work};
+use super::fold::{RangeState, RangeUpdate, Update, fold};
+use super::{Checkpoint, CheckpointError, Guard};
 use crate::blocking::blocking;
 use crate::event::{Event, Events};
-use crate::job::Cursor;
-use crate::ring::Token;
+use crate::job::{Counts, Cursor, RangeKey, RunOutcome, Tally, Work};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -23,9 +23,9 @@ const GROUP: Duration = Duration::from_millis(500);
 /// changed must not be tried again for long.
 const LOOK_EVERY: Duration = Duration::from_secs(3);
 
-/// Something to remember about a range.
+/// Something to remember about a range; `C` is what is counted of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
+pub enum Change<C = Tally> {
     /// Its scan begins.
     Claimed {
         /// Which one.
@@ -39,14 +39,14 @@ pub enum Change {
         /// The new cursor.
         cursor: Cursor,
         /// Rows between the old cursor and the new one.
-        tally: Tally,
+        tally: C,
     },
     /// All of it is acknowledged.
     Done {
         /// Which one.
         key: RangeKey,
         /// Rows after the last cursor.
-        tally: Tally,
+        tally: C,
     },
     /// It is several ranges from now on.
     Split {
@@ -54,6 +54,14 @@ pub enum Change {
         key: RangeKey,
         /// The pieces, which tile it, with their cursors.
         into: Vec<Work>,
+    },
+    /// It goes back to its beginning and is pending, with nothing counted but [`Counts::KEPT`]. Whoever goes on with it claims
+    /// it again.
+    Again {
+        /// Which one.
+        key: RangeKey,
+        /// Of what came since the last change of this range, what is counted all the same.
+        kept: C,
     },
     /// It was given up, for this run.
     Failed {
@@ -66,7 +74,7 @@ pub enum Change {
     },
 }
 
-impl Change {
+impl<C> Change<C> {
     /// The range that changed.
     pub fn key(&self) -> RangeKey {
         match self {
@@ -74,30 +82,31 @@ impl Change {
             | Change::Moved { key, .. }
             | Change::Done { key, .. }
             | Change::Split { key, .. }
+            | Change::Again { key, .. }
             | Change::Failed { key, .. } => *key,
         }
     }
 
     /// Whether it says that rows arrived: a range that is split has cursors in its pieces.
     fn is_progress(&self) -> bool {
-        matches!(self, Change::Moved { .. } | Change::Done { .. } | Change::Split { .. })
+        matches!(self, Change::Moved { .. } | Change::Done { .. } | Change::Split { .. } | Change::Again { .. })
     }
 }
 
 /// Reports changes to the committer. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Ledger {
-    changes: mpsc::Sender<Change>,
+pub struct Ledger<C = Tally> {
+    changes: mpsc::Sender<Change<C>>,
     distrusted: watch::Receiver<BTreeSet<usize>>,
 }
 
-impl Ledger {
+impl<C: Counts> Ledger<C> {
     /// Hands over a change. It is durable once its event was emitted, not when this returns. Waits where the disk can't
     /// keep up, so that no more than a bounded amount of work is ever at risk.
     ///
     /// # Errors
     /// [`CheckpointError::CommitterGone`]: a commit failed, and nothing may go on.
-    pub async fn report(&self, change: Change) -> Result<(), CheckpointError> {
+    pub async fn report(&self, change: Change<C>) -> Result<(), CheckpointError> {
         self.changes.send(change).await.map_err(|_| CheckpointError::CommitterGone)
     }
 
@@ -121,15 +130,15 @@ type Ended = (Checkpoint, Result<(), CheckpointError>);
 
 /// The running task.
 #[derive(Debug)]
-pub struct Committer {
+pub struct Committer<C = Tally> {
     task: tokio::task::JoinHandle<Ended>,
     finish: oneshot::Sender<()>,
-    ledger: Ledger,
+    ledger: Ledger<C>,
 }
 
-impl Committer {
+impl<C: Counts> Committer<C> {
     /// Starts to commit what `guard` doesn't object to.
-    pub fn guarded(checkpoint: Checkpoint, guard: impl Guard, events: Events) -> Committer {
+    pub fn guarded(checkpoint: Checkpoint, guard: impl Guard, events: Events) -> Committer<C> {
         // Room for the changes of some hundred readers; a full queue makes them wait.
         let (changes, inbox) = mpsc::channel(1024);
         let (finish, finished) = oneshot::channel();
@@ -141,12 +150,12 @@ impl Committer {
 
     /// Starts to commit whatever is reported.
     #[cfg(test)]
-    pub(crate) fn start(checkpoint: Checkpoint, events: Events) -> Committer {
+    pub(crate) fn start(checkpoint: Checkpoint, events: Events) -> Committer<C> {
         Committer::guarded(checkpoint, super::guard::Trusting, events)
     }
 
     /// The way to report changes.
-    pub fn ledger(&self) -> Ledger {
+    pub fn ledger(&self) -> Ledger<C> {
         self.ledger.clone()
     }
 
@@ -206,13 +215,15 @@ struct Watched<G> {
 impl<G: Guard> Watched<G> {
     /// Looks at the tables of `group` and at those that somebody works on, in the end at all of this run, and leaves of the group
     /// what may be committed.
-    async fn pass(&mut self, group: &mut Vec<Change>, is_last: bool) {
+    async fn pass<C: Counts>(&mut self, group: &mut Vec<Change<C>>, is_last: bool) {
         for change in group.iter() {
             let open = self.open.entry(change.key().table).or_default();
             match change {
                 Change::Claimed { .. } => *open += 1,
                 Change::Moved { .. } => {}
-                Change::Done { .. } | Change::Split { .. } | Change::Failed { .. } => *open = open.saturating_sub(1),
+                Change::Done { .. } | Change::Split { .. } | Change::Again { .. } | Change::Failed { .. } => {
+                    *open = open.saturating_sub(1);
+                }
             }
         }
         let in_group: BTreeSet<usize> = group.iter().map(|change| change.key().table).collect();
@@ -238,9 +249,9 @@ impl<G: Guard> Watched<G> {
     }
 }
 
-async fn run<G: Guard>(
+async fn run<C: Counts, G: Guard>(
     mut checkpoint: Checkpoint,
-    mut inbox: mpsc::Receiver<Change>,
+    mut inbox: mpsc::Receiver<Change<C>>,
     mut finished: oneshot::Receiver<()>,
     mut watched: Watched<G>,
     events: Events,
@@ -294,16 +305,17 @@ async fn run<G: Guard>(
     }
 }
 
-async fn commit(mut checkpoint: Checkpoint, updates: Vec<Update>, events: &Events) -> Ended {
+async fn commit<C: Counts>(mut checkpoint: Checkpoint, updates: Vec<Update<C>>, events: &Events) -> Ended {
     let (checkpoint, updates, result, took) = blocking(move || {
         let started = std::time::Instant::now();
         let result = checkpoint.commit(&updates);
         (checkpoint, updates, result, started.elapsed())
     })
     .await;
-    if result.is_err() {
-        return (checkpoint, result);
-    }
+    let mut taken_back = match result {
+        Ok(taken_back) => taken_back.into_iter(),
+        Err(error) => return (checkpoint, Err(error)),
+    };
     for update in updates {
         let RangeUpdate { key, cursor, tally, state, .. } = match update {
             Update::Range(update) => update,
@@ -311,11 +323,16 @@ async fn commit(mut checkpoint: Checkpoint, updates: Vec<Update>, events: &Event
                 events.emit(Event::RangeSplit { key, into: into.into_iter().map(|work| work.key.range).collect() });
                 continue;
             }
+            Update::Anew { key, kept } => {
+                let begun = taken_back.next().and_then(|taken_back| C::begun_anew(key, taken_back));
+                begun.into_iter().chain([C::moved(key, None, kept)]).for_each(|event| events.emit(event));
+                continue;
+            }
         };
         match (&state, cursor) {
-            (RangeState::Done, _) => events.emit(Event::RangeDone { key, tally }),
+            (RangeState::Done, _) => events.emit(C::done(key, tally)),
             (RangeState::Claimed | RangeState::Failed { .. }, Some(Cursor { token, .. })) => {
-                events.emit(Event::RangeMoved { key, cursor: token, tally });
+                events.emit(C::moved(key, token, tally));
             }
             (RangeState::Claimed | RangeState::Failed { .. }, None) => {}
         }
@@ -325,76 +342,4 @@ async fn commit(mut checkpoint: Checkpoint, updates: Vec<Update>, events: &Event
     }
     events.emit(Event::Committed { took_us: took.as_micros() });
     (checkpoint, Ok(()))
-}
-
-/// Something to write.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Update {
-    /// A range moves on.
-    Range(RangeUpdate),
-    /// It becomes several.
-    Split { key: RangeKey, into: Vec<Work> },
-}
-
-/// All that a group says of one range: one row to update, however much happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct RangeUpdate {
-    pub(super) key: RangeKey,
-    /// How often it was claimed.
-    pub(super) claims: u32,
-    /// Its last cursor, if it moved. Without a token, that of the range stays.
-    pub(super) cursor: Option<Cursor>,
-    /// All rows of the group.
-    pub(super) tally: Tally,
-    pub(super) state: RangeState,
-}
-
-/// The state that a range ends a group in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum RangeState {
-    Claimed,
-    Done,
-    Failed { error: String, remedy: Option<String> },
-}
-
-/// Folds the changes of a group, in their order, into one update per range; a split parts what was before it from what comes
-/// after.
-fn fold(group: Vec<Change>) -> Vec<Update> {
-    let mut folded = Vec::new();
-    let mut updates: BTreeMap<(usize, Token), RangeUpdate> = BTreeMap::new();
-    for change in group {
-        let key = change.key();
-        if let Change::Split { into, .. } = change {
-            folded.extend(std::mem::take(&mut updates).into_values().map(Update::Range));
-            folded.push(Update::Split { key, into });
-            continue;
-        }
-        let update = updates.entry((key.table, key.range.first())).or_insert_with(|| RangeUpdate {
-            key,
-            claims: 0,
-            cursor: None,
-            tally: Tally::default(),
-            state: RangeState::Claimed,
-        });
-        match change {
-            Change::Claimed { .. } => {
-                update.claims += 1;
-                update.state = RangeState::Claimed;
-            }
-            Change::Moved { cursor, tally, .. } => {
-                let token = cursor.token.or(update.cursor.as_ref().and_then(|before| before.token));
-                update.cursor = Some(Cursor { token, ..cursor });
-                update.tally += tally;
-            }
-            Change::Done { tally, .. } => {
-                update.cursor = Some(Cursor { token: Some(key.range.last()), row: None });
-                update.tally += tally;
-                update.state = RangeState::Done;
-            }
-            Change::Failed { error, remedy, .. } => update.state = RangeState::Failed { error, remedy },
-            Change::Split { .. } => {}
-        }
-    }
-    folded.extend(updates.into_values().map(Update::Range));
-    folded
 }

@@ -8,10 +8,12 @@ pub mod control;
 mod create;
 mod error;
 mod files;
+mod fold;
 pub mod guard;
 mod lock;
 mod open;
 pub mod options;
+mod ranges;
 pub mod status;
 mod tables;
 
@@ -27,16 +29,15 @@ pub use guard::Guard;
 pub use open::open;
 pub use tables::look;
 
-use committer::{RangeState, RangeUpdate, Update};
+use fold::Update;
+use ranges::{Ranges, counts};
 
 use crate::clock::unix_ms;
-use crate::job::{Cursor, Found, FoundTable, JobTable, RangeKey, RunOutcome, Tally, Work, share};
+use crate::job::{Counts, Cursor, Found, FoundTable, JobTable, RangeKey, RunOutcome, Tally, Work, share};
 use crate::ring::{TilingCheck, Token, TokenRange};
 use crate::row::RowKey;
-use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
 use std::time::Duration;
 
 /// The checkpoint of the one process that works on the job.
@@ -117,7 +118,7 @@ impl Checkpoint {
             before = Some((table, position));
             of_table.ranges_done += u64::from(done);
             of_table.fraction += range.fraction() - range.after(cursor).map_or(0.0, TokenRange::fraction);
-            let tally = tally(row, 9).map_err(fail)?;
+            let tally: Tally = counts(row, 9).map_err(fail)?;
             of_table.rows_written += tally.rows_written;
             found.tally += tally;
             if !done && of_table.broken.is_none() {
@@ -189,23 +190,29 @@ impl Checkpoint {
         self.still_there()
     }
 
-    /// Commits `updates`, all or none.
+    /// Commits `updates`, all or none; gives what each range that is begun anew had counted, in their order.
     ///
     /// # Errors
     /// Where the commit failed. Whether it took effect is then unknown: the caller must stop, and trust only what the file
     /// says when it is opened again.
-    fn commit(&mut self, updates: &[Update]) -> Result<(), CheckpointError> {
+    fn commit<C: Counts>(&mut self, updates: &[Update<C>]) -> Result<Vec<C>, CheckpointError> {
         let fail = |error| CheckpointError::sqlite(&self.path, "commit progress", error);
         let now = unix_ms();
         let transaction = self.connection.transaction().map_err(fail)?;
-        let mut rows_written = 0;
+        let ranges = Ranges::<C>::of(&transaction);
+        let (mut rows_written, mut taken_back) = (0, Vec::new());
         for update in updates {
             let (key, stored) = match update {
                 Update::Range(update) => {
-                    rows_written += update.tally.rows_written;
-                    (update.key, store(&transaction, update, now))
+                    rows_written += update.tally.rows_written();
+                    (update.key, ranges.update(update, now))
                 }
-                Update::Split { key, into } => (*key, split(&transaction, *key, into)),
+                Update::Split { key, into } => (*key, ranges.split(*key, into)),
+                Update::Anew { key, kept } => {
+                    rows_written += kept.rows_written();
+                    let begun = ranges.begin_anew(*key, kept);
+                    (*key, begun.map(|before| before.map(|before| taken_back.push(before)).map_or(0, |()| 1)))
+                }
             };
             if stored.map_err(fail)? != 1 {
                 let what = format!("range {} is gone", key.range);
@@ -217,7 +224,8 @@ impl Checkpoint {
             .and_then(|mut statement| statement.execute(params![rows_written, self.run]))
             .map_err(fail)?;
         transaction.commit().map_err(fail)?;
-        self.still_there()
+        self.still_there()?;
+        Ok(taken_back)
     }
 
     /// A file that was deleted or replaced takes commits as before, for nobody to find.
@@ -237,99 +245,6 @@ impl Checkpoint {
         let Checkpoint { path, connection, _lock, .. } = self;
         connection.close().map_err(|(_, error)| CheckpointError::sqlite(&path, "close the checkpoint", error))
     }
-}
-
-/// Updates one range; answers how many there are of it, which is one.
-fn store(transaction: &rusqlite::Transaction<'_>, update: &RangeUpdate, now: i64) -> rusqlite::Result<usize> {
-    let (state, ended_at, error, remedy) = match &update.state {
-        RangeState::Claimed => ("claimed", None, None, None),
-        RangeState::Done => ("done", Some(now), None, None),
-        RangeState::Failed { error, remedy } => ("failed", Some(now), Some(error), remedy.as_ref()),
-    };
-    let row = update.cursor.as_ref().and_then(|cursor| cursor.row.as_ref()).map(RowKey::bytes);
-    let mut values: Vec<Value> = vec![
-        (update.key.table as u64).into_value(),
-        update.key.range.first().0.into(),
-        state.to_owned().into(),
-        update.key.range.last().0.into(),
-        update.cursor.is_some().into(),
-        update.cursor.as_ref().and_then(|cursor| cursor.token).map(|token| token.0).into(),
-        row.map(|(partition, _)| partition.to_vec()).into(),
-        row.map(|(_, clustering)| clustering.to_vec()).into(),
-        i64::from(update.claims).into(),
-        now.into(),
-        ended_at.into(),
-        error.cloned().into(),
-        remedy.cloned().into(),
-    ];
-    values.extend(update.tally.values().map(IntoValue::into_value));
-    transaction.prepare_cached(&UPDATE_RANGE)?.execute(rusqlite::params_from_iter(values))
-}
-
-/// Makes several ranges of one. What was counted stays with the first of them.
-fn split(transaction: &rusqlite::Transaction<'_>, key: RangeKey, into: &[Work]) -> rusqlite::Result<usize> {
-    let row =
-        |work: &Work| work.cursor.row.as_ref().map(|row| (row.bytes().0.to_vec(), row.bytes().1.to_vec())).unzip();
-    let (table, first) = (key.table as u64, key.range.first().0);
-    // From the last to the first, and then the one that becomes smaller: no token is ever without a range.
-    for work in into.iter().skip(1).rev() {
-        let (partition, clustering) = row(work);
-        let range = work.key.range;
-        transaction
-            .prepare_cached(
-                "INSERT INTO token_range (table_id, first_token, last_token, position, cursor, partition_key, clustering_key)
-                 SELECT table_id, ?3, ?4, position, ?5, ?6, ?7 FROM token_range WHERE table_id = ?1 AND first_token = ?2",
-            )?
-            .execute(params![
-                table.into_value(),
-                first,
-                range.first().0,
-                range.last().0,
-                work.cursor.token.map(|token| token.0),
-                partition,
-                clustering
-            ])?;
-    }
-    let Some(left) = into.first() else { return Ok(0) };
-    let (partition, clustering) = row(left);
-    transaction
-        .prepare_cached(
-            "UPDATE token_range SET last_token = ?4, partition_key = ?5, clustering_key = ?6, state = 'pending'
-             WHERE table_id = ?1 AND first_token = ?2 AND last_token = ?3",
-        )?
-        .execute(params![table.into_value(), first, key.range.last().0, left.key.range.last().0, partition, clustering])
-}
-
-/// Moves a range on: binds its table and tokens, its state, and what is new of it; the counts follow from the 14th on.
-static UPDATE_RANGE: LazyLock<String> = LazyLock::new(|| {
-    let counts = Tally::NAMES.iter().zip(14..).map(|(name, index)| format!("{name} = {name} + ?{index}"));
-    format!(
-        "UPDATE token_range
-         SET state = ?3, cursor = coalesce(?6, cursor),
-             partition_key = CASE WHEN ?5 THEN ?7 ELSE partition_key END,
-             clustering_key = CASE WHEN ?5 THEN ?8 ELSE clustering_key END,
-             attempts = attempts + ?9, claimed_at = CASE WHEN ?9 > 0 THEN ?10 ELSE claimed_at END,
-             ended_at = ?11, error = ?12, remedy = ?13, {}
-         WHERE table_id = ?1 AND first_token = ?2 AND last_token = ?4",
-        counts.collect::<Vec<_>>().join(", ")
-    )
-});
-
-/// SQLite's integers are signed.
-trait IntoValue {
-    fn into_value(self) -> Value;
-}
-
-impl IntoValue for u64 {
-    fn into_value(self) -> Value {
-        Value::Integer(i64::try_from(self).unwrap_or(i64::MAX))
-    }
-}
-
-/// The counts in a row, from the column `first` on, in the order of [`Tally::NAMES`].
-fn tally(row: &rusqlite::Row<'_>, first: usize) -> rusqlite::Result<Tally> {
-    let mut columns = first..;
-    Tally::try_from_values(|| row.get(columns.next().unwrap_or_default()))
 }
 
 impl FoundTable {

@@ -2,7 +2,7 @@
 
 use super::error::CheckpointError;
 use super::{JobTable, Tally, control, files, identity, lock, open, options, tables};
-use crate::job::share;
+use crate::job::{Counts as _, share};
 use crate::ring::{Token, TokenRange};
 use crate::schema::TableName;
 use crate::settings::live::Live;
@@ -264,7 +264,7 @@ fn ranges(connection: &Connection, tables: &mut [TableStatus]) -> rusqlite::Resu
         let cursor = row.get::<_, Option<i64>>(4)?.map(Token);
         let state = row.get_ref(3)?.as_str()?;
         table.fraction += range.fraction() - range.after(cursor).map_or(0.0, TokenRange::fraction);
-        let tally = super::tally(row, 9)?;
+        let tally = super::counts(row, 9)?;
         let (done, claimed, failed) = (state == "done", state == "claimed", state == "failed");
         table.counts.add(&Counts {
             ranges: 1,

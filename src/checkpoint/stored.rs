@@ -1,7 +1,7 @@
 //! What is in the file, for tests that look at all of it.
 
-use super::{Checkpoint, tally};
-use crate::job::Tally;
+use super::{Checkpoint, counts};
+use crate::job::{Counts, Tally};
 use crate::ring::{Token, TokenRange};
 
 /// A range as it is stored.
@@ -21,7 +21,7 @@ pub(crate) fn ranges(checkpoint: &Checkpoint) -> Vec<Stored> {
     let mut statement = checkpoint.connection.prepare(&text).expect("is SQL");
     let range = |row: &rusqlite::Row<'_>| {
         let range = TokenRange::new(Token(row.get(1)?), Token(row.get(2)?)).expect("not empty");
-        Ok(Stored { position: row.get(0)?, range, tally: tally(row, 3)? })
+        Ok(Stored { position: row.get(0)?, range, tally: counts(row, 3)? })
     };
     statement.query_map((), range).expect("readable").map(|range| range.expect("readable")).collect()
 }

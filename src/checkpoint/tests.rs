@@ -1,6 +1,6 @@
 //! The file under use and abuse.
 
-use super::committer::Update;
+use super::fold::{RangeState, RangeUpdate, Update};
 use super::*;
 use crate::event::Events;
 use crate::job::{Admitted, Job};
@@ -354,11 +354,11 @@ fn a_file_that_is_deleted_or_replaced_under_our_hands_is_noticed() {
     checkpoint.begin_run().expect("begun");
     let kept = folder.path().join("kept");
     std::fs::rename(&path, &kept).expect("moved");
-    assert!(matches!(checkpoint.commit(&[]), Err(CheckpointError::Gone { .. })));
+    assert!(matches!(checkpoint.commit::<Tally>(&[]), Err(CheckpointError::Gone { .. })));
     std::fs::copy(&kept, &path).expect("copied");
     assert!(matches!(checkpoint.end_run(RunOutcome::Done, 0, &[]), Err(CheckpointError::Gone { .. })));
     std::fs::rename(&kept, &path).expect("put back");
-    checkpoint.commit(&[]).expect("there again");
+    checkpoint.commit::<Tally>(&[]).expect("there again");
 }
 
 fn four_rows() -> Tally {
@@ -423,7 +423,7 @@ proptest! {
                 match &change {
                     Change::Done { tally, .. } => { done += 1; rows += tally.rows_written; }
                     Change::Moved { tally, .. } => rows += tally.rows_written,
-                    Change::Claimed { .. } | Change::Failed { .. } | Change::Split { .. } => {}
+                    Change::Claimed { .. } | Change::Failed { .. } | Change::Split { .. } | Change::Again { .. } => {}
                 }
                 ledger.report(change).await.expect("taken");
             }

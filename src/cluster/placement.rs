@@ -1,6 +1,6 @@
 //! Which tokens live on the same replicas.
 
-use crate::copy::seam::Placement;
+use crate::engine::seam::Placement;
 use crate::ring::Token;
 use scylla::cluster::ClusterState;
 use scylla::routing::{Sharder, Token as DriverToken};

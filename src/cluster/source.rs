@@ -2,7 +2,7 @@
 
 use super::{Cluster, call};
 use crate::call::{CallError, Class};
-use crate::copy::seam::{Fetched, Partitions, Position, Read, Scan, Slice, Source};
+use crate::engine::seam::{Fetched, Partitions, Position, Read, Scan, Slice, Source};
 use crate::ring::TokenRange;
 use crate::row::layout::{Part, Shape};
 use crate::row::slice::{Cut, bisect, legs};

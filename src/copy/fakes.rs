@@ -1,6 +1,6 @@
 //! Source and target in memory, for tests that need every instant rather than a real database.
 
-use super::seam::{Fetched, Partitions, Placement, Position, Read, Scan, Slice, Source, Target};
+use crate::engine::seam::{Fetched, Partitions, Placement, Position, Read, Scan, Slice, Source, Target};
 use crate::call::{CallError, Class};
 use crate::clock::Clock;
 use crate::ring::{Token, TokenRange};

@@ -117,7 +117,7 @@ fn pieces_of_a_range_that_was_cut_in_vain_are_not_recorded() {
     let (key, piece) = (whole.key, into[0].key);
     let recorded = runtime().block_on(async {
         let guard = Objecting { from: 0, looks: Arc::default(), takes: Duration::ZERO };
-        let committer = Committer::guarded(checkpoint, guard, Events::none());
+        let committer: Committer = Committer::guarded(checkpoint, guard, Events::none());
         let failed = Change::Failed { key: piece, error: "gone".to_owned(), remedy: None };
         for change in [Change::Claimed { key }, Change::Split { key, into }, Change::Claimed { key: piece }, failed] {
             committer.ledger().report(change).await.expect("it listens");

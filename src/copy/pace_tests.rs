@@ -1,7 +1,7 @@
 //! The pace of a copy between memory and memory: pauses, and what is set meanwhile.
 
 use super::fakes::MemoryTarget;
-use super::pace::Steering;
+use crate::engine::pace::Steering;
 use super::tests::{Scene, copy, lane, open, pace, runtime};
 use crate::checkpoint::CheckpointError;
 use crate::copy::Ended;

@@ -2,7 +2,7 @@
 
 use super::Ended;
 use super::fakes::{MemorySource, MemoryTarget};
-use super::standstill::{Calls, Standstill};
+use crate::engine::standstill::{Calls, Standstill};
 use super::tests::{Scene, assert_accounts_close, runtime};
 use crate::call::{CallError, Class};
 use crate::event::{Event, Events};

@@ -1,7 +1,7 @@
 //! The copy between memory and memory: every instant of a crash, every order of acknowledgements.
 
 use super::fakes::{MemorySource, MemoryTarget, Rows, Store, TargetRow, Written, layout, sample_rows};
-use super::pace::Steering;
+use crate::engine::pace::Steering;
 use super::{Ended, Lane, run};
 use crate::call::Class;
 use crate::checkpoint::{self, Checkpoint, CheckpointError, Committer, status};

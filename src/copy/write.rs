@@ -5,11 +5,12 @@
 //! same way: what a server says of a row that is too large for it, or that it can't decode, is often no more than that
 //! a write failed.
 
-use super::pace::Load;
-use super::retry::{GaveUp, with_retries};
-use super::seam::{Source, Target};
-use super::{Learned, Shared};
+use super::Copying;
 use crate::call::{CallError, Class};
+use crate::engine::pace::Load;
+use crate::engine::retry::{GaveUp, with_retries};
+use crate::engine::seam::{Source, Target};
+use crate::engine::{Learned, Shared};
 use crate::event::Event;
 use crate::job::RangeKey;
 use crate::rejects::Reject;
@@ -25,12 +26,12 @@ const PATIENCE_WITH_BATCHES: Duration = Duration::from_secs(10);
 
 /// Writes a batch, patiently.
 pub(super) async fn write<S: Source, T: Target>(
-    shared: &Shared<S, T>,
-    learned: &Learned<S, T>,
+    shared: &Shared<Copying<S, T>>,
+    learned: &Learned<Copying<S, T>>,
     key: RangeKey,
     batch: Batch,
 ) -> Result<Settled, GaveUp> {
-    let target = &learned.lane.target;
+    let target = &learned.task.lane.target;
     let mut settled = Settled::default();
     let mut rejected: Vec<Reject> = Vec::new();
     let mut parts = vec![batch];
@@ -38,7 +39,7 @@ pub(super) async fn write<S: Source, T: Target>(
         let is_divisible = part.row_count() > 1 || part.halves().is_some();
         let of_failures = if is_divisible { PATIENCE_WITH_BATCHES } else { Duration::MAX };
         let patience = Patience { of_failures, ..shared.patience };
-        let acknowledged = learned.acknowledged.load(Ordering::Relaxed);
+        let acknowledged = learned.task.acknowledged.load(Ordering::Relaxed);
         let turns = shared.pacer.turns(Side::Target, learned.calls.stop());
         let load = Load { rows: part.row_count() as u64, bytes: part.bytes() as u64 };
         let in_flight = target.in_flight(&part);
@@ -49,7 +50,7 @@ pub(super) async fn write<S: Source, T: Target>(
         let write = with_retries(Side::Target, patience, &learned.calls, send);
         let (error, tries) = match turns.or_stopped(write).await {
             Ok(more) => {
-                learned.acknowledged.fetch_add(1, Ordering::Relaxed);
+                learned.task.acknowledged.fetch_add(1, Ordering::Relaxed);
                 settled += more;
                 continue;
             }
@@ -63,7 +64,7 @@ pub(super) async fn write<S: Source, T: Target>(
             continue;
         }
         // Where nothing else got through meanwhile, the row isn't to blame.
-        let alone = learned.acknowledged.load(Ordering::Relaxed) > acknowledged;
+        let alone = learned.task.acknowledged.load(Ordering::Relaxed) > acknowledged;
         if error.class != Class::Rejected && !alone {
             return Err(GaveUp::Failed(error, tries));
         }
@@ -85,7 +86,7 @@ pub(super) async fn write<S: Source, T: Target>(
     }
     if let Some(first) = rejected.first() {
         let (rows, reason) = (rejected.len() as u64, first.reason.clone());
-        if let Err(error) = shared.rejects.append(key, rejected).await {
+        if let Err(error) = learned.task.rejects.append(key, rejected).await {
             let class = Class::Other;
             return Err(GaveUp::Failed(CallError { class, message: error.to_string() }, 1));
         }

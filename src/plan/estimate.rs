@@ -2,8 +2,8 @@
 //! system table counts rows.
 
 use crate::cluster::Cluster;
-use crate::copy::page_size::PageSize;
-use crate::copy::seam::{Fetched, Position, Read, Scan, Source};
+use crate::engine::page_size::PageSize;
+use crate::engine::seam::{Fetched, Position, Read, Scan, Source};
 use crate::preflight::ReadyTable;
 use crate::ring::tile;
 use serde::Serialize;

@@ -66,6 +66,48 @@ pub fn numbers<const N: usize>(cell: &[u8]) -> Result<Vec<Option<[u8; N]>>, Malf
     if at == cell.len() { Ok(numbers) } else { Err(Malformed) }
 }
 
+/// The writetimes and TTLs of a value's elements or fields, in their order.
+#[derive(Debug)]
+pub struct ElementTimes {
+    writetimes: Vec<Option<[u8; 8]>>,
+    ttls: Vec<Option<[u8; 4]>>,
+}
+
+impl ElementTimes {
+    /// From the cells of `WRITETIME(c)` and `TTL(c)` of a value with so many elements.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn read(
+        shape: Shape,
+        elements: usize,
+        writetimes: Option<&[u8]>,
+        ttls: Option<&[u8]>,
+    ) -> Result<ElementTimes, &'static str> {
+        let malformed = |Malformed| "its writetimes or TTLs aren't a list of numbers";
+        let writetimes = numbers::<8>(writetimes.unwrap_or_default()).map_err(malformed)?;
+        let ttls = numbers::<4>(ttls.unwrap_or_default()).map_err(malformed)?;
+        // A user-defined type may be shorter than its type says, where fields were added later.
+        let fits = match shape {
+            Shape::Udt(_) => elements <= writetimes.len(),
+            _ => elements == writetimes.len(),
+        };
+        if !fits || ttls.len() != writetimes.len() {
+            return Err("it has another number of elements than of writetimes or TTLs");
+        }
+        Ok(ElementTimes { writetimes, ttls })
+    }
+
+    /// The writetime of one of the elements, and its TTL; none is "never".
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn of(&self, element: usize) -> Result<(i64, Option<i32>), &'static str> {
+        let writetime = self.writetimes[element].ok_or("an element has no writetime")?;
+        Ok((i64::from_be_bytes(writetime), self.ttls[element].map(i32::from_be_bytes)))
+    }
+}
+
 fn int(cell: &[u8], at: &mut usize) -> Result<i32, Malformed> {
     let bytes = cell.get(*at..).and_then(<[u8]>::first_chunk).ok_or(Malformed)?;
     *at += bytes.len();

@@ -36,9 +36,25 @@ impl RowKey {
         self.partition == other.partition
     }
 
+    /// The order of two partitions of one token, at both databases: that of the bytes in which keys are stored.
+    pub fn by_partition(&self, other: &RowKey) -> std::cmp::Ordering {
+        stored(&self.partition_key()).cmp(&stored(&other.partition_key()))
+    }
+
     /// The partition's token.
     pub fn token(&self) -> Token {
         token_of(self.partition_key().iter().map(Vec::as_slice))
+    }
+}
+
+/// A partition key as it is stored: one column as it is, several as `[u16 length][bytes][0]` each (`CompositeType`).
+fn stored(key: &[Vec<u8>]) -> Vec<u8> {
+    match key {
+        [column] => column.clone(),
+        columns => {
+            let length = |column: &Vec<u8>| u16::try_from(column.len()).unwrap_or(u16::MAX).to_be_bytes();
+            columns.iter().flat_map(|column| length(column).into_iter().chain(column.iter().copied()).chain([0])).collect()
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! From a row to its statements: one for each (writetime, TTL) among its cells.
 
-use super::element::{Element, Malformed, numbers, spans};
+use super::element::{Element, ElementTimes, Malformed, spans};
 use super::layout::{Part, Shape};
 use super::list_key;
 use super::statement::{Cells, Form, Notes, RowMarker, Rows, Statement};
@@ -175,25 +175,11 @@ fn read_elements(rows: &Rows, row: usize, index: usize, into: &mut Vec<(Group, E
     let fail = |what| Misread { value: index, what };
     let cell = rows.value(row, index).unwrap_or_default();
     let spans = spans(value.shape, cell).map_err(|Malformed| fail("its elements can't be told apart"))?;
-    let metadata = match value.metadata {
-        None => None,
-        Some(at) => {
-            let writetimes = numbers::<8>(rows.page.cell(row, at.writetime).unwrap_or_default());
-            let ttls = numbers::<4>(rows.page.cell(row, at.ttl).unwrap_or_default());
-            let malformed = |Malformed| fail("its writetimes or TTLs aren't a list of numbers");
-            let (writetimes, ttls) = (writetimes.map_err(malformed)?, ttls.map_err(malformed)?);
-            // A user-defined type may be shorter than its type says, where fields were added later.
-            let fits = if let Shape::Udt(_) = value.shape {
-                spans.len() <= writetimes.len()
-            } else {
-                spans.len() == writetimes.len()
-            };
-            if !fits || ttls.len() != writetimes.len() {
-                return Err(fail("it has another number of elements than of writetimes or TTLs"));
-            }
-            Some((writetimes, ttls))
-        }
-    };
+    let times = value.metadata.map(|at| {
+        let (writetimes, ttls) = (rows.page.cell(row, at.writetime), rows.page.cell(row, at.ttl));
+        ElementTimes::read(value.shape, spans.len(), writetimes, ttls).map_err(fail)
+    });
+    let times = times.transpose()?;
     if let Shape::Udt(fields) = value.shape
         && spans.len() > usize::from(fields)
     {
@@ -202,12 +188,11 @@ fn read_elements(rows: &Rows, row: usize, index: usize, into: &mut Vec<(Group, E
     let base = rows.page.offset(row, rows.layout.keys() + index);
     for (place, span) in spans.into_iter().enumerate() {
         let Some(Range { start, end }) = span else { continue };
-        let group = match &metadata {
+        let group = match &times {
             None => (rows.policy.unknown_timestamp, 0),
-            Some((writetimes, ttls)) => {
-                let writetime = writetimes[place].ok_or_else(|| fail("an element has no writetime"))?;
-                let writetime = i64::from_be_bytes(writetime).min(rows.policy.timestamp_max);
-                (writetime, ttls[place].map_or(0, i32::from_be_bytes))
+            Some(times) => {
+                let (writetime, ttl) = times.of(place).map_err(fail)?;
+                (writetime.min(rows.policy.timestamp_max), ttl.unwrap_or(0))
             }
         };
         #[expect(

@@ -112,7 +112,7 @@ pub struct Policy {
 
 impl Policy {
     /// Whether this is what a higher writetime was lowered to.
-    pub(super) fn is_capped(self, writetime: i64) -> bool {
+    pub(crate) fn is_capped(self, writetime: i64) -> bool {
         writetime == self.timestamp_max && writetime != i64::MAX
     }
 }

@@ -4,7 +4,7 @@ use super::Error;
 use crate::blocking::blocking;
 use crate::checkpoint::{self, Checkpoint, CheckpointError, Committer, Existing};
 use crate::cluster::{CqlSource, CqlTarget};
-use crate::copy::pace::Steering;
+use crate::engine::pace::Steering;
 use crate::copy::{self, Ended, Lane};
 use crate::event::{Event, Events};
 use crate::job::{Job, JobTable, RunOutcome, Work};

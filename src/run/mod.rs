@@ -2,6 +2,7 @@
 
 mod control;
 mod copy;
+mod verify;
 
 use crate::checkpoint::{self, CheckpointError, status};
 use crate::cli::{Cli, Command, JobArgs, StatusArgs};
@@ -11,6 +12,7 @@ use crate::open_files;
 use crate::plan;
 use crate::preflight::{self, PreflightError};
 use crate::settings::schema::SchemaSettings;
+use crate::settings::verify::VerifySettings;
 use crate::settings::{Settings, SettingsError};
 use crate::shutdown::Signal;
 use crate::table_options::OptionsError;
@@ -117,6 +119,7 @@ pub async fn run(cli: Cli) -> Result<u8, Error> {
     match cli.command {
         None => Box::pin(copy_or_plan(cli.job, false)).await,
         Some(Command::Plan(args)) => Box::pin(copy_or_plan(args, true)).await,
+        Some(Command::Verify(args)) => Box::pin(verify::command(VerifySettings::resolve(args)?)).await,
         Some(Command::Schema(args)) => {
             let settings = SchemaSettings::resolve(args).map_err(SchemaError::from)?;
             Ok(Box::pin(create_schema(settings)).await?)
@@ -221,10 +224,15 @@ pub fn check_flags(matches: &clap::ArgMatches) -> Result<(), Error> {
 /// Where the operating system has no threads or too few files left, or the settings can't be read.
 pub fn runtime(cli: &Cli) -> Result<tokio::runtime::Runtime, Error> {
     open_files::raise_limit().map_err(Error::FewFiles)?;
-    // Only a copy has work for more than one thread, and only it may stumble over the `--config` file.
-    let threads = match cli.command {
-        None => crate::settings::with_file(cli.job.clone())?.threads.map_or(1, |threads| threads.get().min(1024)),
-        Some(_) => 1,
+    // Only what reads rows has work for more than one thread, and only it may stumble over the `--config` file.
+    let job = match &cli.command {
+        None => Some(&cli.job),
+        Some(Command::Verify(args)) => Some(&args.job),
+        Some(_) => None,
+    };
+    let threads = match job {
+        Some(job) => crate::settings::with_file(job.clone())?.threads.map_or(1, |threads| threads.get().min(1024)),
+        None => 1,
     };
     // One thread carries a copy of this size without a single wake-up between threads; more are for fast clusters.
     let mut builder = if threads == 1 {

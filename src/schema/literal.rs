@@ -2,6 +2,7 @@
 
 use super::CqlType;
 use jiff::Timestamp;
+use jiff::civil::Date;
 use std::fmt::Write;
 use std::net::IpAddr;
 use uuid::Uuid;
@@ -27,12 +28,12 @@ fn value(cql_type: &CqlType, bytes: &[u8]) -> Option<String> {
         },
         CqlType::Collection(name, types) => collection(name, types, bytes),
         CqlType::Tuple(types) => {
-            let parts = cells(bytes, 0)?;
+            let parts = cells(bytes, 0).filter(|parts| parts.len() == types.len())?;
             let parts: Vec<String> = types.iter().zip(parts).map(|(of, cell)| part(of, cell)).collect();
             Some(format!("({})", parts.join(", ")))
         }
         CqlType::Udt(_, fields) => {
-            let parts = cells(bytes, 0)?;
+            let parts = cells(bytes, 0).filter(|parts| parts.len() == fields.len())?;
             let parts = fields.iter().zip(parts);
             let parts: Vec<String> = parts
                 .map(|((name, of), cell)| format!("{}: {}", super::statements::quote(name), part(of, cell)))
@@ -49,6 +50,10 @@ fn part(cql_type: &CqlType, cell: Option<&[u8]>) -> String {
 
 fn collection(name: &str, types: &[CqlType], bytes: &[u8]) -> Option<String> {
     let parts = cells(bytes, 4)?;
+    let count = usize::try_from(i32::from_be_bytes(*bytes.first_chunk()?)).ok()?;
+    if Some(parts.len()) != count.checked_mul(types.len()) {
+        return None;
+    }
     let parts: Vec<String> = match types {
         [of] => parts.into_iter().map(|cell| part(of, cell)).collect(),
         [key, of] => {
@@ -72,7 +77,8 @@ fn cells(bytes: &[u8], mut at: usize) -> Option<Vec<Option<&[u8]>>> {
                 cells.push(Some(bytes.get(at..at.checked_add(length)?)?));
                 at += length;
             }
-            Err(_) => cells.push(None),
+            Err(_) if length == -1 => cells.push(None),
+            Err(_) => return None,
         }
     }
     Some(cells)
@@ -89,11 +95,28 @@ fn native(name: &str, bytes: &[u8]) -> Option<String> {
         "boolean" if bytes == [0] => "false".to_owned(),
         "boolean" if bytes == [1] => "true".to_owned(),
         "uuid" | "timeuuid" => Uuid::from_slice(bytes).ok()?.to_string(),
-        "float" => float(f32::from_be_bytes(bytes.try_into().ok()?)),
-        "double" => float(f64::from_be_bytes(bytes.try_into().ok()?)),
+        "float" => {
+            let number = f32::from_be_bytes(bytes.try_into().ok()?);
+            // The literal means one of the many.
+            if number.is_nan() && number.to_bits() != FLOAT_NAN {
+                return None;
+            }
+            float(number)
+        }
+        "double" => {
+            let number = f64::from_be_bytes(bytes.try_into().ok()?);
+            if number.is_nan() && number.to_bits() != DOUBLE_NAN {
+                return None;
+            }
+            float(number)
+        }
         "inet" => match bytes.len() {
             4 => format!("'{}'", IpAddr::from(<[u8; 4]>::try_from(bytes).ok()?)),
-            16 => format!("'{}'", IpAddr::from(<[u8; 16]>::try_from(bytes).ok()?)),
+            16 => match IpAddr::from(<[u8; 16]>::try_from(bytes).ok()?) {
+                // The servers take its text for that of the address within, which is another key.
+                IpAddr::V6(address) if address.to_ipv4_mapped().is_some() => return None,
+                address => format!("'{address}'"),
+            },
             _ => return None,
         },
         "timestamp" => {
@@ -102,12 +125,54 @@ fn native(name: &str, bytes: &[u8]) -> Option<String> {
             Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |instant| format!("'{instant}'"))
         }
         "varint" => varint(bytes)?,
+        "decimal" => decimal(bytes)?,
+        "date" => date(bytes)?,
+        "time" => time(bytes)?,
         _ => return None,
     })
 }
 
+/// What `NaN` means to the servers, which are written in Java.
+pub(super) const FLOAT_NAN: u32 = 0x7fc0_0000;
+/// The same for doubles.
+pub(super) const DOUBLE_NAN: u64 = 0x7ff8_0000_0000_0000;
+
 fn float(number: impl std::fmt::Debug) -> String {
-    format!("{number:?}")
+    match format!("{number:?}").as_str() {
+        "inf" => "Infinity".to_owned(),
+        "-inf" => "-Infinity".to_owned(),
+        text => text.to_owned(),
+    }
+}
+
+/// Days before 1970-01-01 are below this one, which is what the type counts from.
+pub(super) const EPOCH_DAY: i64 = 1 << 31;
+
+fn date(bytes: &[u8]) -> Option<String> {
+    let day = i64::from(u32::from_be_bytes(bytes.try_into().ok()?)) - EPOCH_DAY;
+    let date = Date::constant(1970, 1, 1).checked_add(jiff::Span::new().try_days(day).ok()?).ok()?;
+    // Years of other lengths aren't read by both products.
+    (0..=9999).contains(&date.year()).then(|| format!("'{date}'"))
+}
+
+fn time(bytes: &[u8]) -> Option<String> {
+    let nanos = u64::from_be_bytes(bytes.try_into().ok()?);
+    let (seconds, nanos) = (nanos / 1_000_000_000, nanos % 1_000_000_000);
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    (hours < 24).then(|| format!("'{hours:02}:{minutes:02}:{seconds:02}.{nanos:09}'"))
+}
+
+/// The digits as they are, or with an exponent where they would be many.
+fn decimal(bytes: &[u8]) -> Option<String> {
+    let (scale, unscaled) = bytes.split_first_chunk()?;
+    let (scale, unscaled) = (i32::from_be_bytes(*scale), varint(unscaled)?);
+    let Some(places) = usize::try_from(scale).ok().filter(|&places| places <= 40) else {
+        return Some(format!("{unscaled}E{}", -i64::from(scale)));
+    };
+    let (sign, digits) = unscaled.strip_prefix('-').map_or(("", unscaled.as_str()), |digits| ("-", digits));
+    let digits = format!("{digits:0>width$}", width = places + 1);
+    let (whole, fraction) = digits.split_at(digits.len() - places);
+    Some(if places == 0 { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") })
 }
 
 /// Up to 16 bytes in the shortest form: a longer form of the same number is another key.

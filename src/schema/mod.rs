@@ -5,7 +5,9 @@ pub mod cql_type;
 pub mod ddl;
 pub mod fidelity;
 pub mod literal;
+pub mod order;
 pub mod ordinal;
+pub mod parse_literal;
 pub mod read;
 pub mod statements;
 

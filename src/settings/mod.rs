@@ -4,12 +4,14 @@ pub mod choices;
 pub mod endpoint;
 pub mod live;
 mod pace;
+pub mod sample;
 pub mod schedule;
 pub mod schema;
 pub mod secret;
 pub mod selection;
 pub mod tables;
 pub mod units;
+pub mod verify;
 
 use crate::cli::JobArgs;
 use crate::row::{BatchMode, RowMarker};
@@ -23,6 +25,7 @@ use endpoint::{Endpoint, TlsMode};
 use secrecy::SecretString;
 use selection::{Selection, SelectionError};
 use std::path::PathBuf;
+use verify::Checks;
 
 /// How to reach one cluster.
 #[derive(Clone, Debug)]
@@ -85,6 +88,10 @@ pub struct Settings {
     pub batch: BatchMode,
     /// The least number of ranges per table, where the operator wants one.
     pub ranges: Option<usize>,
+    /// Compare both sides after the copy.
+    pub verify: bool,
+    /// How they are compared.
+    pub checks: Checks,
     /// JSON on stdout.
     pub json: bool,
 }
@@ -127,6 +134,14 @@ pub enum SettingsError {
         /// What may be given.
         allowed: &'static str,
     },
+    /// Flags that can't be meant together, or not here.
+    #[error("{what}")]
+    Conflict {
+        /// One sentence.
+        what: String,
+        /// The next thing to type.
+        hint: String,
+    },
     /// No password.
     #[error(transparent)]
     Secret(#[from] secret::SecretError),
@@ -140,6 +155,7 @@ impl SettingsError {
                 "the shortest copy is `migrate --source HOST --target HOST --table KEYSPACE.TABLE`; `migrate --help` has the rest".to_owned(),
             ),
             SettingsError::Secret(error) => error.hint(),
+            SettingsError::Conflict { hint, .. } => Some(hint.clone()),
             SettingsError::Selection(_) | SettingsError::File { .. } | SettingsError::Toml { .. } | SettingsError::OutOfBounds { .. } => None,
         }
     }
@@ -232,6 +248,8 @@ impl Settings {
             },
             batch: args.batch.unwrap_or_default(),
             ranges: args.ranges.map(usize::from),
+            verify: args.verify.unwrap_or(false),
+            checks: Checks::new(args.recheck_after, args.expiry_tolerance, args.differences)?,
             json: args.json,
         })
     }

@@ -59,7 +59,13 @@ fn line(body: impl Serialize) -> String {
 impl Renderer for Json {
     fn event(&mut self, event: &Event, _: &Snapshot) {
         // The small steps are in `progress`; a job may have a million ranges.
-        if !matches!(event, Event::RangeClaimed { .. } | Event::RangeMoved { .. } | Event::Committed { .. }) {
+        if !matches!(
+            event,
+            Event::RangeClaimed { .. }
+                | Event::RangeMoved { .. }
+                | Event::RangeCompared { .. }
+                | Event::Committed { .. }
+        ) {
             self.out.write(line(event));
         }
     }

@@ -197,6 +197,9 @@ impl Progress {
             | Event::RowsRejected { .. }
             | Event::Retry { .. }
             | Event::GaveUp { .. }
+            | Event::RangeCompared { .. }
+            | Event::RangeVerified { .. }
+            | Event::RangeReopened { .. }
             | Event::Committed { .. }
             | Event::Set { .. }
             | Event::Paused

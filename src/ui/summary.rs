@@ -94,6 +94,9 @@ pub(super) fn event_line(event: &Event, style: Style) -> Option<String> {
         | Event::RangeMoved { .. }
         | Event::RangeSplit { .. }
         | Event::RangeDone { .. }
+        | Event::RangeCompared { .. }
+        | Event::RangeVerified { .. }
+        | Event::RangeReopened { .. }
         | Event::Committed { .. }
         // Told on stderr by whoever ends the program.
         | Event::Error { .. } => return None,

@@ -268,7 +268,7 @@ fn a_settings_file_that_is_not_understood_is_refused_with_its_line() {
         tool.run(&["--config", "job.toml"]).line()
     });
     insta::assert_snapshot!(lines.join("\n"), @r#"
-    2 error: job.toml isn't understood: line 2: unknown field `wirters`, expected one of `source`, `target`, `table`, `exclude`, `checkpoint`, `source-password-file`, `source-password-command`, `target-password-file`, `target-password-command`, `consistency`, `source-consistency`, `target-consistency`, `unknown-timestamp`, `row-marker`, `counters`, `future-timestamps`, `manage-table-options`, `readers`, `writers`, `rows-per-second`, `bytes-per-second`, `source-latency`, `target-latency`, `memory`, `batch`, `ranges`, `threads`, `give-up-after`
+    2 error: job.toml isn't understood: line 2: unknown field `wirters`, expected one of `source`, `target`, `table`, `exclude`, `checkpoint`, `source-password-file`, `source-password-command`, `target-password-file`, `target-password-command`, `consistency`, `source-consistency`, `target-consistency`, `unknown-timestamp`, `row-marker`, `counters`, `future-timestamps`, `manage-table-options`, `readers`, `writers`, `rows-per-second`, `bytes-per-second`, `source-latency`, `target-latency`, `memory`, `batch`, `ranges`, `threads`, `give-up-after`, `verify`, `recheck-after`, `expiry-tolerance`, `differences`
     2 error: job.toml isn't understood: line 1: invalid value: integer `0`, expected a nonzero usize
     2 error: job.toml isn't understood: line 1: `lots` isn't a size: 256MiB, 1GiB and 1000000 are
     2 error: job.toml isn't understood: line 1: invalid type: integer `5`, expected a string
@@ -276,7 +276,7 @@ fn a_settings_file_that_is_not_understood_is_refused_with_its_line() {
     2 error: job.toml isn't understood: line 1: `orders` isn't a table: KEYSPACE.TABLE, KEYSPACE.* and KEYSPACE.TABLE=KEYSPACE.TABLE are
     2 error: job.toml isn't understood: line 1: unknown variant `all`, expected one of `auto`, `partition`, `replicas`, `none`
     2 error: job.toml isn't understood: line 1: the port of `a` isn't one: 1 to 65535 are
-    2 error: job.toml isn't understood: line 1: unknown field `restart`, expected one of `source`, `target`, `table`, `exclude`, `checkpoint`, `source-password-file`, `source-password-command`, `target-password-file`, `target-password-command`, `consistency`, `source-consistency`, `target-consistency`, `unknown-timestamp`, `row-marker`, `counters`, `future-timestamps`, `manage-table-options`, `readers`, `writers`, `rows-per-second`, `bytes-per-second`, `source-latency`, `target-latency`, `memory`, `batch`, `ranges`, `threads`, `give-up-after`
+    2 error: job.toml isn't understood: line 1: unknown field `restart`, expected one of `source`, `target`, `table`, `exclude`, `checkpoint`, `source-password-file`, `source-password-command`, `target-password-file`, `target-password-command`, `consistency`, `source-consistency`, `target-consistency`, `unknown-timestamp`, `row-marker`, `counters`, `future-timestamps`, `manage-table-options`, `readers`, `writers`, `rows-per-second`, `bytes-per-second`, `source-latency`, `target-latency`, `memory`, `batch`, `ranges`, `threads`, `give-up-after`, `verify`, `recheck-after`, `expiry-tolerance`, `differences`
     2 error: job.toml isn't understood: line 1: string values must be quoted, expected literal string
     "#);
     insta::assert_snapshot!(tool.run(&["--config", "none.toml"]), @r#"
@@ -315,7 +315,11 @@ fn help_names_every_flag_with_what_it_does() {
     let tool = Tool::new();
     let mut cli = Cli::command();
     cli.build();
-    for (call, command) in [(&["--help"][..], &cli), (&["plan", "--help"], cli.find_subcommand("plan").unwrap())] {
+    for (call, command) in [
+        (&["--help"][..], &cli),
+        (&["plan", "--help"], cli.find_subcommand("plan").unwrap()),
+        (&["verify", "--help"], cli.find_subcommand("verify").unwrap()),
+    ] {
         let answer = tool.run(call);
         assert_eq!(answer.expect(0).err, "");
         for argument in command.get_arguments() {
@@ -326,7 +330,15 @@ fn help_names_every_flag_with_what_it_does() {
         }
     }
     let help = tool.run(&["--help"]).out;
-    for code in ["0 all done", "2 bad flags", "3 finished, but", "5 refused", "6 can't connect", "130, 143 stopped"] {
+    for code in [
+        "0 all done",
+        "2 bad flags",
+        "3 finished, but",
+        "4 `verify`",
+        "5 refused",
+        "6 can't connect",
+        "130, 143 stopped",
+    ] {
         assert!(help.contains(code), "{code} isn't in {help}");
     }
     let status = tool.run(&["status", "-h"]);

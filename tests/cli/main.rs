@@ -15,3 +15,4 @@ mod output;
 mod passwords;
 mod real;
 mod tool;
+mod verify;

@@ -15,6 +15,8 @@
 mod batches;
 mod changes;
 mod clock;
+#[path = "../../src/copy/collisions.rs"]
+mod collisions;
 mod disks;
 mod dual_writes;
 mod empty_pages;
@@ -31,6 +33,7 @@ mod nodes;
 mod options;
 #[path = "../support/oracle.rs"]
 mod oracle;
+mod order;
 mod pace;
 #[path = "../support/planting/mod.rs"]
 mod planting;
@@ -51,3 +54,6 @@ mod traps;
 mod types;
 mod unrepeatable;
 mod verify;
+
+// What `collisions` knows, as it is in the library, too.
+use migrate::{ring, row};

@@ -9,7 +9,7 @@ use super::placement::ReplicaSets;
 use super::{Cluster, Product, call};
 use crate::call::{CallError, Class};
 use crate::clock::Clock;
-use crate::copy::seam::{Placement, Target};
+use crate::engine::seam::{Placement, Target};
 use crate::row::bind::{Bound, ListWrite};
 use crate::row::layout::{Part, Shape};
 use crate::row::{Batch, BatchLimits, Form, Settled};

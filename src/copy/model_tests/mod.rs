@@ -14,7 +14,7 @@ mod check;
 mod world;
 
 use super::fakes::{MemorySource, MemoryTarget, Store, layout};
-use super::pace::Steering;
+use crate::engine::pace::Steering;
 use super::tests::{job, rejects};
 use super::{Ended, Lane, run};
 use crate::blocking::inline;

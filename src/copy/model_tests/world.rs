@@ -7,7 +7,7 @@ use crate::call::{CallError, Class};
 use crate::checkpoint::Guard;
 use crate::clock::Clock;
 use crate::copy::fakes::{Key, MemorySource, MemoryTarget, Rows, Store};
-use crate::copy::seam::{Fetched, Partitions, Placement, Read, Scan, Slice, Source, Target};
+use crate::engine::seam::{Fetched, Partitions, Placement, Read, Scan, Slice, Source, Target};
 use crate::event::{Event, Events};
 use crate::job::Cursor;
 use crate::ring::{Token, TokenRange};

@@ -4,23 +4,23 @@
 //! row waits for its acknowledgement. A token is done only when it is certain that no row of it is still to come: a partition
 //! may go on in the next batch or on the next page, and two partitions may share a token. Until then the mark stands inside of it.
 
-use crate::job::{Cursor, Tally};
+use crate::job::{Counts, Cursor};
 use crate::ring::{Token, TokenRange};
-use crate::row::{Batch, RowKey, Settled};
+use crate::row::RowKey;
 use std::collections::VecDeque;
 
 /// Tracks one range.
 #[derive(Debug)]
-pub(super) struct Watermark {
+pub(crate) struct Watermark<C> {
     range: TokenRange,
     /// Where the mark stands before any row.
     start: Cursor,
-    /// Batches from the first unacknowledged one on.
-    waiting: VecDeque<Waiting>,
+    /// Batches from the first unacknowledged one on; those that are acknowledged are marked so.
+    waiting: VecDeque<(Piece<C>, bool)>,
     /// The number of the batch at the front of `waiting`.
     front: u64,
     /// Rows below the mark since it was last taken.
-    settled: Tally,
+    settled: C,
     /// The last row below the mark, with its token.
     last_row: Option<(Token, RowKey)>,
     /// How many batches there are in all, once that is known.
@@ -29,27 +29,31 @@ pub(super) struct Watermark {
     frozen: bool,
 }
 
+/// Rows that are acknowledged together: a batch.
 #[derive(Debug)]
-struct Waiting {
-    first_token: Token,
-    last_token: Token,
-    last_key: RowKey,
-    tally: Tally,
-    acked: bool,
+pub(crate) struct Piece<C> {
+    /// The token of the first row.
+    pub(crate) first_token: Token,
+    /// The token of the last row.
+    pub(crate) last_token: Token,
+    /// The last row.
+    pub(crate) last_key: RowKey,
+    /// What is counted of the rows.
+    pub(crate) counts: C,
 }
 
 /// The number of a batch within its range, in the order of the scan.
-pub(super) type BatchNumber = u64;
+pub(crate) type BatchNumber = u64;
 
-impl Watermark {
+impl<C: Counts> Watermark<C> {
     /// For scans of `range`, of which everything up to `start` is done.
-    pub(super) fn new(range: TokenRange, start: Cursor) -> Watermark {
+    pub(crate) fn new(range: TokenRange, start: Cursor) -> Watermark<C> {
         Watermark {
             range,
             start: start.clone(),
             waiting: VecDeque::new(),
             front: 0,
-            settled: Tally::default(),
+            settled: C::default(),
             last_row: None,
             last: None,
             taken: start,
@@ -58,81 +62,60 @@ impl Watermark {
     }
 
     /// Announces the next batch of the scan.
-    pub(super) fn sent(&mut self, batch: &Batch) -> BatchNumber {
-        let noted = batch.noted();
-        let tally = Tally {
-            rows_read: batch.row_count() as u64,
-            bytes_read: batch.bytes() as u64,
-            rows_key_only: noted.key_only,
-            rows_marker_inferred: noted.marker_inferred,
-            rows_marker_expires: noted.marker_expires,
-            rows_unknown_timestamp: noted.unknown_timestamp,
-            rows_capped: noted.capped,
-            ..Tally::default()
-        };
-        self.waiting.push_back(Waiting {
-            first_token: batch.first_token(),
-            last_token: batch.last_token(),
-            last_key: batch.last_key(),
-            tally,
-            acked: false,
-        });
+    pub(crate) fn sent(&mut self, piece: Piece<C>) -> BatchNumber {
+        self.waiting.push_back((piece, false));
         self.front + self.waiting.len() as u64 - 1
     }
 
-    /// Takes the acknowledgement of a batch: all of its rows are written, but for the `settled` ones.
-    pub(super) fn acked(&mut self, number: BatchNumber, settled: Settled) {
+    /// Takes the acknowledgement of a batch; `counts` is what there is to add to what was counted of it.
+    pub(crate) fn acked(&mut self, number: BatchNumber, counts: C) {
         let index = usize::try_from(number - self.front).expect("a batch is acknowledged once, after it was sent");
-        let batch = &mut self.waiting[index];
-        batch.acked = true;
-        let tally = &mut batch.tally;
-        tally.rows_expired = settled.expired;
-        tally.rows_rejected = settled.rejected;
-        tally.rows_written = tally.rows_read - settled.expired - settled.rejected;
-        tally.lists_reordered = settled.lists_reordered;
-        while self.waiting.front().is_some_and(|batch| batch.acked) {
-            let batch = self.waiting.pop_front().expect("there is one");
+        let (piece, acked) = &mut self.waiting[index];
+        *acked = true;
+        piece.counts += counts;
+        while self.waiting.front().is_some_and(|(_, acked)| *acked) {
+            let (piece, _) = self.waiting.pop_front().expect("there is one");
             self.front += 1;
-            self.settled += batch.tally;
-            self.last_row = Some((batch.last_token, batch.last_key));
+            self.settled += piece.counts;
+            self.last_row = Some((piece.last_token, piece.last_key));
         }
     }
 
     /// The scan ended: after `batches` more, no further one will come.
-    pub(super) fn scan_ended_after(&mut self, batches: usize) {
+    pub(crate) fn scan_ended_after(&mut self, batches: usize) {
         self.last = Some(self.front + (self.waiting.len() + batches) as BatchNumber);
     }
 
     /// Whether all is scanned and acknowledged.
-    pub(super) fn is_complete(&self) -> bool {
+    pub(crate) fn is_complete(&self) -> bool {
         self.last == Some(self.front)
     }
 
     /// All before `token` is scanned; takes effect where all of it is acknowledged, too.
-    pub(super) fn reached(&mut self, token: Token) {
+    pub(crate) fn reached(&mut self, token: Token) {
         if token > self.range.first() && self.waiting.is_empty() && !self.frozen {
             (self.start, self.last_row) = (Cursor { token: token.previous(), row: None }, None);
         }
     }
 
     /// Where the mark stood when it was last taken.
-    pub(super) fn cursor(&self) -> Cursor {
+    pub(crate) fn cursor(&self) -> Cursor {
         self.taken.clone()
     }
 
     /// From now on rows come in another order than that of keys, or some before them are missing: the mark stays where it was
     /// last taken. What is counted after that shows only when all is done.
-    pub(super) fn freeze(&mut self) {
+    pub(crate) fn freeze(&mut self) {
         self.frozen = true;
     }
 
     /// What was acknowledged since the mark was last taken.
-    pub(super) fn rest(self) -> Tally {
+    pub(crate) fn rest(self) -> C {
         self.settled
     }
 
     /// The mark, if it moved since it was last taken, and the rows between then and now.
-    pub(super) fn take(&mut self) -> Option<(Cursor, Tally)> {
+    pub(crate) fn take(&mut self) -> Option<(Cursor, C)> {
         if self.frozen {
             return None;
         }
@@ -149,7 +132,7 @@ impl Watermark {
             return Cursor { token: Some(self.range.last()), row: None };
         }
         let done_before = |token: Token| token.previous().filter(|&token| token >= self.range.first());
-        let next = self.waiting.front().map(|batch| batch.first_token);
+        let next = self.waiting.front().map(|(piece, _)| piece.first_token);
         match &self.last_row {
             Some((token, row)) if next.is_none_or(|next| next == *token) => {
                 Cursor { token: done_before(*token).or(self.start.token), row: Some(row.clone()) }
@@ -166,8 +149,9 @@ impl Watermark {
 mod tests {
     use super::*;
     use crate::copy::fakes::{Key, MemorySource, layout, sample_rows};
-    use crate::copy::seam::{Position, Read, Scan, Source};
-    use crate::row::{BatchLimits, BatchMode, Grouper, Policy};
+    use crate::copy::{piece, tally};
+    use crate::engine::seam::{Position, Read, Scan, Source};
+    use crate::row::{Batch, BatchLimits, BatchMode, Grouper, Policy, Settled};
     use proptest::prelude::*;
 
     /// All batches of a scan of `rows` rows in pages of `page_rows`, and the keys of the rows in their order.
@@ -204,10 +188,11 @@ mod tests {
             while !mark.is_complete() {
                 let choice = usize::from(choices.next().expect("cycles"));
                 if announced < batches.len() && (unacked.is_empty() || choice % 3 == 0) {
-                    unacked.push((mark.sent(&batches[announced]), announced));
+                    unacked.push((mark.sent(piece(&batches[announced])), announced));
                     announced += 1;
                 } else if let Some(index) = (!unacked.is_empty()).then(|| choice % unacked.len()) {
-                    mark.acked(unacked.swap_remove(index).0, Settled::default());
+                    let (number, batch) = unacked.swap_remove(index);
+                    mark.acked(number, tally(batches[batch].row_count() as u64, Settled::default()));
                 }
                 if !ended && (announced == batches.len() || choice % 7 == 0 && announced + 1 == batches.len()) {
                     mark.scan_ended_after(batches.len() - announced);

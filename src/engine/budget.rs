@@ -15,7 +15,7 @@ const PARTS: u64 = 4;
 
 /// Bytes, shared by all readers and all their writes.
 #[derive(Debug)]
-pub(super) struct Budget {
+pub(crate) struct Budget {
     pages: Arc<Share>,
     requests: Arc<Share>,
 }
@@ -35,14 +35,14 @@ struct Share {
 
 /// Some bytes of the budget; they go back when this is dropped.
 #[derive(Debug)]
-pub(super) struct Reservation {
+pub(crate) struct Reservation {
     share: Arc<Share>,
     bytes: usize,
 }
 
 impl Budget {
     /// A budget of `bytes`. Whoever waits for room is counted while it lasts.
-    pub(super) fn new(bytes: u64, counters: &Arc<Counters>) -> Budget {
+    pub(crate) fn new(bytes: u64, counters: &Arc<Counters>) -> Budget {
         let share = |bytes| {
             let total = usize::try_from(bytes).unwrap_or(usize::MAX);
             Arc::new(Share { total, counters: Arc::clone(counters), ..Share::default() })
@@ -51,19 +51,27 @@ impl Budget {
     }
 
     /// Bytes for all pages together.
-    pub(super) fn for_pages(&self) -> usize {
+    pub(crate) fn for_pages(&self) -> usize {
         self.pages.total
     }
 
     /// Waits until there is room for a page, and takes it. How many bytes that are is asked again whenever there is more room:
     /// other pages may have shown it meanwhile.
-    pub(super) async fn page(&self, bytes: impl Fn() -> usize) -> Reservation {
+    pub(crate) async fn page(&self, bytes: impl Fn() -> usize) -> Reservation {
         Share::take(&self.pages, bytes).await
+    }
+
+    /// Takes room for a page without waiting, for those that hold others until they have it. What is too much by this is held
+    /// back from those who come next.
+    pub(crate) fn page_now(&self, bytes: usize) -> Reservation {
+        let mut reservation = Reservation { share: Arc::clone(&self.pages), bytes: 0 };
+        reservation.fit(bytes);
+        reservation
     }
 
     /// Waits until there is room for a request of `bytes`, and takes it. Nothing else may be waited for with this in hand
     /// but the target.
-    pub(super) async fn request(&self, bytes: usize) -> Reservation {
+    pub(crate) async fn request(&self, bytes: usize) -> Reservation {
         Share::take(&self.requests, || bytes).await
     }
 }
@@ -104,7 +112,7 @@ impl Share {
 impl Reservation {
     /// Makes the reservation fit `bytes`, once they are known. It never waits: they are in memory already, and waiting with
     /// them in hand could be waiting for oneself. What is too much by this is held back from those who come next.
-    pub(super) fn fit(&mut self, bytes: usize) {
+    pub(crate) fn fit(&mut self, bytes: usize) {
         if bytes > self.bytes {
             self.share.used.fetch_add(bytes - self.bytes, Ordering::Relaxed);
         } else if bytes < self.bytes {

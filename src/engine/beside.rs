@@ -21,7 +21,7 @@ const REMEMBERED: f64 = 300.0;
 
 /// What reads of hardly anything came to, beside pages that failed.
 #[derive(Debug, Default)]
-pub(super) struct Beside {
+pub(crate) struct Beside {
     /// Reads, and how many of them failed.
     counts: Mutex<(f64, f64)>,
 }
@@ -29,7 +29,7 @@ pub(super) struct Beside {
 impl Beside {
     /// Whether the replicas of a range answer reads of hardly anything, at places of it or beside it. One of these places may
     /// be the very token that can't be read; and a source that fails at all of them is one to be waited for.
-    pub(super) async fn answers<S: Source>(&self, source: &S, range: TokenRange) -> bool {
+    pub(crate) async fn answers<S: Source>(&self, source: &S, range: TokenRange) -> bool {
         let (first, last) = (range.first(), range.last());
         let places = if range.width() > 1 {
             [Some(last), range.cuts(2).first().copied(), Some(first)]
@@ -58,7 +58,7 @@ impl Beside {
 
     /// How often a page of one row must have failed before it is certain enough that the reason is the rows: once, as long as
     /// all else is answered.
-    pub(super) fn tries_needed(&self) -> u32 {
+    pub(crate) fn tries_needed(&self) -> u32 {
         let (reads, failed) = *self.counts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let by_chance = failed / reads.max(1.0);
         (1..TRIES_MAX)

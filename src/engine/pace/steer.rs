@@ -31,7 +31,7 @@ impl Pacer {
     }
 
     /// Steers until it is dropped. `fails` says whether calls to a side fail, and none gets through.
-    pub(in crate::copy) async fn steer(&self, fails: impl Fn(Side) -> bool) {
+    pub(in crate::engine) async fn steer(&self, fails: impl Fn(Side) -> bool) {
         let mut live = self.live.clone();
         let mut before = live.borrow_and_update().clone();
         let mut teller = Teller::default();

@@ -7,11 +7,11 @@ use crate::ring::{Token, TokenRange};
 
 /// A range is cut in so many pieces. Most of the ring is empty: with two, it takes some sixty failures to find the token that is
 /// to blame, each as long as the source's patience; with eight, twenty. With more, each such token leaves hundreds of ranges behind.
-pub(super) const PIECES: u32 = 8;
+pub(crate) const PIECES: u32 = 8;
 
 /// The next step.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(crate) enum Step {
     /// Rows arrived before it failed: go on behind them.
     Resume,
     /// Cut it behind these tokens.
@@ -23,7 +23,7 @@ pub(super) enum Step {
 }
 
 /// What to do about a range of which `scan` can't be read on, after it had answered rows or not.
-pub(super) fn next(key: RangeKey, scan: &Scan, had_rows: bool) -> Step {
+pub(crate) fn next(key: RangeKey, scan: &Scan, had_rows: bool) -> Step {
     match scan {
         Scan::Tokens(_) if had_rows => Step::Resume,
         Scan::Tokens(range) if range.width() > 1 => match range.cuts(PIECES) {

@@ -1,36 +1,76 @@
 //! One range: a pass over what is left of it, and another one where something of it can't be read in one go.
 
 use super::fetch::{Unread, partitions_behind};
-use super::pass::{Pass, PassEnd, RangeEnd};
 use super::queue::Claim;
 use super::retry::GaveUp;
 use super::scans::Scans;
-use super::seam::{Scan, Source, Target};
+use super::seam::Scan;
 use super::split::{self, Step};
-use super::{Learned, Shared};
+use super::{Begun, Learned, Shared, Task};
 use crate::call::{CallError, Class};
 use crate::checkpoint::{Change, CheckpointError};
 use crate::event::Event;
-use crate::job::{Cursor, RangeKey, Tally, Work};
+use crate::job::{Cursor, RangeKey, Work};
 use crate::ring::TokenRange;
 
-/// Copies what is left of a range.
+/// How the work on a range ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RangeEnd {
+    /// All of it is done.
+    Done {
+        /// Whether there were any rows.
+        any_rows: bool,
+    },
+    /// It was given up; the error is in the checkpoint.
+    Failed {
+        /// Whether that was for rows of its own, so that it says nothing about others.
+        own: bool,
+    },
+    /// It is several ranges now, which are all to be worked on.
+    Split(Vec<Work>),
+    /// It is to be done once more, from its beginning.
+    Again(Work),
+    /// Somebody asked to stop; what is done is in the checkpoint.
+    Stopped,
+}
+
+/// How a pass over a range ended, where more is to be decided.
+#[derive(Debug)]
+pub enum PassEnd {
+    /// There is nothing more to decide.
+    Ended(RangeEnd),
+    /// A scan can't be read on.
+    Unreadable {
+        /// Up to where the range is done.
+        cursor: Cursor,
+        /// The scan.
+        scan: Scan,
+        /// Whether it had answered any rows.
+        had_rows: bool,
+        /// What the server said at last.
+        error: CallError,
+        /// How often it was asked.
+        tries: u32,
+    },
+}
+
+/// Works on what is left of a range.
 ///
 /// # Errors
 /// Where the committer is gone.
-pub(super) async fn copy<S: Source, T: Target>(
-    shared: &Shared<S, T>,
+pub(crate) async fn work<K: Task>(
+    shared: &Shared<K>,
     Claim { work, is_suspect }: Claim,
 ) -> Result<RangeEnd, CheckpointError> {
     let Work { key, mut cursor } = work;
     shared.events.emit(Event::RangeClaimed { key, cursor: cursor.token });
     shared.ledger.report(Change::Claimed { key }).await?;
-    let learned = &shared.lanes[&key.table];
+    let learned = &shared.tasks[&key.table];
     let mut in_slices = false;
     loop {
         let Some(rest) = key.range.after(cursor.token) else {
-            shared.ledger.report(Change::Done { key, tally: Tally::default() }).await?;
-            return Ok(RangeEnd::Done { wrote: false });
+            shared.ledger.report(Change::Done { key, tally: K::Counts::default() }).await?;
+            return Ok(RangeEnd::Done { any_rows: false });
         };
         let (scans, goes_on) = match scans(shared, learned, rest, &cursor, in_slices).await {
             Ok(scans) => scans,
@@ -38,8 +78,8 @@ pub(super) async fn copy<S: Source, T: Target>(
             Err(GaveUp::Failed(error, tries)) => return failed(shared, key, &error, tries).await,
         };
         let before = cursor.token;
-        let pass = Pass::new(shared, learned, key, (rest, cursor), scans, is_suspect || in_slices);
-        let (scan, had_rows, error, tries) = match pass.run().await? {
+        let begun = Begun { key, rest, cursor, scans, is_suspect: is_suspect || in_slices };
+        let (scan, had_rows, error, tries) = match K::pass(shared, learned, begun).await? {
             PassEnd::Ended(end) => return Ok(end),
             PassEnd::Unreadable { cursor: reached, scan, had_rows, error, tries } => {
                 cursor = reached;
@@ -65,9 +105,9 @@ pub(super) async fn copy<S: Source, T: Target>(
 }
 
 /// How what is left of a range is to be read, and whether that goes on where the cursor stands, rather than before it.
-async fn scans<S: Source, T: Target>(
-    shared: &Shared<S, T>,
-    learned: &Learned<S, T>,
+async fn scans<K: Task>(
+    shared: &Shared<K>,
+    learned: &Learned<K>,
     rest: TokenRange,
     cursor: &Cursor,
     in_slices: bool,
@@ -87,14 +127,14 @@ async fn scans<S: Source, T: Target>(
     let scans = match others {
         Some((row, others)) if in_slices => Scans::slices_behind(row, &others),
         Some((row, others)) => Scans::resuming(rest, row, &others),
-        None if in_slices => Scans::slices(&learned.lane.source, rest),
+        None if in_slices => Scans::slices(learned.task.table(K::SIDES[0]), rest),
         None => Scans::of(rest),
     };
     Ok((scans, goes_on))
 }
 
-async fn failed<S, T>(
-    shared: &Shared<S, T>,
+async fn failed<K: Task>(
+    shared: &Shared<K>,
     key: RangeKey,
     error: &CallError,
     tries: u32,

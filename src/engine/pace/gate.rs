@@ -35,7 +35,7 @@ pub(super) enum SlowCause {
 const NEWS: Duration = Duration::from_secs(2);
 
 /// Where nothing is answered for this long, that is what stands in the way.
-pub(in crate::copy) const SILENT: Duration = Duration::from_secs(2);
+pub(in crate::engine) const SILENT: Duration = Duration::from_secs(2);
 
 /// The requests to one side.
 #[derive(Debug)]

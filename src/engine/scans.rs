@@ -13,7 +13,7 @@ const FAILURES_MAX: usize = 1000;
 
 /// The scans that are left.
 #[derive(Debug)]
-pub(super) struct Scans {
+pub(crate) struct Scans {
     queue: VecDeque<Scan>,
     /// Whether what can't be read is taken apart, rather than ending the pass.
     takes_apart: bool,
@@ -25,27 +25,27 @@ pub(super) struct Scans {
 
 /// Rows that can't be read.
 #[derive(Debug)]
-pub(super) struct Hole {
+pub(crate) struct Hole {
     /// Where they are, if there are any.
-    pub(super) scan: Scan,
+    pub(crate) scan: Scan,
     /// What the source said at last.
-    pub(super) error: CallError,
+    pub(crate) error: CallError,
 }
 
 impl Scans {
     /// All of a range.
-    pub(super) fn of(range: TokenRange) -> Scans {
+    pub(crate) fn of(range: TokenRange) -> Scans {
         Scans::new([Scan::Tokens(range)], false)
     }
 
     /// What is left of a range whose first token is done up to `row`; `others` are partitions of that token that come behind.
-    pub(super) fn resuming(range: TokenRange, row: &RowKey, others: &[RowKey]) -> Scans {
+    pub(crate) fn resuming(range: TokenRange, row: &RowKey, others: &[RowKey]) -> Scans {
         let behind = range.after(Some(range.first())).map(Scan::Tokens);
         Scans::new(Self::of_partitions(row, others).chain(behind), false)
     }
 
     /// A single token, in slices.
-    pub(super) fn slices<S: Source>(source: &S, range: TokenRange) -> Scans {
+    pub(crate) fn slices<S: Source>(source: &S, range: TokenRange) -> Scans {
         let slice = Slice { of: Partitions::All(range.first()), from: Cut::START, to: Cut::END, reversed: false };
         // Its rows as a whole could not be read, or nobody would ask for slices.
         let slices = halves(source, &slice).unwrap_or_else(|| vec![Scan::Tokens(range)]);
@@ -54,7 +54,7 @@ impl Scans {
     }
 
     /// What is left of a single token that is done up to `row`, in slices.
-    pub(super) fn slices_behind(row: &RowKey, others: &[RowKey]) -> Scans {
+    pub(crate) fn slices_behind(row: &RowKey, others: &[RowKey]) -> Scans {
         Scans::new(Self::of_partitions(row, others), true)
     }
 
@@ -73,18 +73,18 @@ impl Scans {
     }
 
     /// The next scan.
-    pub(super) fn next(&mut self) -> Option<Scan> {
+    pub(crate) fn next(&mut self) -> Option<Scan> {
         self.queue.pop_front()
     }
 
     /// A scan has answered rows.
-    pub(super) fn answered(&mut self) {
+    pub(crate) fn answered(&mut self) {
         self.any_rows = true;
     }
 
     /// Takes a scan that can't be read on behind `last`, the last row that it answered. Answers whether the others are to be
     /// read: either it was replaced by smaller ones, or there is one hole more.
-    pub(super) fn failed<S: Source>(
+    pub(crate) fn failed<S: Source>(
         &mut self,
         source: &S,
         scan: Scan,
@@ -111,7 +111,7 @@ impl Scans {
     }
 
     /// What could not be read.
-    pub(super) fn holes(&self) -> &[Hole] {
+    pub(crate) fn holes(&self) -> &[Hole] {
         &self.holes
     }
 }

@@ -17,9 +17,9 @@ use crate::settings::live::Live;
 use crate::shutdown::Stop;
 use crate::side::Side;
 use gate::Gate;
-pub(super) use gate::SILENT;
+pub(in crate::engine) use gate::SILENT;
 use limiter::Limiter;
-pub(super) use permits::{Permit, Permits};
+pub(crate) use permits::{Permit, Permits};
 use std::pin::pin;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -45,7 +45,7 @@ impl From<Pace> for Steering {
 
 /// The pace of one copy.
 #[derive(Debug)]
-pub(super) struct Pacer {
+pub(crate) struct Pacer {
     typed: Pace,
     live: watch::Receiver<Live>,
     /// As of now: what was typed, but for what is set.
@@ -57,20 +57,20 @@ pub(super) struct Pacer {
     source: Gate,
     target: Gate,
     /// Batches that are on their way, those that wait to be repeated included.
-    pub(super) pool: Permits,
+    pub(crate) pool: Permits,
     rows: Limiter,
     bytes: Limiter,
 }
 
 /// What a request carries.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Load {
-    pub(super) rows: u64,
-    pub(super) bytes: u64,
+pub(crate) struct Load {
+    pub(crate) rows: u64,
+    pub(crate) bytes: u64,
 }
 
 /// The tries of one call.
-pub(super) struct Turns<'a> {
+pub(crate) struct Turns<'a> {
     pacer: &'a Pacer,
     side: Side,
     stop: &'a Stop,
@@ -80,7 +80,7 @@ pub(super) struct Turns<'a> {
 
 impl Pacer {
     /// A pace for as long as `stop` doesn't end it.
-    pub(super) fn new(steering: Steering, events: Events, stop: Stop) -> Pacer {
+    pub(crate) fn new(steering: Steering, events: Events, stop: Stop) -> Pacer {
         let Steering { pace: typed, mut live } = steering;
         let pace = typed.clone().with(&live.borrow_and_update());
         let pacer = Pacer {
@@ -102,22 +102,22 @@ impl Pacer {
     }
 
     /// How many ranges may be scanned at the same time, now and whenever that changes.
-    pub(super) fn readers(&self) -> watch::Receiver<usize> {
+    pub(crate) fn readers(&self) -> watch::Receiver<usize> {
         self.readers.subscribe()
     }
 
     /// Whether nothing new is to be begun.
-    pub(super) fn is_paused(&self) -> bool {
+    pub(crate) fn is_paused(&self) -> bool {
         *self.paused.borrow()
     }
 
     /// Resolves when a pause begins, or at once during one.
-    pub(super) async fn paused(&self) {
+    pub(crate) async fn paused(&self) {
         let _ = self.paused.subscribe().wait_for(|paused| *paused).await;
     }
 
     /// Resolves when a pause has lasted for `time`.
-    pub(super) async fn pause_lasts(&self, time: Duration) {
+    pub(crate) async fn pause_lasts(&self, time: Duration) {
         loop {
             self.paused().await;
             tokio::time::sleep(time).await;
@@ -128,7 +128,7 @@ impl Pacer {
     }
 
     /// Resolves when there is no pause, or no more time to wait for its end.
-    pub(super) async fn go_on(&self) {
+    pub(crate) async fn go_on(&self) {
         if self.is_paused() {
             let mut paused = self.paused.subscribe();
             tokio::select! {
@@ -140,7 +140,7 @@ impl Pacer {
     }
 
     /// For the tries of one call, which isn't made any more once `stop` asks for that.
-    pub(super) fn turns<'a>(&'a self, side: Side, stop: &'a Stop) -> Turns<'a> {
+    pub(crate) fn turns<'a>(&'a self, side: Side, stop: &'a Stop) -> Turns<'a> {
         Turns { pacer: self, side, stop, halted: false.into() }
     }
 
@@ -182,7 +182,7 @@ impl Pacer {
 
 impl Turns<'_> {
     /// Makes a call when it is its turn and there is `room`, which is held meanwhile, and learns from how it ends.
-    pub(super) async fn call<R, T>(
+    pub(crate) async fn call<R, T>(
         &self,
         load: Load,
         room: impl Future<Output = R>,
@@ -202,7 +202,7 @@ impl Turns<'_> {
 
     /// The outcome of `calls`, whose each try is made by [`Turns::call`]. What waits for its turn isn't waited for when
     /// somebody asks to stop: it has not been sent.
-    pub(super) async fn or_stopped<T>(&self, calls: impl Future<Output = Result<T, GaveUp>>) -> Result<T, GaveUp> {
+    pub(crate) async fn or_stopped<T>(&self, calls: impl Future<Output = Result<T, GaveUp>>) -> Result<T, GaveUp> {
         let mut calls = pin!(calls);
         std::future::poll_fn(|context| match calls.as_mut().poll(context) {
             Poll::Pending if self.halted.load(Ordering::Relaxed) => Poll::Ready(Err(GaveUp::Stopped)),

@@ -76,7 +76,7 @@ struct Trouble {
 }
 
 /// Measures time, but for pauses.
-pub(super) struct Stopwatch<'a> {
+pub(crate) struct Stopwatch<'a> {
     standstill: &'a Standstill,
     since: Instant,
     excused: Duration,
@@ -84,14 +84,14 @@ pub(super) struct Stopwatch<'a> {
 
 impl Stopwatch<'_> {
     /// How long it is since then.
-    pub(super) fn elapsed(&self) -> Duration {
+    pub(crate) fn elapsed(&self) -> Duration {
         let excused = self.standstill.excused().saturating_sub(self.excused);
         self.since.elapsed().saturating_sub(excused)
     }
 }
 
 /// A call that failed and is tried again, until this is dropped.
-pub(super) struct Failing<'a> {
+pub(crate) struct Failing<'a> {
     calls: &'a Calls,
     side: Side,
 }
@@ -111,7 +111,7 @@ impl Standstill {
     }
 
     /// Measures for how long a call fails.
-    pub(super) fn stopwatch(&self) -> Stopwatch<'_> {
+    pub(crate) fn stopwatch(&self) -> Stopwatch<'_> {
         Stopwatch { standstill: self, since: Instant::now(), excused: self.excused() }
     }
 
@@ -121,12 +121,12 @@ impl Standstill {
     }
 
     /// Where retries are told.
-    pub(super) fn events(&self) -> &Events {
+    pub(crate) fn events(&self) -> &Events {
         &self.events
     }
 
     /// A call got through.
-    pub(super) fn done(&self, side: Side) {
+    pub(crate) fn done(&self, side: Side) {
         self.of(side).done_us.store(self.micros(Instant::now()), Ordering::Relaxed);
     }
 
@@ -149,12 +149,12 @@ impl Standstill {
 
     /// Whether a call to this side that has failed for `patience` is to go on, since no other one gets through either: it is
     /// given up with the whole copy, or not at all.
-    pub(super) fn is_shared(&self, side: Side, patience: Duration) -> bool {
+    pub(crate) fn is_shared(&self, side: Side, patience: Duration) -> bool {
         patience >= self.limit && self.last_done(side).elapsed() >= self.limit / 2
     }
 
     /// Resolves when what is under way is not to be waited for any longer.
-    pub(super) async fn cut(&self) {
+    pub(crate) async fn cut(&self) {
         tokio::select! {
             biased;
             () = self.given_up.cancelled() => {}
@@ -165,7 +165,7 @@ impl Standstill {
     /// Tells what is waited for, and when it is back. Resolves when the copy is given up, with the side to blame; then it
     /// has asked everybody to stop. Nothing is waited for during a pause. `nodes` are those of a side; `turn_to_others` gives
     /// up the tables under way, and says whether there are others.
-    pub(super) async fn watch(
+    pub(crate) async fn watch(
         &self,
         is_paused: impl Fn() -> bool,
         nodes: impl Fn(Side) -> Option<Nodes>,
@@ -254,7 +254,7 @@ impl Standstill {
     }
 
     /// Whether calls to a side fail, and none got through for a while.
-    pub(super) fn fails(&self, side: Side) -> bool {
+    pub(crate) fn fails(&self, side: Side) -> bool {
         self.trouble(side).is_some_and(|trouble| trouble.since.elapsed() >= SILENT)
     }
 
@@ -276,7 +276,7 @@ impl Standstill {
 
 impl Calls {
     /// The calls for one table of a copy.
-    pub(super) fn of(standstill: &Arc<Standstill>) -> Calls {
+    pub(crate) fn of(standstill: &Arc<Standstill>) -> Calls {
         let stop = standstill.stop.part();
         Calls { standstill: Arc::clone(standstill), stop, failing: 0.into(), abandoned: CancellationToken::new() }
     }
@@ -287,37 +287,37 @@ impl Calls {
     }
 
     /// Whether somebody asked to stop, or to halt this table alone.
-    pub(super) fn stop(&self) -> &Stop {
+    pub(crate) fn stop(&self) -> &Stop {
         &self.stop
     }
 
     /// All calls of the copy.
-    pub(super) fn standstill(&self) -> &Standstill {
+    pub(crate) fn standstill(&self) -> &Standstill {
         &self.standstill
     }
 
     /// Whether any of them failed and is tried again.
-    pub(super) fn are_failing(&self) -> bool {
+    pub(crate) fn are_failing(&self) -> bool {
         self.failing.load(Ordering::Relaxed) > 0
     }
 
     /// Gives up the table.
-    pub(super) fn abandon(&self) {
+    pub(crate) fn abandon(&self) {
         self.abandoned.cancel();
     }
 
     /// Resolves when the table is given up.
-    pub(super) async fn abandoned(&self) {
+    pub(crate) async fn abandoned(&self) {
         self.abandoned.cancelled().await;
     }
 
     /// Whether the table is given up, or the whole copy.
-    pub(super) fn are_over(&self) -> bool {
+    pub(crate) fn are_over(&self) -> bool {
         self.abandoned.is_cancelled() || self.standstill.given_up.is_cancelled()
     }
 
     /// A call that began then has failed for the first time.
-    pub(super) fn failing(&self, side: Side, began: Instant, error: &CallError) -> Failing<'_> {
+    pub(crate) fn failing(&self, side: Side, began: Instant, error: &CallError) -> Failing<'_> {
         self.failing.fetch_add(1, Ordering::Relaxed);
         self.standstill.note(side, began, error, 1);
         Failing { calls: self, side }
@@ -326,7 +326,7 @@ impl Calls {
 
 impl Failing<'_> {
     /// It has failed again, this time after it was begun then.
-    pub(super) fn again(self, began: Instant, error: &CallError) -> Self {
+    pub(crate) fn again(self, began: Instant, error: &CallError) -> Self {
         self.calls.standstill.note(self.side, began, error, 0);
         self
     }

@@ -6,31 +6,31 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Permits. What is taken away while it is in use goes when it is given back.
 #[derive(Clone, Debug)]
-pub(in crate::copy) struct Permits {
+pub(crate) struct Permits {
     free: Arc<Semaphore>,
     owed: Arc<AtomicUsize>,
 }
 
 /// One of them, until it is dropped.
 #[derive(Debug)]
-pub(in crate::copy) struct Permit {
+pub(crate) struct Permit {
     permit: Option<OwnedSemaphorePermit>,
     owed: Arc<AtomicUsize>,
 }
 
 impl Permits {
-    pub(super) fn new(size: usize) -> Permits {
+    pub(crate) fn new(size: usize) -> Permits {
         Permits { free: Arc::new(Semaphore::new(size)), owed: Arc::default() }
     }
 
     /// Waits for a permit; first come, first served.
-    pub(in crate::copy) async fn acquire(&self) -> Permit {
+    pub(crate) async fn acquire(&self) -> Permit {
         let permit = Arc::clone(&self.free).acquire_owned().await;
         self.given(permit.expect("the semaphore is never closed"))
     }
 
     /// A permit, where one is free.
-    pub(in crate::copy) fn try_acquire(&self) -> Option<Permit> {
+    pub(crate) fn try_acquire(&self) -> Option<Permit> {
         Arc::clone(&self.free).try_acquire_owned().ok().map(|permit| self.given(permit))
     }
 
@@ -39,7 +39,7 @@ impl Permits {
     }
 
     /// Makes their number `to`, which was `from`.
-    pub(super) fn resize(&self, from: usize, to: usize) {
+    pub(crate) fn resize(&self, from: usize, to: usize) {
         if to < from {
             let forgotten = self.free.forget_permits(from - to);
             self.owed.fetch_add(from - to - forgotten, Ordering::Relaxed);

@@ -1,0 +1,208 @@
+//! Columns with a cell per element or field: sets, maps, lists and user-defined types that aren't frozen.
+
+use super::cell::{Cell, Times, class_of};
+use super::compare::{Malformed, Row, Rules};
+use super::difference::{CellState, Class, ColumnDifference, ElementKey, ListChange};
+use crate::row::element::{self, ElementTimes, spans};
+use crate::row::layout::Shape;
+use crate::side::Side;
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
+/// An element, a field, or an entry of a map.
+#[derive(Clone, Copy, Debug)]
+struct Element<'a> {
+    key: Key<'a>,
+    cell: Cell<'a>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Key<'a> {
+    Bytes(&'a [u8]),
+    Field(usize),
+    Index(usize),
+}
+
+impl From<Key<'_>> for ElementKey {
+    fn from(key: Key<'_>) -> Self {
+        match key {
+            Key::Bytes(bytes) => ElementKey::Key(bytes.to_vec()),
+            Key::Field(index) => ElementKey::Field(index),
+            Key::Index(index) => ElementKey::Index(index),
+        }
+    }
+}
+
+/// Appends how the elements of a column differ.
+pub(super) fn differences(
+    source: Row,
+    target: Row,
+    value: usize,
+    rules: &Rules,
+    into: &mut Vec<ColumnDifference>,
+) -> Result<(), Malformed> {
+    let mut of_source = elements(source, Side::Source, value)?;
+    let mut of_target = elements(target, Side::Target, value)?;
+    if of_source.is_empty() || of_target.is_empty() {
+        let states = (whole(source, value, &of_source), whole(target, value, &of_target));
+        let class = match &states {
+            (None, None) => return Ok(()),
+            (Some(_), _) => Class::ColumnMissing,
+            (None, Some(_)) => Class::ColumnExtra,
+        };
+        into.push(ColumnDifference { value, class, source: states.0, target: states.1, element: None, list: None });
+        return Ok(());
+    }
+    if source.layout.values[value].shape == Shape::List
+        && let Some(change) = list_change(&of_source, &of_target)
+    {
+        into.push(ColumnDifference {
+            value,
+            class: Class::List,
+            source: whole(source, value, &of_source),
+            target: whole(target, value, &of_target),
+            element: None,
+            list: Some(change),
+        });
+        return Ok(());
+    }
+    // Both databases order elements by value; nothing here depends on it.
+    of_source.sort_by_key(|element| element.key);
+    of_target.sort_by_key(|element| element.key);
+    for (key, source, target) in paired(&of_source, &of_target) {
+        if let Some(class) = class_of(source, target, rules) {
+            let state = |cell: Option<Cell>| cell.map(|cell| cell.state());
+            let (source, target) = (state(source), state(target));
+            into.push(ColumnDifference { value, class, source, target, element: Some(key.into()), list: None });
+        }
+    }
+    Ok(())
+}
+
+/// All of a column as one state; none where it has no cell.
+pub(super) fn state(row: Row, side: Side, value: usize) -> Result<Option<CellState>, Malformed> {
+    Ok(whole(row, value, &elements(row, side, value)?))
+}
+
+fn whole(row: Row, value: usize, elements: &[Element]) -> Option<CellState> {
+    let times = || elements.iter().filter_map(|element| element.cell.times);
+    let is_permanent = times().any(|times| times.expires_at.is_none());
+    let last = times().filter_map(|times| times.expires_at).max();
+    (!elements.is_empty()).then(|| CellState {
+        bytes: row.value(value).unwrap_or_default().to_vec(),
+        writetime: times().map(|times| times.writetime).max(),
+        expires_at: last.filter(|_| !is_permanent),
+    })
+}
+
+/// Whether two lists of as many TTLs come to the same expiries; false where they aren't such lists.
+pub(super) fn ttls_agree(source: (Row, &[u8]), target: (Row, &[u8]), rules: &Rules) -> bool {
+    let (Some((one, mut ones)), Some((other, mut others))) =
+        (source.1.split_at_checked(4), target.1.split_at_checked(4))
+    else {
+        return false;
+    };
+    if one != other {
+        return false;
+    }
+    while !ones.is_empty() || !others.is_empty() {
+        let (Ok(one), Ok(other)) = (next_ttl(&mut ones), next_ttl(&mut others)) else { return false };
+        if rules.expires_otherwise(source.0.expiry(one), target.0.expiry(other)) {
+            return false;
+        }
+    }
+    true
+}
+
+/// Takes the next of a list of TTLs, which may be null.
+fn next_ttl(list: &mut &[u8]) -> Result<Option<i32>, element::Malformed> {
+    let (length, rest) = list.split_first_chunk().ok_or(element::Malformed)?;
+    let (ttl, rest) = match i32::from_be_bytes(*length) {
+        -1 => (None, rest),
+        4 => {
+            let (ttl, rest) = rest.split_first_chunk().ok_or(element::Malformed)?;
+            (Some(i32::from_be_bytes(*ttl)), rest)
+        }
+        _ => return Err(element::Malformed),
+    };
+    *list = rest;
+    Ok(ttl)
+}
+
+/// What a column has, as it came; fields that are null left out.
+fn elements(row: Row<'_>, side: Side, value: usize) -> Result<Vec<Element<'_>>, Malformed> {
+    let Some(bytes) = row.value(value) else { return Ok(Vec::new()) };
+    let fail = |what| Malformed { side, value, what };
+    let shape = row.layout.values[value].shape;
+    let spans = spans(shape, bytes).map_err(|_| fail("its elements can't be told apart"))?;
+    let times = row.layout.values[value].metadata.map(|at| {
+        let (writetimes, ttls) = (row.page.cell(row.row, at.writetime), row.page.cell(row.row, at.ttl));
+        ElementTimes::read(shape, spans.len(), writetimes, ttls).map_err(fail)
+    });
+    let times = times.transpose()?;
+    let mut elements = Vec::with_capacity(spans.len());
+    for (index, span) in spans.into_iter().enumerate() {
+        let Some(span) = span else { continue };
+        let (first, rest) = split(&bytes[span]).ok_or_else(|| fail("its elements can't be told apart"))?;
+        let (key, bytes) = match shape {
+            Shape::Map => (Key::Bytes(first), split(rest).map_or(rest, |(value, _)| value)),
+            Shape::Udt(_) => (Key::Field(index), first),
+            Shape::List => (Key::Index(index), first),
+            Shape::Cell | Shape::Set | Shape::Counter => (Key::Bytes(first), first),
+        };
+        let times = times.as_ref().map(|times| times.of(index)).transpose().map_err(fail)?;
+        let times = times.map(|(writetime, ttl)| Times { writetime, expires_at: row.expiry(ttl) });
+        elements.push(Element { key, cell: Cell { bytes, times } });
+    }
+    Ok(elements)
+}
+
+/// A cell without its length, and what follows it.
+fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    rest.split_at_checked(usize::try_from(i32::from_be_bytes(*length)).ok()?)
+}
+
+/// Both sides' cells by their keys, where both are sorted.
+fn paired<'a>(
+    mut source: &[Element<'a>],
+    mut target: &[Element<'a>],
+) -> impl Iterator<Item = (Key<'a>, Option<Cell<'a>>, Option<Cell<'a>>)> {
+    std::iter::from_fn(move || {
+        let order = match (source.first(), target.first()) {
+            (None, None) => return None,
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some(source), Some(target)) => source.key.cmp(&target.key),
+        };
+        let of_source = if order.is_le() { source.split_off_first() } else { None };
+        let of_target = if order.is_ge() { target.split_off_first() } else { None };
+        let key = of_source.or(of_target)?.key;
+        Some((key, of_source.map(|element| element.cell), of_target.map(|element| element.cell)))
+    })
+}
+
+/// How the sequence of elements changed; none where it is the same.
+fn list_change(source: &[Element], target: &[Element]) -> Option<ListChange> {
+    if source.iter().map(|element| element.cell.bytes).eq(target.iter().map(|element| element.cell.bytes)) {
+        return None;
+    }
+    // How often each is there: at the source, at the target.
+    let mut counts: BTreeMap<&[u8], (usize, usize)> = BTreeMap::new();
+    for element in source {
+        counts.entry(element.cell.bytes).or_default().0 += 1;
+    }
+    for element in target {
+        counts.entry(element.cell.bytes).or_default().1 += 1;
+    }
+    let missing = counts.values().any(|(source, target)| source > target);
+    let added = counts.values().any(|(source, target)| source < target);
+    let foreign = counts.values().any(|(source, _)| *source == 0);
+    Some(match (missing, added, foreign) {
+        (true, true, _) => ListChange::Changed,
+        (true, false, _) => ListChange::Missing,
+        (false, true, true) => ListChange::Extra,
+        (false, true, false) => ListChange::Doubled,
+        (false, false, _) => ListChange::Order,
+    })
+}
