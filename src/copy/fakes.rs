@@ -1,8 +1,8 @@
 //! Source and target in memory, for tests that need every instant rather than a real database.
 
-use crate::engine::seam::{Fetched, Partitions, Placement, Position, Read, Scan, Slice, Source, Target};
 use crate::call::{CallError, Class};
 use crate::clock::Clock;
+use crate::engine::seam::{Fetched, Partitions, Placement, Position, Read, Scan, Slice, Source, Target};
 use crate::ring::{Token, TokenRange};
 use crate::row::page::encode;
 use crate::row::slice::{Cut, bisect};

@@ -118,11 +118,7 @@ impl<S: Source, T: Target> Task for Copying<S, T> {
         }
     }
 
-    async fn pass(
-        shared: &Shared<Self>,
-        learned: &Learned<Self>,
-        begun: Begun,
-    ) -> Result<PassEnd, CheckpointError> {
+    async fn pass(shared: &Shared<Self>, learned: &Learned<Self>, begun: Begun) -> Result<PassEnd, CheckpointError> {
         pass::Pass::new(shared, learned, begun).run().await
     }
 }

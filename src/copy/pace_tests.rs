@@ -1,10 +1,10 @@
 //! The pace of a copy between memory and memory: pauses, and what is set meanwhile.
 
 use super::fakes::MemoryTarget;
-use crate::engine::pace::Steering;
 use super::tests::{Scene, copy, lane, open, pace, runtime};
 use crate::checkpoint::CheckpointError;
 use crate::copy::Ended;
+use crate::engine::pace::Steering;
 use crate::event::{Event, Events};
 use crate::job::RunOutcome;
 use crate::settings::live::{Key, Live};

@@ -51,11 +51,7 @@ pub(super) struct Pass<'a, S: Source, T: Target> {
 
 impl<'a, S: Source, T: Target> Pass<'a, S, T> {
     /// A pass over a range by these scans: of what is left of it behind the cursor.
-    pub(super) fn new(
-        shared: &'a Shared<Copying<S, T>>,
-        learned: &'a Learned<Copying<S, T>>,
-        begun: Begun,
-    ) -> Self {
+    pub(super) fn new(shared: &'a Shared<Copying<S, T>>, learned: &'a Learned<Copying<S, T>>, begun: Begun) -> Self {
         let lane = &learned.task.lane;
         // What batches may hold is settled per range: a topology change shows from the next one on.
         let mode = match lane.mode {

@@ -2,9 +2,9 @@
 
 use super::Ended;
 use super::fakes::{MemorySource, MemoryTarget};
-use crate::engine::standstill::{Calls, Standstill};
 use super::tests::{Scene, assert_accounts_close, runtime};
 use crate::call::{CallError, Class};
+use crate::engine::standstill::{Calls, Standstill};
 use crate::event::{Event, Events};
 use crate::job::RunOutcome;
 use crate::shutdown::{Signal, Stop};

@@ -1,10 +1,10 @@
 //! The copy between memory and memory: every instant of a crash, every order of acknowledgements.
 
 use super::fakes::{MemorySource, MemoryTarget, Rows, Store, TargetRow, Written, layout, sample_rows};
-use crate::engine::pace::Steering;
 use super::{Ended, Lane, run};
 use crate::call::Class;
 use crate::checkpoint::{self, Checkpoint, CheckpointError, Committer, status};
+use crate::engine::pace::Steering;
 use crate::event::{Event, Events};
 use crate::job::{Admitted, Job, JobTable, RunOutcome, Work};
 use crate::rejects::Rejects;

@@ -53,7 +53,10 @@ fn stored(key: &[Vec<u8>]) -> Vec<u8> {
         [column] => column.clone(),
         columns => {
             let length = |column: &Vec<u8>| u16::try_from(column.len()).unwrap_or(u16::MAX).to_be_bytes();
-            columns.iter().flat_map(|column| length(column).into_iter().chain(column.iter().copied()).chain([0])).collect()
+            columns
+                .iter()
+                .flat_map(|column| length(column).into_iter().chain(column.iter().copied()).chain([0]))
+                .collect()
         }
     }
 }

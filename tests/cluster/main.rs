@@ -15,8 +15,6 @@
 mod batches;
 mod changes;
 mod clock;
-#[path = "../../src/copy/collisions.rs"]
-mod collisions;
 mod disks;
 mod dual_writes;
 mod empty_pages;
@@ -54,6 +52,3 @@ mod traps;
 mod types;
 mod unrepeatable;
 mod verify;
-
-// What `collisions` knows, as it is in the library, too.
-use migrate::{ring, row};

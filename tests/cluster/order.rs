@@ -1,8 +1,8 @@
 //! The order in which rows are answered: two streams can only be merged if `schema::order` knows it.
 
-use crate::collisions::key_of;
 use crate::encodings::{cells, collection};
 use crate::lab::{Lab, Raw};
+use crate::planting::key_of;
 use crate::random::Random;
 use migrate::ring::Token;
 use migrate::schema::cql_type::Udts;
@@ -254,7 +254,7 @@ fn partitions_of_one_token_come_in_the_order_of_their_keys() {
         for _ in 0..tokens {
             let token = Token(lab.random.next().cast_signed());
             let random = &mut lab.random;
-            let keys = std::iter::repeat_with(|| key_of(token, random.next()));
+            let keys = std::iter::repeat_with(|| key_of(token.0, random.next()));
             let keys = keys.filter(|key| of == "blob" || key.is_ascii()).take(count);
             lab.source.load(&format!("INSERT INTO {of}s (k) VALUES (?)"), keys.map(|key| Raw::of([key])));
         }

@@ -14,11 +14,11 @@ mod check;
 mod world;
 
 use super::fakes::{MemorySource, MemoryTarget, Store, layout};
-use crate::engine::pace::Steering;
 use super::tests::{job, rejects};
 use super::{Ended, Lane, run};
 use crate::blocking::inline;
 use crate::checkpoint::{self, Checkpoint, CheckpointError, Committer};
+use crate::engine::pace::Steering;
 use crate::job::RunOutcome;
 use crate::row::Policy;
 use crate::settings::live::Live;

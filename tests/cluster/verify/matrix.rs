@@ -8,6 +8,9 @@ use crate::planting::judge;
 use crate::random::Random;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// From a value or element to what is bound to write it.
+type Wrap = Box<dyn Fn(&[u8]) -> Vec<u8>>;
+
 /// One cell or element of a table, in a partition of its own.
 struct Spot<'a> {
     partition: i32,
@@ -16,7 +19,7 @@ struct Spot<'a> {
     suffix: String,
     /// What is flipped, and what is bound then.
     bytes: Vec<u8>,
-    wrap: Box<dyn Fn(&[u8]) -> Vec<u8>>,
+    wrap: Wrap,
     /// How it is written again: a frozen cell or an entry may tie, what a key tells apart is another element.
     flip: Flip,
 }
@@ -64,10 +67,9 @@ impl Spot<'_> {
             let mut value = self.bytes.clone();
             value[bit / 8] ^= 1 << (bit % 8);
             // The server takes only what is of the type.
-            if self.flip == Flip::Value && self.update(&lab.target, table, &value, THEN) {
-                if self.read(&lab.target, table) != before {
-                    return BTreeSet::from(["value_tie".to_owned()]);
-                }
+            let may_tie = self.flip == Flip::Value && self.update(&lab.target, table, &value, THEN);
+            if may_tie && self.read(&lab.target, table) != before {
+                return BTreeSet::from(["value_tie".to_owned()]);
             }
             if self.update(&lab.target, table, &value, THEN + 1) {
                 let words: &[&str] = match self.flip {
@@ -85,7 +87,7 @@ impl Spot<'_> {
 
 /// All cells and elements of a column that can be flipped.
 fn spots(column: &Column) -> Vec<Spot<'_>> {
-    let spot = |bytes: &[u8], flip, suffix: String, wrap: Box<dyn Fn(&[u8]) -> Vec<u8>>| Spot {
+    let spot = |bytes: &[u8], flip, suffix: String, wrap: Wrap| Spot {
         partition: 0,
         column,
         suffix,
@@ -93,14 +95,14 @@ fn spots(column: &Column) -> Vec<Spot<'_>> {
         wrap,
         flip,
     };
-    let plain = || -> Box<dyn Fn(&[u8]) -> Vec<u8>> { Box::new(<[u8]>::to_vec) };
-    let one = || -> Box<dyn Fn(&[u8]) -> Vec<u8>> { Box::new(|element| collection(&[element], 1)) };
+    let plain = || -> Wrap { Box::new(<[u8]>::to_vec) };
+    let one = || -> Wrap { Box::new(|element| collection(&[element], 1)) };
     match &column.shape {
         Shape::One(t) => some(t).map(|value| spot(value, Flip::Value, String::new(), plain())).collect(),
         Shape::List(t) => some(t).map(|value| spot(value, Flip::List, String::new(), one())).collect(),
         Shape::Set(t) => some(t).map(|value| spot(value, Flip::Key, String::new(), one())).collect(),
         Shape::Map(key, value) => {
-            let entry = |key: Vec<u8>, value: Vec<u8>, of_key: bool| -> Box<dyn Fn(&[u8]) -> Vec<u8>> {
+            let entry = |key: Vec<u8>, value: Vec<u8>, of_key: bool| -> Wrap {
                 if of_key {
                     Box::new(move |key| collection(&[key, &value], 1))
                 } else {

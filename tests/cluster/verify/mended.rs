@@ -3,6 +3,7 @@
 use super::{Field, Size, counted, counts, lines};
 use crate::job::Job;
 use crate::oracle::Kind;
+use crate::planting::Planted;
 use crate::planting::judge::{self, Differences, Key};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -31,7 +32,7 @@ fn a_repair_leaves_what_only_the_target_can_have() {
     for row in planted.iter().filter(|row| row.classes != row.left) {
         assert!(repaired.contains(&row.key()), "{}: {:?} is not listed as repaired", row.case, row.key());
     }
-    let known: BTreeSet<Key> = planted.iter().map(|row| row.key()).collect();
+    let known: BTreeSet<Key> = planted.iter().map(Planted::key).collect();
     assert!(repaired.is_subset(&known), "rows were repaired in which nothing differs");
     assert_eq!(counted(&finished, "rows_repaired"), repaired.len() as u64);
     // What a delete covers.

@@ -4,7 +4,7 @@
 //! nothing else, and the same seed makes the same tables. It is known of each row what a verification must say of it: the
 //! truth, which [`judge`] compares with what it said.
 
-#![allow(dead_code, unreachable_pub, missing_docs)] // Several programs include this; none uses all of it, none exports it.
+#![allow(dead_code, unused_imports, unreachable_pub, missing_docs)] // Several programs include this; none uses all of it, none exports it.
 
 mod case;
 pub mod judge;
@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use std::error::Error;
 use table::Row;
 pub use table::{PLAIN, RICH, Table};
+pub use tokens::key_of;
 pub use write::Sides;
 
 /// What is to be planted in a table.

@@ -38,7 +38,7 @@ pub const PLAIN: Table = Table {
     repeatable: true,
     values: |random| {
         let length = random.usize(1..120);
-        let content = std::iter::repeat_with(|| random.u8(b'a'..b'z')).take(length).collect();
+        let content = std::iter::repeat_with(|| random.u8(b'a'..=b'y')).take(length).collect();
         vec![random.i64(..).to_be_bytes().to_vec(), content]
     },
     clustering_key: |row| vec![(1_000_000_000 + row * 7).to_be_bytes().to_vec()],
@@ -63,7 +63,7 @@ pub const RICH: Table = Table {
     statics: case::STATICS,
     repeatable: false,
     values: |random| {
-        let value = std::iter::repeat_with(|| random.u8(b'a'..b'z')).take(20).collect();
+        let value = std::iter::repeat_with(|| random.u8(b'a'..=b'y')).take(20).collect();
         vec![value, [1i32, 4, random.i32(5..)].into_iter().flat_map(i32::to_be_bytes).collect()]
     },
     clustering_key: |row| {
