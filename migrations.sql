@@ -102,6 +102,112 @@ BEGIN
     SELECT RAISE (ABORT, 'the cursor of a range was moved back');
 END;
 
+-- Verifications: what both sides hold of the job's tables, compared. Of all but the latest, this is what is left.
+CREATE TABLE verification (
+    id               INTEGER PRIMARY KEY,
+    started_at       INTEGER NOT NULL,
+    ended_at         INTEGER,           -- null: it goes on, or was killed
+    outcome          TEXT CHECK (outcome IN ('done', 'incomplete', 'stopped', 'error')),
+    parameters       TEXT NOT NULL CHECK (json_type(parameters) = 'object'),  -- texts by name: what is compared, and how
+    tables           TEXT NOT NULL CHECK (json_type(tables) = 'array'),       -- the numbers of the tables that are compared
+    -- What its ranges had come to when it ended last, or made room for those of the next one.
+    ranges           INTEGER NOT NULL DEFAULT 0,  -- that are compared
+    ranges_done      INTEGER NOT NULL DEFAULT 0,
+    ranges_failed    INTEGER NOT NULL DEFAULT 0,
+    ranges_different INTEGER NOT NULL DEFAULT 0,  -- that have rows that differ
+    -- The sums of the counts in `verified_range`.
+    rows_compared          INTEGER NOT NULL DEFAULT 0,
+    rows_different         INTEGER NOT NULL DEFAULT 0,
+    rows_missing           INTEGER NOT NULL DEFAULT 0,
+    rows_extra             INTEGER NOT NULL DEFAULT 0,
+    rows_value_older       INTEGER NOT NULL DEFAULT 0,
+    rows_value_newer       INTEGER NOT NULL DEFAULT 0,
+    rows_value_tie         INTEGER NOT NULL DEFAULT 0,
+    rows_value_unknown     INTEGER NOT NULL DEFAULT 0,
+    rows_writetime         INTEGER NOT NULL DEFAULT 0,
+    rows_expiry            INTEGER NOT NULL DEFAULT 0,
+    rows_column_missing    INTEGER NOT NULL DEFAULT 0,
+    rows_column_extra      INTEGER NOT NULL DEFAULT 0,
+    rows_list              INTEGER NOT NULL DEFAULT 0,
+    rows_unsettled         INTEGER NOT NULL DEFAULT 0,
+    rows_marker            INTEGER NOT NULL DEFAULT 0,
+    rows_unknown_timestamp INTEGER NOT NULL DEFAULT 0,
+    rows_capped            INTEGER NOT NULL DEFAULT 0,
+    rows_rechecked         INTEGER NOT NULL DEFAULT 0,
+    rows_repaired          INTEGER NOT NULL DEFAULT 0,
+    rows_deleted           INTEGER NOT NULL DEFAULT 0,
+    bytes_read             INTEGER NOT NULL DEFAULT 0,
+    CHECK ((ended_at IS NULL) = (outcome IS NULL))
+) STRICT;
+
+-- The ranges of the latest verification. Those of a table hold each of the 2^64 tokens exactly once, as in `token_range`.
+CREATE TABLE verified_range (
+    table_id     INTEGER NOT NULL REFERENCES copied_table (id),
+    first_token  INTEGER NOT NULL,
+    last_token   INTEGER NOT NULL,
+    position     INTEGER NOT NULL,            -- ranges are claimed in this order
+    state        TEXT    NOT NULL DEFAULT 'pending'
+                 CHECK (state IN ('pending', 'claimed', 'done', 'failed', 'skipped')),  -- `skipped`: isn't to be compared
+    cursor       INTEGER                      -- every row of a token up to this one is compared, and nothing of it is open
+                 CHECK (cursor BETWEEN first_token AND last_token),
+    partition_key  BLOB,                      -- and of the token behind it, every row up to the one with this key: cells as in
+    clustering_key BLOB,                      -- a result page, each behind its length in four bytes
+    attempts     INTEGER NOT NULL DEFAULT 0,  -- how often the range was claimed
+    -- Rows up to the cursor. What was repaired and deleted stays where the range is begun anew.
+    rows_compared          INTEGER NOT NULL DEFAULT 0, -- on either side; the static cells of a partition are a row of their own
+    rows_different         INTEGER NOT NULL DEFAULT 0, -- with a difference that isn't harmless by design; and of these, each row in each class that it shows:
+    rows_missing           INTEGER NOT NULL DEFAULT 0, -- at the source alone
+    rows_extra             INTEGER NOT NULL DEFAULT 0, -- at the target alone
+    rows_value_older       INTEGER NOT NULL DEFAULT 0, -- another value, and the target's cell is older
+    rows_value_newer       INTEGER NOT NULL DEFAULT 0, -- another value, and the target's cell is newer
+    rows_value_tie         INTEGER NOT NULL DEFAULT 0, -- another value at one and the same writetime
+    rows_value_unknown     INTEGER NOT NULL DEFAULT 0, -- another value, and a writetime can't be read
+    rows_writetime         INTEGER NOT NULL DEFAULT 0, -- the same value at another writetime
+    rows_expiry            INTEGER NOT NULL DEFAULT 0, -- the same value and writetime, which expires at another time
+    rows_column_missing    INTEGER NOT NULL DEFAULT 0, -- the target lacks a cell, an element or a field
+    rows_column_extra      INTEGER NOT NULL DEFAULT 0, -- the source lacks a cell, an element or a field
+    rows_list              INTEGER NOT NULL DEFAULT 0, -- elements of a list in another order, missing, added or doubled
+    rows_unsettled         INTEGER NOT NULL DEFAULT 0, -- still changed with each look, and never were equal
+    rows_marker            INTEGER NOT NULL DEFAULT 0, -- harmless: nothing but a key, at the target alone: an inferred row marker
+    rows_unknown_timestamp INTEGER NOT NULL DEFAULT 0, -- harmless: the source can't tell a writetime, the target has the unknown timestamp
+    rows_capped            INTEGER NOT NULL DEFAULT 0, -- harmless: a writetime too far ahead was lowered for the target
+    rows_rechecked         INTEGER NOT NULL DEFAULT 0, -- looked at again before it was said whether they differ
+    rows_repaired          INTEGER NOT NULL DEFAULT 0, -- written to the target to make it equal
+    rows_deleted           INTEGER NOT NULL DEFAULT 0, -- deleted at the target, since the source doesn't have them
+    bytes_read             INTEGER NOT NULL DEFAULT 0, -- keys and values of both sides
+    claimed_at   INTEGER,                     -- the last time
+    ended_at     INTEGER,                     -- became done or failed
+    error        TEXT,                        -- why it failed, in the server's words
+    remedy       TEXT,                        -- what can be done about it
+    PRIMARY KEY (table_id, first_token),
+    CHECK (first_token <= last_token),
+    CHECK ((partition_key IS NULL) = (clustering_key IS NULL)),
+    CHECK (state <> 'done' OR cursor IS last_token),
+    CHECK (state <> 'skipped' OR (cursor IS NULL AND rows_compared = 0))
+) STRICT, WITHOUT ROWID;
+
+-- What is done changes only by being begun anew, and what is skipped isn't begun at all.
+CREATE TRIGGER verified_is_final BEFORE UPDATE ON verified_range
+    WHEN old.state = 'skipped' OR (old.state = 'done' AND NOT (new.state = 'pending' AND new.cursor IS NULL))
+BEGIN
+    SELECT RAISE (ABORT, 'a range that is verified was changed');
+END;
+
+-- Ranges are only ever cut: what one loses, others have got already.
+CREATE TRIGGER a_cut_loses_no_verified_token BEFORE UPDATE OF last_token ON verified_range WHEN new.last_token IS NOT old.last_token
+    AND NOT EXISTS (
+        SELECT 1 FROM verified_range WHERE table_id = old.table_id AND first_token = new.last_token + 1 AND last_token <= old.last_token)
+BEGIN
+    SELECT RAISE (ABORT, 'a range was cut, and tokens would be lost');
+END;
+
+-- A cursor moves back to the beginning alone, and then nothing is counted: rows would be counted twice.
+CREATE TRIGGER verified_cursor_moves_on BEFORE UPDATE OF cursor ON verified_range WHEN new.cursor < old.cursor
+    OR (new.cursor IS NULL AND old.cursor IS NOT NULL AND (new.partition_key IS NOT NULL OR new.rows_compared <> 0 OR new.rows_different <> 0))
+BEGIN
+    SELECT RAISE (ABORT, 'the cursor of a range was moved back');
+END;
+
 -- Options of target tables that the job has set for its duration (`--manage-table-options`). A row is committed before the
 -- option is changed; it is `managed` until every range of the table is done and the old value is back.
 CREATE TABLE managed_option (
@@ -116,13 +222,14 @@ CREATE TABLE managed_option (
 -- The program's runs over this job.
 CREATE TABLE run (
     id           INTEGER PRIMARY KEY,
+    command      TEXT    NOT NULL CHECK (command IN ('copy', 'verify')),
     started_at   INTEGER NOT NULL,
     ended_at     INTEGER,               -- null: still running, or killed
     outcome      TEXT CHECK (outcome IN ('done', 'incomplete', 'stopped', 'error')),
     process_id   INTEGER NOT NULL,
     host         TEXT    NOT NULL,
     version      TEXT    NOT NULL,      -- of `migrate`
-    rows_written INTEGER NOT NULL DEFAULT 0,
+    rows_written INTEGER NOT NULL DEFAULT 0,  -- copied, or repaired
     retries      INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 

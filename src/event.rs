@@ -11,6 +11,7 @@ use crate::settings::live::Key;
 use crate::shutdown::Signal;
 use crate::side::{Nodes, Side};
 use crate::slowed::{PaceNow, Slowed};
+use crate::verify::line::{DifferenceLine, WrittenLine};
 use serde::Serialize;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -163,6 +164,24 @@ pub enum Event {
         /// What the server or the driver said of it. Untrusted text.
         message: String,
     },
+    /// Rows of both sides were compared. Those that differ are looked at again before anything is said.
+    Compared {
+        /// Rows on either side.
+        rows: u64,
+        /// Bytes of keys and values, of both sides.
+        bytes: u64,
+        /// Rows that differ as they were read.
+        suspects: u64,
+    },
+    /// Rows that had differed were looked at again.
+    Rechecked {
+        /// How many.
+        rows: u64,
+    },
+    /// A row differs.
+    Difference(Box<DifferenceLine>),
+    /// A row was written to the target, or deleted there, to make both sides equal.
+    Mended(Box<WrittenLine>),
     /// A range's cursor is durable.
     RangeMoved {
         /// Which one.
@@ -287,6 +306,16 @@ pub struct Counters {
     pub verdict: Mutex<Verdict>,
     /// The pace of this moment.
     pub pace: Mutex<PaceNow>,
+    /// Rows of both sides that were compared.
+    pub rows_compared: AtomicU64,
+    /// Their bytes of keys and values.
+    pub bytes_compared: AtomicU64,
+    /// Rows that differed as they were read, and are looked at again at this moment.
+    pub rechecking: AtomicU64,
+    /// Rows that differ.
+    pub rows_different: AtomicU64,
+    /// Rows that were written or deleted to make both sides equal.
+    pub rows_mended: AtomicU64,
     /// Bytes read from the source.
     pub bytes_read: AtomicU64,
     /// Write requests that are under way.
@@ -393,6 +422,14 @@ impl Events {
                 add(&counters.commits, 1);
                 add(&counters.commit_us, u64::try_from(*took_us).unwrap_or(u64::MAX));
             }
+            Event::Compared { rows, bytes, suspects } => {
+                add(&counters.rows_compared, *rows);
+                add(&counters.bytes_compared, *bytes);
+                add(&counters.rechecking, *suspects);
+            }
+            Event::Rechecked { rows } => drop(counters.rechecking.fetch_sub(*rows, Ordering::Relaxed)),
+            Event::Difference(line) => add(&counters.rows_different, u64::from(!line.harmless)),
+            Event::Mended(_) => add(&counters.rows_mended, 1),
             Event::Connected { .. }
             | Event::Warning { .. }
             | Event::Note { .. }

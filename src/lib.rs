@@ -21,7 +21,7 @@
 //! | [`job`], [`side`], [`slowed`], [`call`], [`clock`], [`escape`] | small nouns that everybody uses |
 //! | [`shutdown`], [`open_files`], [`blocking`] | what the operating system asks and allows; waiting for its disks |
 //! | [`row`] | raw cells and elements, grouping into mutations and batches, binding |
-//! | [`rejects`] | keys of rows that the target refused for good |
+//! | [`rejects`], [`json_lines`] | keys of rows that the target refused for good; files of such lines |
 //! | [`preflight`], [`plan`] | all that can be known before the first row; what will happen, as data |
 //! | [`table_options`] | what of a target table endangers a copy, and setting it right meanwhile |
 //! | [`checkpoint`] | the only code that knows SQLite; `migrations.sql` is its DDL |
@@ -70,6 +70,7 @@ pub mod engine;
 pub mod escape;
 pub mod event;
 pub mod job;
+pub mod json_lines;
 pub mod open_files;
 pub mod plan;
 pub mod preflight;

@@ -1,30 +1,25 @@
 //! The rejects file: keys of rows that the target refused for good, as JSON lines.
 //!
-//! It stands beside the checkpoint (`migrate.db-rejects.jsonl`), for the operator alone to read (mode 0600), and holds keys and
-//! reasons, never other values. A key is on the disk before its row counts as rejected. After a crash the rows of the last
-//! moments are written again, so a row may be listed twice; it is counted once.
+//! It stands beside the checkpoint (`migrate.db-rejects.jsonl`) and holds keys and reasons, never other values. A key is on the
+//! disk before its row counts as rejected. A row may be listed twice; it is counted once.
 
 use crate::blocking::blocking;
 use crate::job::RangeKey;
+use crate::json_lines::{JsonLines, JsonLinesError, beside};
 use crate::row::Batch;
 use crate::schema::literal::literal;
 use crate::schema::{CqlType, Table, TableName};
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions, Permissions};
-use std::io::{Seek, SeekFrom, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock};
 
 /// Where rejected rows go. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Rejects {
-    path: Arc<Path>,
+    lines: JsonLines,
     /// By the table's number in the job.
     tables: Arc<BTreeMap<usize, RejectTable>>,
-    /// Opened when there is something to write.
-    file: Arc<Mutex<Option<File>>>,
 }
 
 /// What of a table goes into a line.
@@ -67,14 +62,6 @@ struct Line<'a> {
     reason: &'a str,
 }
 
-/// The file can't be written.
-#[derive(Debug, thiserror::Error)]
-#[error("failed to write {}: {error}", path.display())]
-pub struct RejectsError {
-    path: PathBuf,
-    error: std::io::Error,
-}
-
 impl Rejects {
     /// For a job of these tables and where they go, by their numbers, beside its checkpoint. Nothing is created until a row is rejected.
     pub fn beside<'a>(checkpoint: &Path, tables: impl Iterator<Item = (usize, (&'a Table, &'a TableName))>) -> Rejects {
@@ -82,36 +69,21 @@ impl Rejects {
             let key = source.key_columns().map(|column| (column.name.clone(), column.cql_type.clone())).collect();
             (number, RejectTable { source: source.name.to_string(), target: target.to_string(), key })
         };
-        Rejects { path: path(checkpoint).into(), tables: Arc::new(tables.map(table).collect()), file: Arc::default() }
+        Rejects { lines: JsonLines::at(&path(checkpoint)), tables: Arc::new(tables.map(table).collect()) }
     }
 
     /// The file.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.lines.path()
     }
 
     /// Adds rows of a range, and returns when they are on the disk.
     ///
     /// # Errors
     /// Where the file can't be written.
-    pub async fn append(&self, key: RangeKey, rejects: Vec<Reject>) -> Result<(), RejectsError> {
+    pub async fn append(&self, key: RangeKey, rejects: Vec<Reject>) -> Result<(), JsonLinesError> {
         let this = self.clone();
-        blocking(move || this.write(key, &rejects)).await
-    }
-
-    fn write(&self, range: RangeKey, rejects: &[Reject]) -> Result<(), RejectsError> {
-        let fail = |error| RejectsError { path: self.path.to_path_buf(), error };
-        let mut text = Vec::new();
-        for reject in rejects {
-            serde_json::to_writer(&mut text, &self.line(range, reject)).map_err(|error| fail(error.into()))?;
-            text.push(b'\n');
-        }
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let file = match &mut *file {
-            Some(file) => file,
-            none => none.insert(open(&self.path).map_err(fail)?),
-        };
-        file.write_all(&text).and_then(|()| file.sync_data()).map_err(fail)
+        blocking(move || this.lines.write(rejects.iter().map(|reject| this.line(key, reject)))).await
     }
 
     fn line<'a>(&'a self, range: RangeKey, Reject { batch, reason }: &'a Reject) -> Line<'a> {
@@ -137,38 +109,5 @@ impl Rejects {
 
 /// The rejects file of the job in `checkpoint`.
 pub fn path(checkpoint: &Path) -> PathBuf {
-    let mut name = checkpoint.as_os_str().to_owned();
-    name.push("-rejects.jsonl");
-    name.into()
-}
-
-/// Moves the file of an earlier job aside, and says where it is now. Nothing is deleted.
-///
-/// # Errors
-/// Where the folder can't be written.
-pub fn set_aside(checkpoint: &Path) -> Result<Option<PathBuf>, RejectsError> {
-    let path = path(checkpoint);
-    if path.symlink_metadata().is_err() {
-        return Ok(None);
-    }
-    let name = |n: u32| PathBuf::from(format!("{}.{n}", path.display()));
-    let aside = (1..=u32::MAX).map(name).find(|name| name.symlink_metadata().is_err()).unwrap_or_default();
-    match std::fs::rename(&path, &aside) {
-        Ok(()) => Ok(Some(aside)),
-        Err(error) => Err(RejectsError { path, error }),
-    }
-}
-
-fn open(path: &Path) -> std::io::Result<File> {
-    let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
-    file.set_permissions(Permissions::from_mode(0o600))?;
-    // A crash may have left half a line; the rest of it is written again, on a line of its own.
-    if file.seek(SeekFrom::End(0))? > 0 {
-        let mut last = [0];
-        file.read_exact_at(&mut last, file.metadata()?.len() - 1)?;
-        if last != *b"\n" {
-            file.write_all(b"\n")?;
-        }
-    }
-    Ok(file)
+    beside(checkpoint, "-rejects.jsonl")
 }

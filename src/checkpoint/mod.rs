@@ -9,6 +9,7 @@ mod create;
 mod error;
 mod files;
 mod fold;
+mod found;
 pub mod guard;
 mod lock;
 mod open;
@@ -16,11 +17,14 @@ pub mod options;
 mod ranges;
 pub mod status;
 mod tables;
+mod verification;
 
 #[cfg(test)]
 pub(crate) mod stored;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod verification_tests;
 
 pub use committer::{Change, Committer, Ledger};
 pub use create::{Existing, Reserved, create, reserve};
@@ -30,13 +34,14 @@ pub use open::open;
 pub use tables::look;
 
 use fold::Update;
-use ranges::{Ranges, counts};
+use found::Stored;
+use ranges::Ranges;
 
 use crate::clock::unix_ms;
-use crate::job::{Counts, Cursor, Found, FoundTable, JobTable, RangeKey, RunOutcome, Tally, Work, share};
-use crate::ring::{TilingCheck, Token, TokenRange};
-use crate::row::RowKey;
+use crate::job::{Counts, Found, FoundTable, JobTable, RunCommand, RunOutcome, Tally, Verdict, Work, share};
+use crate::ring::TokenRange;
 use rusqlite::{Connection, OptionalExtension, params};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -74,88 +79,68 @@ impl Checkpoint {
     /// # Errors
     /// [`CheckpointError::Tiling`] where tokens are missing or double.
     pub fn work(&self) -> Result<(Found, Vec<Work>), CheckpointError> {
-        let fail = |error| CheckpointError::sqlite(&self.path, "read the ranges", error);
-        let runs = self.connection.query_row("SELECT count(*) FROM run", (), |row| row.get(0)).map_err(fail)?;
-        let tables = tables::read(&self.connection).map_err(fail)?;
+        let fail = |error| CheckpointError::sqlite(&self.path, "read the runs", error);
+        let runs = "SELECT count(*) FROM run WHERE command = 'copy'";
+        let runs = self.connection.query_row(runs, (), |row| row.get(0)).map_err(fail)?;
+        let tables = self.tables()?;
+        let (sums, work) = found::left::<Tally>(&self.connection, &self.path, &tables, &admitted(&tables))?;
         let mut found = Found { runs, ..Found::default() };
-        let mut work: Vec<(i64, Work)> = Vec::new();
-        let mut checks: Vec<TilingCheck> = tables.iter().map(|_| TilingCheck::default()).collect();
-        let admitted: Vec<bool> = tables.iter().map(|table| table.admitted.is_some()).collect();
-        found.tables = tables.into_iter().map(FoundTable::new).collect();
-        let mut statement = self
-            .connection
-            .prepare(&format!(
-                "SELECT table_id, first_token, last_token, position, state = 'done', cursor, state = 'failed',
-                     partition_key, clustering_key, {}
-                     FROM token_range ORDER BY table_id, first_token",
-                Tally::NAMES.join(", ")
-            ))
-            .map_err(fail)?;
-        let mut rows = statement.query(()).map_err(fail)?;
-        let mut before = None;
-        while let Some(row) = rows.next().map_err(fail)? {
-            let table: usize = row.get::<_, i64>(0).map_err(fail)?.try_into().unwrap_or(usize::MAX);
-            let (first, last) = (Token(row.get(1).map_err(fail)?), Token(row.get(2).map_err(fail)?));
-            let tiling = |error| CheckpointError::Tiling { path: self.path.clone(), table, error };
-            let (Some(range), Some(check), Some(of_table)) =
-                (TokenRange::new(first, last), checks.get_mut(table), found.tables.get_mut(table))
-            else {
-                return Err(CheckpointError::Corrupt {
-                    path: self.path.clone(),
-                    what: format!("range {first}:{last} of table {table}"),
-                });
-            };
-            check.push(range).map_err(tiling)?;
-            let cursor = row.get::<_, Option<i64>>(5).map_err(fail)?.map(Token);
-            let done: bool = row.get(4).map_err(fail)?;
-            found.ranges += 1;
-            found.ranges_done += u64::from(done);
-            found.ranges_failed += u64::from(row.get::<_, bool>(6).map_err(fail)?);
-            of_table.ranges += 1;
-            let position: i64 = row.get(3).map_err(fail)?;
-            // Pieces of a range stand beside each other and have its position.
-            of_table.weight += u64::from(before != Some((table, position)));
-            before = Some((table, position));
-            of_table.ranges_done += u64::from(done);
-            of_table.fraction += range.fraction() - range.after(cursor).map_or(0.0, TokenRange::fraction);
-            let tally: Tally = counts(row, 9).map_err(fail)?;
-            of_table.rows_written += tally.rows_written;
-            found.tally += tally;
-            if !done && of_table.broken.is_none() {
-                let last_row = match (row.get::<_, Option<Vec<u8>>>(7), row.get::<_, Option<Vec<u8>>>(8)) {
-                    (Ok(partition), Ok(clustering)) => partition.zip(clustering),
-                    (Err(error), _) | (_, Err(error)) => return Err(fail(error)),
-                };
-                let last_row = last_row.map(|(partition, clustering)| RowKey::new(&partition, &clustering));
-                let cursor = Cursor { token: cursor, row: last_row };
-                work.push((position, Work { key: RangeKey { table, range }, cursor }));
-            }
-        }
-        for (table, (check, _)) in checks.into_iter().zip(admitted).enumerate().filter(|(_, (_, admitted))| *admitted) {
-            check.finish().map_err(|error| CheckpointError::Tiling { path: self.path.clone(), table, error })?;
-        }
-        for table in found.tables.iter_mut().filter(|table| table.ranges > 0 && table.ranges_done == table.ranges) {
-            table.fraction = 1.0; // Not less by what a sum of fractions loses.
+        for (sum, table) in sums.into_iter().zip(tables) {
+            found.ranges += sum.ranges;
+            found.ranges_done += sum.done;
+            found.ranges_failed += sum.failed;
+            found.tally += sum.counts;
+            found.tables.push(FoundTable {
+                fraction: sum.fraction(),
+                source: table.source,
+                target: table.target,
+                ranges: sum.ranges,
+                weight: sum.weight,
+                ranges_done: sum.done,
+                rows_written: sum.counts.rows_written,
+                broken: table.broken,
+            });
         }
         found.fraction = share(found.tables.iter().map(|table| (table.fraction, table.weight)));
-        // Pieces of a range have its position, and keep their order.
-        work.sort_by_key(|(position, work)| (*position, work.key.table));
-        Ok((found, work.into_iter().map(|(_, work)| work).collect()))
+        Ok((found, work))
     }
 
-    /// Notes that a run begins. Ranges that had failed, or were claimed by a run that was killed, are pending again.
+    /// The present ranges of each table that was admitted, by its number, in the order in which a copy claims them.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Tiling`] where tokens are missing or double.
+    pub fn copy_ranges(&self) -> Result<BTreeMap<usize, Vec<TokenRange>>, CheckpointError> {
+        let admitted = admitted(&self.tables()?);
+        let mut ranges: BTreeMap<usize, Vec<(i64, TokenRange)>> = BTreeMap::new();
+        found::each_tiled(&self.connection, &self.path, &admitted, |stored: Stored<Tally>| {
+            ranges.entry(stored.table).or_default().push((stored.position, stored.range));
+        })?;
+        let in_order = |mut ranges: Vec<(i64, TokenRange)>| {
+            ranges.sort_by_key(|(position, _)| *position);
+            ranges.into_iter().map(|(_, range)| range).collect()
+        };
+        Ok(ranges.into_iter().map(|(table, ranges)| (table, in_order(ranges))).collect())
+    }
+
+    /// Notes that a run begins. Ranges that it works on, and that had failed, or were claimed by a run that was killed, are
+    /// pending again.
     ///
     /// # Errors
     /// Where the file can't be written.
-    pub fn begin_run(&mut self) -> Result<(), CheckpointError> {
+    pub fn begin_run(&mut self, command: RunCommand) -> Result<(), CheckpointError> {
         let fail = |error| CheckpointError::sqlite(&self.path, "begin a run", error);
         let transaction = self.connection.transaction().map_err(fail)?;
+        let ranges = match command {
+            RunCommand::Copy => Tally::RANGES,
+            RunCommand::Verify => Verdict::RANGES,
+        };
         transaction
-            .execute("UPDATE token_range SET state = 'pending' WHERE state IN ('failed', 'claimed')", ())
+            .execute(&format!("UPDATE {ranges} SET state = 'pending' WHERE state IN ('failed', 'claimed')"), ())
             .and_then(|_| {
+                let (host, version) = (lock::host_name(), env!("CARGO_PKG_VERSION"));
                 transaction.execute(
-                    "INSERT INTO run (started_at, process_id, host, version) VALUES (?, ?, ?, ?)",
-                    params![unix_ms(), std::process::id(), lock::host_name(), env!("CARGO_PKG_VERSION")],
+                    "INSERT INTO run (command, started_at, process_id, host, version) VALUES (?, ?, ?, ?, ?)",
+                    params![command.word(), unix_ms(), std::process::id(), host, version],
                 )
             })
             .map_err(fail)?;
@@ -247,11 +232,9 @@ impl Checkpoint {
     }
 }
 
-impl FoundTable {
-    fn new(table: JobTable) -> FoundTable {
-        let JobTable { source, target, broken, .. } = table;
-        FoundTable { source, target, broken, ranges: 0, weight: 0, ranges_done: 0, fraction: 0.0, rows_written: 0 }
-    }
+/// The tables that have ranges.
+fn admitted(tables: &[JobTable]) -> BTreeSet<usize> {
+    tables.iter().enumerate().filter(|(_, table)| table.admitted.is_some()).map(|(number, _)| number).collect()
 }
 
 /// The one value of `name` in the job, for those who look without opening the job.

@@ -1,7 +1,8 @@
-//! Ranges in the file. Those that are copied and those that are verified have a table each, alike but for the counts: the SQL is
+//! Changes of ranges in the file. Those that are copied and those that are verified have a table each, alike but for the counts: the SQL is
 //! written once, for any [`Counts`].
 
 use super::fold::{RangeState, RangeUpdate};
+use super::found::counts;
 use crate::job::{Counts, RangeKey, Work};
 use crate::row::RowKey;
 use rusqlite::types::Value;
@@ -143,10 +144,4 @@ impl IntoValue for u64 {
     fn into_value(self) -> Value {
         Value::Integer(i64::try_from(self).unwrap_or(i64::MAX))
     }
-}
-
-/// The counts in a row, from the column `first` on, in the order of their names.
-pub(super) fn counts<C: Counts>(row: &rusqlite::Row<'_>, first: usize) -> rusqlite::Result<C> {
-    let mut columns = first..;
-    C::try_from_values(|_| row.get(columns.next().unwrap_or_default()))
 }

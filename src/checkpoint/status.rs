@@ -1,9 +1,10 @@
 //! A look at a checkpoint from outside: while a run is alive or after it died. Changes nothing.
 
 use super::error::CheckpointError;
-use super::{JobTable, Tally, control, files, identity, lock, open, options, tables};
-use crate::job::{Counts as _, share};
-use crate::ring::{Token, TokenRange};
+use super::found::{self, State as RangeState, Stored, Sum};
+use super::{JobTable, Tally, control, files, identity, lock, open, options, tables, verification};
+use crate::job::{self, Conclusion, RunCommand, Verdict, Verification, share};
+use crate::ring::TokenRange;
 use crate::schema::TableName;
 use crate::settings::live::Live;
 use rusqlite::Connection;
@@ -38,8 +39,12 @@ pub struct Status {
     pub tables: Vec<TableStatus>,
     /// The first failed ranges.
     pub failures: Vec<Failure>,
+    /// The latest verification, where there is any.
+    pub verification: Option<VerificationStatus>,
     /// Runs of the program.
     pub runs: u64,
+    /// Those that copied.
+    pub copies: u64,
     /// The last of them.
     pub last_run: Option<Run>,
 }
@@ -50,6 +55,8 @@ pub struct Status {
 pub enum State {
     /// A process works on it.
     Running,
+    /// A process works on it, and compares what both sides hold.
+    Verifying,
     /// No process works on it, and ranges are left.
     Stopped,
     /// No process works on it, and ranges have failed or tables are broken.
@@ -129,6 +136,23 @@ pub struct TableStatus {
     weight: u64,
 }
 
+/// How far a verification is, and what it says.
+#[derive(Clone, Debug, Serialize)]
+pub struct VerificationStatus {
+    /// The verification.
+    #[serde(flatten)]
+    pub verification: Verification,
+    /// Whether a process works on it.
+    pub running: bool,
+    /// The share of it that is done, 0 to 1.
+    pub fraction: f64,
+    /// What it says of both sides.
+    #[serde(rename = "verdict")]
+    pub conclusion: Conclusion,
+    /// The first of its failed ranges.
+    pub failures: Vec<Failure>,
+}
+
 /// An option that the job has altered, or was about to.
 #[derive(Clone, Debug, Serialize)]
 pub struct AlteredOption {
@@ -159,6 +183,8 @@ pub struct Failure {
 /// A run of the program.
 #[derive(Clone, Debug, Serialize)]
 pub struct Run {
+    /// `copy` or `verify`.
+    pub command: String,
     /// Milliseconds since the Unix epoch.
     pub started_at: i64,
     /// Milliseconds since the Unix epoch; none while it runs, or where it was killed.
@@ -184,24 +210,36 @@ pub fn read(path: &Path) -> Result<Status, CheckpointError> {
     let fail = |error| CheckpointError::sqlite(path, "read the status", error);
     // One transaction, so that a running copy can't move things between two queries.
     let snapshot = connection.unchecked_transaction().map_err(fail)?;
-    let mut tables = tables::read(&snapshot).map_err(fail)?.into_iter().map(TableStatus::new).collect::<Vec<_>>();
-    let failures = ranges(&snapshot, &mut tables).map_err(fail)?;
+    let job_tables = tables::read(&snapshot).map_err(fail)?;
+    let (sums, failures) = ranges::<Tally>(&snapshot, path, &job_tables)?;
+    let (runs, copies, last_run) = last_run(&snapshot).map_err(fail)?;
+    let is_worked_on = lock::is_worked_on(path);
+    let is_verifying = is_worked_on
+        && last_run.as_ref().is_some_and(|run| run.command == RunCommand::Verify.word() && run.ended_at.is_none());
+    let verification = match verification::latest(&snapshot, path)? {
+        Some(verification) => {
+            let (sums, failures) = ranges::<Verdict>(&snapshot, path, &job_tables)?;
+            let fraction = share(sums.iter().map(|sum| (sum.fraction(), sum.weight)));
+            let conclusion = verification.conclusion();
+            Some(VerificationStatus { verification, running: is_verifying, fraction, conclusion, failures })
+        }
+        None => None,
+    };
+    let mut tables: Vec<TableStatus> = job_tables.into_iter().zip(sums).map(TableStatus::new).collect();
     for (option, _) in options::managed(&snapshot).map_err(fail)? {
         if let Some(table) = tables.get_mut(option.table) {
             table.altered.push(AlteredOption { name: option.name, old: option.old, new: option.new });
         }
     }
     let mut counts = Counts::default();
-    for table in &mut tables {
+    for table in &tables {
         counts.add(&table.counts);
-        if table.counts.ranges > 0 && table.counts.ranges_done == table.counts.ranges {
-            table.fraction = 1.0;
-        }
-        table.state = TableState::of(table.counts.ranges, table.counts.ranges_done, table.reason.is_some());
     }
     let fraction = share(tables.iter().map(|table| (table.fraction, table.weight)));
     let broken = tables.iter().any(|table| table.state == TableState::Broken);
-    let state = if lock::is_worked_on(path) {
+    let state = if is_verifying {
+        State::Verifying
+    } else if is_worked_on {
         State::Running
     } else if counts.ranges_done == counts.ranges && !broken {
         State::Done
@@ -211,7 +249,6 @@ pub fn read(path: &Path) -> Result<Status, CheckpointError> {
         State::Stopped
     };
     let name = |which| identity(&snapshot, which).map(Option::unwrap_or_default).map_err(fail);
-    let (runs, last_run) = last_run(&snapshot).map_err(fail)?;
     Ok(Status {
         checkpoint: path.to_owned(),
         rejects: (counts.tally.rows_rejected > 0).then(|| crate::rejects::path(path)),
@@ -223,16 +260,26 @@ pub fn read(path: &Path) -> Result<Status, CheckpointError> {
         counts,
         tables,
         failures,
+        verification,
         runs,
+        copies,
         last_run,
     })
 }
 
 impl TableStatus {
-    fn new(table: JobTable) -> TableStatus {
+    fn new((table, sum): (JobTable, Sum<Tally>)) -> TableStatus {
         let JobTable { source, target, broken: reason, .. } = table;
-        let (state, counts) = (TableState::Unfinished, Counts::default());
-        TableStatus { source, target, state, reason, fraction: 0.0, altered: Vec::new(), counts, weight: 0 }
+        let counts = Counts {
+            ranges: sum.ranges,
+            ranges_done: sum.done,
+            ranges_claimed: sum.claimed,
+            ranges_failed: sum.failed,
+            tally: sum.counts,
+        };
+        let state = TableState::of(sum.ranges, sum.done, reason.is_some());
+        let (fraction, weight) = (sum.fraction(), sum.weight);
+        TableStatus { source, target, state, reason, fraction, altered: Vec::new(), counts, weight }
     }
 }
 
@@ -246,55 +293,43 @@ impl Counts {
     }
 }
 
-/// Sums up all ranges into their tables and lists the first failures.
-fn ranges(connection: &Connection, tables: &mut [TableStatus]) -> rusqlite::Result<Vec<Failure>> {
+/// Sums up all ranges that are counted with `C`, table by table, and lists the first failures.
+fn ranges<C: job::Counts>(
+    connection: &Connection,
+    path: &Path,
+    tables: &[JobTable],
+) -> Result<(Vec<Sum<C>>, Vec<Failure>), CheckpointError> {
+    let mut sums = vec![Sum::default(); tables.len()];
     let mut failures = Vec::new();
-    let mut statement = connection.prepare(&format!(
-        "SELECT table_id, first_token, last_token, state, cursor, attempts, error, remedy, position, {}
-         FROM token_range ORDER BY table_id, first_token",
-        Tally::NAMES.join(", ")
-    ))?;
-    let mut rows = statement.query(())?;
-    let mut before = None;
-    while let Some(row) = rows.next()? {
-        let Some(table) = tables.get_mut(row.get::<_, usize>(0)?) else { continue };
-        let Some(range) = TokenRange::new(Token(row.get(1)?), Token(row.get(2)?)) else { continue };
-        let at = Some((row.get::<_, usize>(0)?, row.get::<_, i64>(8)?));
-        table.weight += u64::from(std::mem::replace(&mut before, at) != at);
-        let cursor = row.get::<_, Option<i64>>(4)?.map(Token);
-        let state = row.get_ref(3)?.as_str()?;
-        table.fraction += range.fraction() - range.after(cursor).map_or(0.0, TokenRange::fraction);
-        let tally = super::counts(row, 9)?;
-        let (done, claimed, failed) = (state == "done", state == "claimed", state == "failed");
-        table.counts.add(&Counts {
-            ranges: 1,
-            ranges_done: done.into(),
-            ranges_claimed: claimed.into(),
-            ranges_failed: failed.into(),
-            tally,
-        });
-        if failed && failures.len() < FAILURES_LISTED {
-            let (attempts, error) = (row.get(5)?, row.get::<_, Option<String>>(6)?.unwrap_or_default());
-            let remedy = row.get(7)?;
-            failures.push(Failure { table: table.source.clone(), range, attempts, error, remedy });
+    found::each(connection, path, |stored: Stored<C>| {
+        let (Some(table), Some(sum)) = (tables.get(stored.table), sums.get_mut(stored.table)) else { return Ok(()) };
+        sum.add(&stored);
+        let Stored { range, attempts, error, remedy, .. } = stored;
+        if stored.state == RangeState::Failed && failures.len() < FAILURES_LISTED {
+            let (table, error) = (table.source.clone(), error.unwrap_or_default());
+            failures.push(Failure { table, range, attempts, error, remedy });
         }
-    }
-    Ok(failures)
+        Ok(())
+    })?;
+    Ok((sums, failures))
 }
 
-fn last_run(connection: &Connection) -> rusqlite::Result<(u64, Option<Run>)> {
-    let count = connection.query_row("SELECT count(*) FROM run", (), |row| row.get(0))?;
-    let mut statement = connection
-        .prepare("SELECT started_at, ended_at, outcome, process_id, host, version FROM run ORDER BY id DESC LIMIT 1")?;
-    let mut runs = statement.query_map((), |row| {
+fn last_run(connection: &Connection) -> rusqlite::Result<(u64, u64, Option<Run>)> {
+    let counts = "SELECT count(*), count(*) FILTER (WHERE command = 'copy') FROM run";
+    let (runs, copies) = connection.query_row(counts, (), |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let mut statement = connection.prepare(
+        "SELECT command, started_at, ended_at, outcome, process_id, host, version FROM run ORDER BY id DESC LIMIT 1",
+    )?;
+    let mut found = statement.query_map((), |row| {
         Ok(Run {
-            started_at: row.get(0)?,
-            ended_at: row.get(1)?,
-            outcome: row.get(2)?,
-            process_id: row.get(3)?,
-            host: row.get(4)?,
-            version: row.get(5)?,
+            command: row.get(0)?,
+            started_at: row.get(1)?,
+            ended_at: row.get(2)?,
+            outcome: row.get(3)?,
+            process_id: row.get(4)?,
+            host: row.get(5)?,
+            version: row.get(6)?,
         })
     })?;
-    Ok((count, runs.next().transpose()?))
+    Ok((runs, copies, found.next().transpose()?))
 }

@@ -1,6 +1,6 @@
 //! What is in the file, for tests that look at all of it.
 
-use super::{Checkpoint, counts};
+use super::{Checkpoint, found::counts};
 use crate::job::{Counts, Tally};
 use crate::ring::{Token, TokenRange};
 

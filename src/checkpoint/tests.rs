@@ -3,15 +3,16 @@
 use super::fold::{RangeState, RangeUpdate, Update};
 use super::*;
 use crate::event::Events;
-use crate::job::{Admitted, Job};
-use crate::ring::tile;
+use crate::job::{Admitted, Cursor, Job, RunCommand};
+use crate::ring::{Token, tile};
+use crate::row::RowKey;
 use crate::schema::TableName;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use tempfile::TempDir;
 use uuid::Uuid;
 
-fn job() -> Job {
+pub(super) fn job() -> Job {
     let name = |table: &str| TableName { keyspace: "ks".to_owned(), table: table.to_owned() };
     let table = |n: u128, text: &str| JobTable {
         source: name(text),
@@ -48,14 +49,14 @@ fn new(path: &Path, existing: Existing) -> Result<(Checkpoint, Option<PathBuf>),
     create(reserve(path)?, &job(), &ranges(), existing)
 }
 
-fn created() -> (TempDir, PathBuf) {
+pub(super) fn created() -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("a %b?.db");
     new(&path, Existing::Keep).expect("created").0.close().expect("closed");
     (folder, path)
 }
 
-fn sql(path: &Path, text: &str) -> rusqlite::Result<()> {
+pub(super) fn sql(path: &Path, text: &str) -> rusqlite::Result<()> {
     Connection::open(path).expect("opens").execute_batch(text)
 }
 
@@ -181,7 +182,7 @@ fn progress_is_not_handed_to_another_table() {
 fn what_breaks_at_the_end_of_a_run_is_kept() {
     let (_folder, path) = created();
     let mut checkpoint = open(&path).expect("opens");
-    checkpoint.begin_run().expect("begun");
+    checkpoint.begin_run(RunCommand::Copy).expect("begun");
     checkpoint.end_run(RunOutcome::Incomplete, 0, &[(1, "created again".to_owned())]).expect("ended");
     checkpoint.close().expect("closed");
     let status = status::read(&path).expect("readable");
@@ -284,7 +285,7 @@ fn looking_changes_no_byte() {
     assert_eq!(all(), at_rest);
 
     let mut checkpoint = open(&path).expect("opens");
-    checkpoint.begin_run().expect("begun");
+    checkpoint.begin_run(RunCommand::Copy).expect("begun");
     let in_use = all();
     assert!(in_use.len() > at_rest.len(), "there is a WAL");
     assert_eq!(status::read(&path).expect("readable").state, status::State::Running);
@@ -307,7 +308,7 @@ fn what_is_set_aside_is_kept() {
 /// Side files as a killed process leaves them: a copy of what is there while one works.
 fn kill_in_the_middle(path: &Path) {
     let mut checkpoint = open(path).expect("opens");
-    checkpoint.begin_run().expect("begun");
+    checkpoint.begin_run(RunCommand::Copy).expect("begun");
     let key = checkpoint.work().expect("readable").1[0].key;
     let tally = Tally { rows_read: 7, rows_written: 7, ..Tally::default() };
     let cursor = Some(Cursor { token: Some(key.range.last()), row: None });
@@ -351,7 +352,7 @@ fn a_link_leads_to_the_same_lock() {
 fn a_file_that_is_deleted_or_replaced_under_our_hands_is_noticed() {
     let (folder, path) = created();
     let mut checkpoint = open(&path).expect("opens");
-    checkpoint.begin_run().expect("begun");
+    checkpoint.begin_run(RunCommand::Copy).expect("begun");
     let kept = folder.path().join("kept");
     std::fs::rename(&path, &kept).expect("moved");
     assert!(matches!(checkpoint.commit::<Tally>(&[]), Err(CheckpointError::Gone { .. })));
@@ -409,7 +410,7 @@ proptest! {
         let (_folder, path) = created();
         let mut checkpoint = open(&path).expect("opens");
         let (_, mut left) = checkpoint.work().expect("readable");
-        checkpoint.begin_run().expect("begun");
+        checkpoint.begin_run(RunCommand::Copy).expect("begun");
         let (mut done, mut rows) = (0, 0);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {

@@ -222,7 +222,7 @@ impl Source for CqlSource {
 }
 
 /// Values as they are on the wire.
-struct RawCells<'a>(&'a [Vec<u8>]);
+pub(super) struct RawCells<'a>(pub(super) &'a [Vec<u8>]);
 
 impl SerializeRow for RawCells<'_> {
     fn serialize(&self, _: &RowSerializationContext<'_>, writer: &mut RowWriter<'_>) -> Result<(), SerializationError> {

@@ -2,7 +2,7 @@
 
 use crate::call::{CallError, Class};
 use crate::clock::Clock;
-use crate::engine::seam::{Fetched, Partitions, Placement, Position, Read, Scan, Slice, Source, Target};
+use crate::engine::seam::{Fetched, Partitions, Placement, Position, Read, Removal, Scan, Slice, Source, Target};
 use crate::ring::{Token, TokenRange};
 use crate::row::page::encode;
 use crate::row::slice::{Cut, bisect};
@@ -315,6 +315,10 @@ impl Target for MemoryTarget {
             Some(class) => Err(CallError { class, message: "forged".to_owned() }),
             None => Ok(batch.settled(&bound)),
         }
+    }
+
+    async fn delete(&self, _: &Removal) -> Result<(), CallError> {
+        unreachable!("a copy deletes nothing")
     }
 
     fn in_flight(&self, batch: &Batch) -> usize {

@@ -6,7 +6,7 @@
 //! across tasks, only to reach the range's low-water mark. The pool is the semaphore that all of them share.
 
 mod pass;
-mod write;
+pub(crate) mod write;
 
 #[cfg(test)]
 mod collisions;

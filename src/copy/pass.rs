@@ -1,6 +1,7 @@
 //! One pass over a range: its scans, from the first page to the last acknowledgement.
 
-use super::{Copying, write};
+use super::write::Outlet;
+use super::{Copying, Lane, write};
 use crate::checkpoint::CheckpointError;
 use crate::engine::budget::Reservation;
 use crate::engine::course::{Course, REPORT_EVERY};
@@ -220,7 +221,8 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
         async move {
             let Queued { batch, reservation } = queued;
             let rows = batch.row_count() as u64;
-            let result = write::write(shared, learned, key, batch).await;
+            let Copying { lane: Lane { target, .. }, acknowledged, rejects } = &learned.task;
+            let result = write::write(shared, learned, Outlet { target, acknowledged, rejects }, key, batch).await;
             drop((permit, reservation));
             Written { number, rows, result }
         }

@@ -6,7 +6,7 @@ use super::tests::{Scene, job, lane, pace, rejects, runtime};
 use crate::call::Class;
 use crate::checkpoint::{self, Committer, status};
 use crate::event::Events;
-use crate::job::{JobTable, RunOutcome};
+use crate::job::{JobTable, RunCommand, RunOutcome};
 use crate::ring::tile;
 use crate::schema::TableName;
 use crate::shutdown::Stop;
@@ -28,7 +28,7 @@ fn a_table_that_keeps_failing_stops_no_other() {
     elsewhere.failures.lock().expect("not poisoned").extend(std::iter::repeat_n(Class::Unavailable, 100_000));
     let lanes = BTreeMap::from([(0, lane(scene.source(), scene.target())), (1, lane(scene.source(), elsewhere))]);
     let ended = runtime().block_on(async {
-        checkpoint.begin_run().expect("begun");
+        checkpoint.begin_run(RunCommand::Copy).expect("begun");
         let rejects = rejects(&checkpoint);
         let committer = Committer::start(checkpoint, Events::none());
         let ended = run(lanes, work, pace(), committer.ledger(), rejects, Events::none(), Stop::default()).await;

@@ -6,7 +6,7 @@ use crate::call::Class;
 use crate::checkpoint::{self, Checkpoint, CheckpointError, Committer, status};
 use crate::engine::pace::Steering;
 use crate::event::{Event, Events};
-use crate::job::{Admitted, Job, JobTable, RunOutcome, Work};
+use crate::job::{Admitted, Job, JobTable, RunCommand, RunOutcome, Work};
 use crate::rejects::Rejects;
 use crate::ring::{Token, TokenRange, tile};
 use crate::row::{BatchLimits, BatchMode, Policy, RowKey};
@@ -167,7 +167,7 @@ pub(super) async fn copy(
     stop: Stop,
 ) -> Result<Ended, CheckpointError> {
     let (_, work) = checkpoint.work()?;
-    checkpoint.begin_run()?;
+    checkpoint.begin_run(RunCommand::Copy)?;
     let rejects = rejects(&checkpoint);
     let committer = Committer::start(checkpoint, events.clone());
     let ended = run(BTreeMap::from([(0, lane)]), work, pace, committer.ledger(), rejects, events.clone(), stop).await;

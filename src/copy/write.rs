@@ -5,33 +5,42 @@
 //! same way: what a server says of a row that is too large for it, or that it can't decode, is often no more than that
 //! a write failed.
 
-use super::Copying;
 use crate::call::{CallError, Class};
 use crate::engine::pace::Load;
 use crate::engine::retry::{GaveUp, with_retries};
-use crate::engine::seam::{Source, Target};
-use crate::engine::{Learned, Shared};
+use crate::engine::seam::Target;
+use crate::engine::{Learned, Shared, Task};
 use crate::event::Event;
 use crate::job::RangeKey;
-use crate::rejects::Reject;
+use crate::rejects::{Reject, Rejects};
 use crate::row::{Batch, Settled};
 use crate::settings::Patience;
 use crate::side::Side;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// After this long, a batch that fails at the replicas is taken apart. What it says when it stands alone is waited for as long
 /// as anything.
 const PATIENCE_WITH_BATCHES: Duration = Duration::from_secs(10);
 
+/// Where batches go.
+#[derive(Debug)]
+pub(crate) struct Outlet<'a, T> {
+    pub(crate) target: &'a T,
+    /// Requests that it has acknowledged.
+    pub(crate) acknowledged: &'a AtomicU64,
+    /// Where those rows go that it will never take.
+    pub(crate) rejects: &'a Rejects,
+}
+
 /// Writes a batch, patiently.
-pub(super) async fn write<S: Source, T: Target>(
-    shared: &Shared<Copying<S, T>>,
-    learned: &Learned<Copying<S, T>>,
+pub(crate) async fn write<K: Task, T: Target>(
+    shared: &Shared<K>,
+    learned: &Learned<K>,
+    Outlet { target, acknowledged: all_acknowledged, rejects }: Outlet<'_, T>,
     key: RangeKey,
     batch: Batch,
 ) -> Result<Settled, GaveUp> {
-    let target = &learned.task.lane.target;
     let mut settled = Settled::default();
     let mut rejected: Vec<Reject> = Vec::new();
     let mut parts = vec![batch];
@@ -39,7 +48,7 @@ pub(super) async fn write<S: Source, T: Target>(
         let is_divisible = part.row_count() > 1 || part.halves().is_some();
         let of_failures = if is_divisible { PATIENCE_WITH_BATCHES } else { Duration::MAX };
         let patience = Patience { of_failures, ..shared.patience };
-        let acknowledged = learned.task.acknowledged.load(Ordering::Relaxed);
+        let acknowledged = all_acknowledged.load(Ordering::Relaxed);
         let turns = shared.pacer.turns(Side::Target, learned.calls.stop());
         let load = Load { rows: part.row_count() as u64, bytes: part.bytes() as u64 };
         let in_flight = target.in_flight(&part);
@@ -50,7 +59,7 @@ pub(super) async fn write<S: Source, T: Target>(
         let write = with_retries(Side::Target, patience, &learned.calls, send);
         let (error, tries) = match turns.or_stopped(write).await {
             Ok(more) => {
-                learned.task.acknowledged.fetch_add(1, Ordering::Relaxed);
+                all_acknowledged.fetch_add(1, Ordering::Relaxed);
                 settled += more;
                 continue;
             }
@@ -64,7 +73,7 @@ pub(super) async fn write<S: Source, T: Target>(
             continue;
         }
         // Where nothing else got through meanwhile, the row isn't to blame.
-        let alone = learned.task.acknowledged.load(Ordering::Relaxed) > acknowledged;
+        let alone = all_acknowledged.load(Ordering::Relaxed) > acknowledged;
         if error.class != Class::Rejected && !alone {
             return Err(GaveUp::Failed(error, tries));
         }
@@ -86,7 +95,7 @@ pub(super) async fn write<S: Source, T: Target>(
     }
     if let Some(first) = rejected.first() {
         let (rows, reason) = (rejected.len() as u64, first.reason.clone());
-        if let Err(error) = learned.task.rejects.append(key, rejected).await {
+        if let Err(error) = rejects.append(key, rejected).await {
             let class = Class::Other;
             return Err(GaveUp::Failed(CallError { class, message: error.to_string() }, 1));
         }

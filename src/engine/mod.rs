@@ -81,6 +81,11 @@ struct Read {
 }
 
 impl<K: Task> Learned<K> {
+    /// Rows of a page of the side that leads, as far as that is learned.
+    pub(crate) fn page_rows(&self) -> i32 {
+        self.read[0].page_size.rows()
+    }
+
     fn read(&self, side: Side) -> &Read {
         &self.read[K::SIDES.iter().position(|&of| of == side).unwrap_or(0)]
     }

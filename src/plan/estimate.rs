@@ -4,7 +4,7 @@
 use crate::cluster::Cluster;
 use crate::engine::page_size::PageSize;
 use crate::engine::seam::{Fetched, Position, Read, Scan, Source};
-use crate::preflight::ReadyTable;
+use crate::preflight::Ready;
 use crate::ring::tile;
 use serde::Serialize;
 use std::time::Duration;
@@ -37,10 +37,10 @@ pub struct Estimate {
 /// The bytes are the nodes' own guess; how many rows they are follows from the size of some rows. A sample alone would
 /// not do: of a table with a few wide partitions it sees too little, and guessing low by a factor of five is worse than
 /// saying nothing.
-pub(super) async fn estimate(source: &Cluster, table: &ReadyTable) -> Estimate {
+pub(super) async fn estimate(source: &Cluster, table: &impl Ready) -> Estimate {
     let mut sum = (0, 0);
     let samples = tokio::time::timeout(SAMPLE_TIMEOUT, sample(table, &mut sum));
-    let (size, _) = tokio::join!(source.size_estimate(&table.source.name), samples);
+    let (size, _) = tokio::join!(source.size_estimate(&table.source().name), samples);
     let (rows, bytes) = sum;
     Estimate {
         rows: size.and_then(|size| rows_in(size.bytes, rows, bytes)),
@@ -56,9 +56,9 @@ fn rows_in(total: u64, rows: u64, bytes: u64) -> Option<u64> {
 
 /// Adds up rows and their bytes at some places of the ring, one after another and beginning with one row: the rows may be
 /// of many megabytes.
-async fn sample(table: &ReadyTable, sum: &mut (u64, u64)) {
+async fn sample(table: &impl Ready, sum: &mut (u64, u64)) {
     let size = PageSize::new(SAMPLE_BYTES);
-    let stored = table.layout.keys() + table.layout.values.len();
+    let stored = table.layout().keys() + table.layout().values.len();
     for range in tile(&[], SAMPLES) {
         let read = Read {
             scan: Scan::Tokens(range),
@@ -66,7 +66,7 @@ async fn sample(table: &ReadyTable, sum: &mut (u64, u64)) {
             rows: size.rows().min(SAMPLE_ROWS),
             attempt: 0,
         };
-        let Ok(Fetched { page, .. }) = table.reader.read_page(&read).await else { continue };
+        let Ok(Fetched { page, .. }) = table.reader().read_page(&read).await else { continue };
         size.learn(&page);
         sum.0 += page.rows() as u64;
         sum.1 += (0..page.rows()).map(|row| page.span(row, 0, stored).len() as u64).sum::<u64>();

@@ -7,7 +7,7 @@ pub use estimate::Estimate;
 use crate::checkpoint::status::{self, AlteredOption};
 use crate::cluster::Cluster;
 use crate::job::JobTable;
-use crate::preflight::{AT_ONCE, Candidate, Looked, ReadyTable, Sides};
+use crate::preflight::{AT_ONCE, Candidate, Looked, Ready, ReadyTable, Sides};
 use crate::ring::{TokenRange, tile};
 use crate::schema::TableName;
 use crate::schema::fidelity::Fidelity;
@@ -127,32 +127,32 @@ async fn of_table(settings: &Settings, sides: &Sides, candidate: &Candidate) -> 
         if settings.manage_table_options {
             planned.alters.extend(table_options::intended(&sides.target, &planned.target).await);
         }
-        let (estimate, ranges) = cut(settings, &sides.source, ready).await;
+        let (estimate, ranges) = cut(settings, &sides.source, ready.as_ref()).await;
         (planned.estimate, planned.ranges) = (estimate, ranges.len());
     }
     planned
 }
 
 /// Cuts the ring for a table: its ranges in the order in which they are to be claimed, and the size that they follow from.
-async fn cut(settings: &Settings, source: &Cluster, table: &ReadyTable) -> (Estimate, Vec<TokenRange>) {
+async fn cut(settings: &Settings, source: &Cluster, table: &impl Ready) -> (Estimate, Vec<TokenRange>) {
     let estimate = estimate::estimate(source, table).await;
     let ranges_min = settings.ranges.unwrap_or_else(|| ranges_for(estimate));
     let cut = tile(&source.info.tokens, ranges_min);
-    (estimate, spread(cut, |range| source.owner(&table.source.name, range.last())))
+    (estimate, spread(cut, |range| source.owner(&table.source().name, range.last())))
 }
 
 /// The ranges of each of these tables that the job takes in only now; none of the others, that are in `known` with theirs or
 /// can't be copied.
-pub async fn admit(
+pub async fn admit<R: Ready>(
     settings: &Settings,
     source: &Cluster,
-    tables: &[Candidate],
+    tables: &[Candidate<R>],
     known: &[JobTable],
 ) -> Vec<Vec<TokenRange>> {
     let cuts = tables.iter().enumerate().map(|(number, candidate)| async move {
         let has_ranges = known.get(number).is_some_and(|table| table.admitted.is_some());
         match &candidate.verdict {
-            Ok(ready) if !has_ranges => cut(settings, source, ready).await.1,
+            Ok(ready) if !has_ranges => cut(settings, source, ready.as_ref()).await.1,
             _ => Vec::new(),
         }
     });

@@ -6,6 +6,7 @@ use crate::escape::safe;
 use crate::schema::TableName;
 use crate::schema::compare::Difference;
 use crate::schema::fidelity::{Fidelity, Kept};
+use crate::schema::order::Unordered;
 use crate::schema::read::ReadError;
 use crate::select::SelectError;
 use crate::side::Side;
@@ -75,6 +76,14 @@ pub enum PreflightError {
         table: TableName,
         /// The columns, and when they were dropped, in milliseconds since the Unix epoch.
         columns: BTreeMap<String, i64>,
+    },
+    /// The order of its rows isn't known.
+    #[error("{table} can't be compared: {error}")]
+    Unordered {
+        /// The table at the source.
+        table: TableName,
+        /// Why.
+        error: Unordered,
     },
     /// Some columns can't be copied exactly.
     #[error("{table} has columns that can't be copied{}", list(&refused(columns)))]
@@ -164,6 +173,7 @@ impl PreflightError {
                 Some("check `--table KEYSPACE.TABLE`: names are taken as they are, upper and lower case apart".to_owned())
             }
             PreflightError::Select(error) => error.hint(),
+            PreflightError::Unordered { error, .. } => Some(error.hint()),
             PreflightError::View { .. } => Some("copy the base table; the target builds its own view".to_owned()),
             PreflightError::Readded { .. } => Some("drop the target's table and create it anew".to_owned()),
             PreflightError::Differ { .. } => Some("make the target's table like the source's".to_owned()),
@@ -198,6 +208,7 @@ impl PreflightError {
             | PreflightError::View { .. }
             | PreflightError::Differ { .. }
             | PreflightError::Readded { .. }
+            | PreflightError::Unordered { .. }
             | PreflightError::Changed { .. }
             | PreflightError::Inexact { .. }
             | PreflightError::Schema { error: ReadError::Type(_), .. } => 5,

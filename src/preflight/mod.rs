@@ -3,6 +3,7 @@
 
 mod error;
 mod guard;
+mod pair;
 mod table;
 
 pub use error::PreflightError;
@@ -15,6 +16,7 @@ use crate::job::{Admitted, JobTable};
 use crate::row::Layout;
 use crate::schema::Table;
 use crate::schema::fidelity::Fidelity;
+use crate::schema::order::RowOrder;
 use crate::schema::read::read_names;
 use crate::select::{self, Catalogue};
 use crate::settings::selection::Selection;
@@ -40,11 +42,11 @@ pub struct Sides {
     pub target: Cluster,
 }
 
-/// What there is to copy.
+/// What there is to copy, or to compare.
 #[derive(Debug)]
-pub struct Looked {
+pub struct Looked<R = ReadyTable> {
     /// The tables, by their number in the job.
-    pub tables: Vec<Candidate>,
+    pub tables: Vec<Candidate<R>>,
     /// What was left out of the job, and why: a sentence each.
     pub notes: Vec<String>,
     /// [`select::Selected::misfits`]: the job isn't complete without them.
@@ -53,11 +55,23 @@ pub struct Looked {
 
 /// A table of the job.
 #[derive(Debug)]
-pub struct Candidate {
+pub struct Candidate<R = ReadyTable> {
     /// As the checkpoint is to have it.
     pub table: JobTable,
-    /// Whether it can be copied in this run.
-    pub verdict: Result<Box<ReadyTable>, PreflightError>,
+    /// Whether it can be copied, or compared, in this run.
+    pub verdict: Result<Box<R>, PreflightError>,
+}
+
+/// A table of which all is known that a run needs.
+pub trait Ready {
+    /// As the source describes it.
+    fn source(&self) -> &Table;
+    /// As the target describes it.
+    fn target(&self) -> &Table;
+    /// What stands where in a row of the source.
+    fn layout(&self) -> &Layout;
+    /// Reads the source.
+    fn reader(&self) -> &CqlSource;
 }
 
 /// A table that can be copied exactly.
@@ -75,6 +89,63 @@ pub struct ReadyTable {
     pub layout: Arc<Layout>,
     /// What is kept of each column.
     pub fidelity: Vec<Fidelity>,
+}
+
+/// A table that can be compared.
+#[derive(Debug)]
+pub struct ReadyPair {
+    /// As the source describes it.
+    pub source: Table,
+    /// As the target describes it.
+    pub target: Table,
+    /// Reads the source.
+    pub source_reader: CqlSource,
+    /// Reads the target.
+    pub target_reader: CqlSource,
+    /// What stands where in a row of the source.
+    pub source_layout: Arc<Layout>,
+    /// What stands where in a row of the target.
+    pub target_layout: Arc<Layout>,
+    /// The order of its rows.
+    pub order: RowOrder,
+    /// Writes the target, where it is to be mended.
+    pub writer: Option<CqlTarget>,
+}
+
+impl Ready for ReadyTable {
+    fn source(&self) -> &Table {
+        &self.source
+    }
+
+    fn target(&self) -> &Table {
+        &self.target
+    }
+
+    fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    fn reader(&self) -> &CqlSource {
+        &self.reader
+    }
+}
+
+impl Ready for ReadyPair {
+    fn source(&self) -> &Table {
+        &self.source
+    }
+
+    fn target(&self) -> &Table {
+        &self.target
+    }
+
+    fn layout(&self) -> &Layout {
+        &self.source_layout
+    }
+
+    fn reader(&self) -> &CqlSource {
+        &self.source_reader
+    }
 }
 
 /// Connects to both sides.
@@ -116,18 +187,48 @@ pub async fn look(
     known: Vec<JobTable>,
     events: &Events,
 ) -> Result<Looked, PreflightError> {
-    let catalogue = catalogue(sides, &settings.selection, events).await?;
-    let select::Selected { tables, notes, misfits } = select::select(&settings.selection, &catalogue, known)?;
     // Before a row is written: what is truncated later takes rows of ours.
     let truncations = truncations(&sides.target, events).await;
-    let truncations = truncations.as_slice();
-    let looks = tables.into_iter().map(|table| async {
-        let verdict = Box::pin(table::look(sides, &table, truncations, settings, events)).await;
+    let look = async |table: &JobTable| table::look(sides, table, &truncations, settings, events).await;
+    let looked = look_with(sides, settings, known, &truncations, look, events).await?;
+    let targets = looked.tables.iter().filter(|candidate| candidate.verdict.is_ok());
+    let targets = targets.map(|candidate| &candidate.table.target);
+    table_options::warn(&sides.target, targets, settings.manage_table_options, events).await;
+    Ok(looked)
+}
+
+/// Finds the tables that are meant and looks whether each can be compared; and mended, where `mends` says so.
+///
+/// # Errors
+/// Where the selection comes to nothing.
+pub async fn look_at_pairs(
+    sides: &Sides,
+    settings: &Settings,
+    known: Vec<JobTable>,
+    mends: bool,
+    events: &Events,
+) -> Result<Looked<ReadyPair>, PreflightError> {
+    let truncations = truncations(&sides.target, events).await;
+    let look = async |table: &JobTable| pair::look(sides, table, mends, settings, events).await;
+    look_with(sides, settings, known, &truncations, look, events).await
+}
+
+async fn look_with<R: Ready>(
+    sides: &Sides,
+    settings: &Settings,
+    known: Vec<JobTable>,
+    truncations: &[Truncations],
+    look: impl AsyncFn(&JobTable) -> Result<R, PreflightError>,
+    events: &Events,
+) -> Result<Looked<R>, PreflightError> {
+    let catalogue = catalogue(sides, &settings.selection, events).await?;
+    let select::Selected { tables, notes, misfits } = select::select(&settings.selection, &catalogue, known)?;
+    let look = &look;
+    let looks = tables.into_iter().map(|table| async move {
+        let verdict = Box::pin(look(&table)).await;
         Candidate::new(table, verdict, truncations)
     });
-    let tables: Vec<Candidate> = futures::stream::iter(looks).buffered(AT_ONCE).collect().await;
-    let targets = tables.iter().filter(|candidate| candidate.verdict.is_ok()).map(|candidate| &candidate.table.target);
-    table_options::warn(&sides.target, targets, settings.manage_table_options, events).await;
+    let tables: Vec<Candidate<R>> = futures::stream::iter(looks).buffered(AT_ONCE).collect().await;
     Ok(Looked { tables, notes, misfits })
 }
 
@@ -144,12 +245,12 @@ async fn catalogue(sides: &Sides, selection: &Selection, events: &Events) -> Res
     Ok(catalogue)
 }
 
-impl Looked {
-    /// The same, where at least one table can be copied.
+impl<R> Looked<R> {
+    /// The same, where something can be done about at least one table.
     ///
     /// # Errors
-    /// Why the first one can't, where none can.
-    pub fn any_ready(mut self) -> Result<Looked, PreflightError> {
+    /// Why it can't about the first one, where it can about none.
+    pub fn any_ready(mut self) -> Result<Looked<R>, PreflightError> {
         if self.tables.iter().any(|candidate| candidate.verdict.is_ok()) {
             return Ok(self);
         }
@@ -157,6 +258,9 @@ impl Looked {
         first.map_or(Ok(self), Err)
     }
 
+}
+
+impl Looked {
     /// Whether there is something to tell of a table's columns: it is ready, or refused for some of them.
     pub fn tells_columns(&self) -> bool {
         self.tables.iter().any(|candidate| !candidate.fidelity().is_empty())
@@ -185,17 +289,21 @@ impl Candidate {
         }
     }
 
-    fn new(mut table: JobTable, verdict: Result<ReadyTable, PreflightError>, truncations: &[Truncations]) -> Candidate {
+}
+
+impl<R: Ready> Candidate<R> {
+    fn new(mut table: JobTable, verdict: Result<R, PreflightError>, truncations: &[Truncations]) -> Candidate<R> {
         table.broken = verdict.as_ref().err().map(ToString::to_string);
         if let Ok(ready) = &verdict {
-            let mut target_truncations = Truncations::of_table(truncations, ready.target.id);
+            let (source, target) = (ready.source(), ready.target());
+            let mut target_truncations = Truncations::of_table(truncations, target.id);
             // What was known stays; a node that wasn't asked now may be the next time.
             target_truncations.extend(table.admitted.take().map(|known| known.target_truncations).unwrap_or_default());
             table.admitted = Some(Admitted {
-                source_id: ready.source.id,
-                target_id: ready.target.id,
-                columns: ready.source.description(),
-                source_readded: ready.source.readded_description(),
+                source_id: source.id,
+                target_id: target.id,
+                columns: source.description(),
+                source_readded: source.readded_description(),
                 target_truncations,
             });
         }

@@ -15,7 +15,7 @@ use crate::job::{Admitted, JobTable};
 use crate::ring::{Token, TokenRange};
 use crate::row::Layout;
 use crate::schema::compare::compare;
-use crate::schema::fidelity::{Kept, Lists, Means, fidelity};
+use crate::schema::fidelity::{Fidelity, Kept, Lists, Means, fidelity};
 use crate::schema::read::{ReadError, read_table};
 use crate::schema::{Table, TableName};
 use crate::settings::{Patience, Settings};
@@ -42,14 +42,8 @@ pub(super) async fn look(
         let (source_table, target_table) = (from.clone(), to.clone());
         return Err(PreflightError::Differ { source_table, target_table, differences });
     }
-    if !target_table.readded.is_empty() {
-        return Err(PreflightError::Readded { table: to.clone(), columns: target_table.readded });
-    }
     let means = means(sides, &source_table, &target_table, settings, events).await?;
-    let columns = fidelity(&source_table, &means);
-    if columns.iter().any(|column| matches!(column.kept, Kept::Refused(_))) {
-        return Err(PreflightError::Inexact { table: from.clone(), columns });
-    }
+    let columns = expect_exact(&source_table, &target_table, &means)?;
     let layout = Arc::new(source_table.layout(|column| !means.unreadable.contains(&column.name)));
     let (reader, writer) = tokio::join!(
         try_read(source, &source_table, &layout, events),
@@ -59,8 +53,23 @@ pub(super) async fn look(
     Ok(ReadyTable { reader, writer, source: source_table, target: target_table, layout, fidelity: columns })
 }
 
+/// What is kept of each column, which must be all that there is.
+///
+/// # Errors
+/// Where something of it can't be written as it is.
+pub(super) fn expect_exact(source: &Table, target: &Table, means: &Means) -> Result<Vec<Fidelity>, PreflightError> {
+    if !target.readded.is_empty() {
+        return Err(PreflightError::Readded { table: target.name.clone(), columns: target.readded.clone() });
+    }
+    let columns = fidelity(source, means);
+    if columns.iter().any(|column| matches!(column.kept, Kept::Refused(_))) {
+        return Err(PreflightError::Inexact { table: source.name.clone(), columns });
+    }
+    Ok(columns)
+}
+
 /// What the two sides and the operator allow.
-async fn means(
+pub(super) async fn means(
     sides: &Sides,
     source_table: &Table,
     target_table: &Table,
@@ -146,7 +155,7 @@ fn other_columns(then: &str, now: &str) -> String {
     format!("its columns are others: {}", changes.join(", "))
 }
 
-async fn describe(cluster: &Cluster, name: &TableName, events: &Events) -> Result<Table, PreflightError> {
+pub(super) async fn describe(cluster: &Cluster, name: &TableName, events: &Events) -> Result<Table, PreflightError> {
     let (side, table) = (cluster.side, name.clone());
     let read = || async {
         match Box::pin(read_table(cluster, name)).await {
@@ -163,7 +172,7 @@ async fn describe(cluster: &Cluster, name: &TableName, events: &Events) -> Resul
 }
 
 /// Prepares the scan and reads one token's worth of it.
-async fn try_read(
+pub(super) async fn try_read(
     cluster: &Cluster,
     table: &Table,
     layout: &Layout,
@@ -179,7 +188,7 @@ async fn try_read(
 }
 
 /// Prepares the writes and tries one that can't succeed.
-async fn try_write(
+pub(super) async fn try_write(
     cluster: &Cluster,
     table: &Table,
     lists: Lists,
@@ -209,7 +218,7 @@ pub(super) async fn patiently<T, F: Future<Output = Result<T, CallError>>>(
     }
 }
 
-fn refusal(
+pub(super) fn refusal(
     cluster: &Cluster,
     table: &TableName,
     verb: &'static str,

@@ -7,7 +7,8 @@ use crate::cluster::{CqlSource, CqlTarget};
 use crate::copy::{self, Ended, Lane};
 use crate::engine::pace::Steering;
 use crate::event::{Event, Events};
-use crate::job::{Job, JobTable, RunOutcome, Work};
+use crate::job::{Job, JobTable, RunCommand, RunOutcome, Work};
+use crate::json_lines;
 use crate::plan;
 use crate::preflight::{self, Candidate, PreflightError, ReadyTable, Sides, TableGuard};
 use crate::rejects::{self, Rejects};
@@ -95,7 +96,7 @@ async fn copy(settings: &Settings, events: &Events, stop: &Stop) -> Result<(Ende
     // From here on tables are altered: a signal is no reason to forget which.
     let mut checkpoint = blocking(move || {
         let mut checkpoint = checkpoint;
-        checkpoint.begin_run().map(|()| checkpoint)
+        checkpoint.begin_run(RunCommand::Copy).map(|()| checkpoint)
     })
     .await?;
     let mut refused = Vec::new();
@@ -271,7 +272,7 @@ async fn begin(settings: &Settings, events: &Events) -> Result<Begun, Error> {
                 let message = format!("what there was of an earlier checkpoint is now {}", aside.display());
                 events.emit(Event::Warning { message });
             }
-            if let Some(aside) = rejects::set_aside(checkpoint.path())? {
+            if let Some(aside) = json_lines::set_aside(&rejects::path(checkpoint.path()))? {
                 let message = format!("the rejected rows of an earlier job are now in {}", aside.display());
                 events.emit(Event::Warning { message });
             }

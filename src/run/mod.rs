@@ -47,9 +47,9 @@ pub enum Error {
     /// `migrate schema`.
     #[error(transparent)]
     Schema(#[from] SchemaError),
-    /// The rejects file.
+    /// The rejects file, or that of the differences.
     #[error(transparent)]
-    Rejects(#[from] crate::rejects::RejectsError),
+    JsonLines(#[from] crate::json_lines::JsonLinesError),
     /// The operating system.
     #[error("failed to {what}")]
     Io {
@@ -81,7 +81,7 @@ impl Error {
             Error::Checkpoint(error) => error.hint(),
             Error::Options(error) => error.hint(),
             Error::Schema(error) => error.hint(),
-            Error::Rejects(_) => {
+            Error::JsonLines(_) => {
                 Some("check the folder's permissions and free space, then run the same command again".to_owned())
             }
             Error::MisplacedFlag { .. } | Error::Io { .. } | Error::FewFiles(_) | Error::Stopped(_) => None,
@@ -96,7 +96,7 @@ impl Error {
             Error::Schema(error) => error.exit_code(),
             Error::Options(error) => error.exit_code(),
             Error::Checkpoint(error) if error.is_refusal() => 5,
-            Error::Checkpoint(_) | Error::Rejects(_) | Error::Io { .. } | Error::FewFiles(_) => 1,
+            Error::Checkpoint(_) | Error::JsonLines(_) | Error::Io { .. } | Error::FewFiles(_) => 1,
             Error::Stopped(signal) => signal.exit_code(),
         }
     }

@@ -5,6 +5,7 @@
 //! elements are added, fields are set.
 
 use super::{Column, Descending, Table};
+use crate::engine::seam::RemovedPart;
 use crate::row::Layout;
 use crate::row::bind::ListWrite;
 use crate::row::layout::{Part, Shape};
@@ -108,6 +109,28 @@ pub fn list_element(table: &Table, column: &Column, how: ListWrite) -> String {
     update_of(table, column.part(), " USING TIMESTAMP ? AND TTL ?", &assignment)
 }
 
+/// Deletes some cells of one part of a row, or all of it: binds the timestamp, the elements or their keys, the row's key or, for
+/// statics, that of the partition.
+pub fn delete(table: &Table, part: Part, of: &[RemovedPart]) -> String {
+    let values = table.value_columns();
+    let column = |value: &usize| values.get(*value).map(|column| name(column)).unwrap_or_default();
+    let field = |value: &usize, field: &usize| values.get(*value).and_then(|column| column.cql_type.fields().nth(*field));
+    let what = |of: &RemovedPart| match of {
+        RemovedPart::Column { value } => column(value),
+        RemovedPart::Element { value, .. } => format!("{}[?]", column(value)),
+        RemovedPart::Field { value, field: index } => {
+            format!("{}.{}", column(value), field(value, index).map(|field| quote(field)).unwrap_or_default())
+        }
+    };
+    let all_statics = || values.iter().filter(|column| column.part() == Part::Static).map(|column| name(column));
+    let what = match part {
+        Part::Static if of.is_empty() => join(all_statics()),
+        _ => join(of.iter().map(what)),
+    };
+    let space = if what.is_empty() { "" } else { " " };
+    format!("DELETE{space}{what} FROM {} USING TIMESTAMP ? WHERE {}", table.name.cql(), key(table, part))
+}
+
 /// All counters of one part: binds what is to be added to each, key. `None` where the part has none.
 pub fn add_counters(table: &Table, part: Part) -> Option<String> {
     let counters = table.value_columns().into_iter().filter(|column| column.part() == part);
@@ -191,6 +214,22 @@ mod tests {
         UPDATE "ks"."t" USING TIMESTAMP ? AND TTL ? SET "l" = ? + "l" WHERE "k" = ? AND "c" = ?
         "#);
         insta::assert_snapshot!(read_back(&table, Part::Regular, &[list], true), @r#"SELECT "l", WRITETIME("l") FROM "ks"."t" WHERE "k" = ? AND "c" = ?"#);
+    }
+
+    #[test]
+    fn what_is_deleted_is_named() {
+        let table = table(&[("k", "pk0 int"), ("c", "ck0 int"), ("v", "int"), ("m", "map<int, int>"), ("s", "static int")]);
+        let parts = [RemovedPart::Column { value: 0 }, RemovedPart::Element { value: 1, key: vec![0] }];
+        let texts = [
+            delete(&table, Part::Regular, &[]),
+            delete(&table, Part::Regular, &parts),
+            delete(&table, Part::Static, &[]),
+        ];
+        insta::assert_snapshot!(texts.join("\n"), @r#"
+        DELETE FROM "ks"."t" USING TIMESTAMP ? WHERE "k" = ? AND "c" = ?
+        DELETE "v", "m"[?] FROM "ks"."t" USING TIMESTAMP ? WHERE "k" = ? AND "c" = ?
+        DELETE "s" FROM "ks"."t" USING TIMESTAMP ? WHERE "k" = ?
+        "#);
     }
 
     #[test]

@@ -198,6 +198,10 @@ impl Progress {
             | Event::Retry { .. }
             | Event::GaveUp { .. }
             | Event::RangeCompared { .. }
+            | Event::Compared { .. }
+            | Event::Rechecked { .. }
+            | Event::Difference(_)
+            | Event::Mended(_)
             | Event::RangeVerified { .. }
             | Event::RangeReopened { .. }
             | Event::Committed { .. }

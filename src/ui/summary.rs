@@ -95,6 +95,10 @@ pub(super) fn event_line(event: &Event, style: Style) -> Option<String> {
         | Event::RangeSplit { .. }
         | Event::RangeDone { .. }
         | Event::RangeCompared { .. }
+            | Event::Compared { .. }
+            | Event::Rechecked { .. }
+            | Event::Difference(_)
+            | Event::Mended(_)
         | Event::RangeVerified { .. }
         | Event::RangeReopened { .. }
         | Event::Committed { .. }

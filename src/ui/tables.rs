@@ -1,13 +1,15 @@
 //! Plan and status as text.
 
 use super::text::{Style, count, indented, instant, safe, short};
-use crate::checkpoint::status::{State, Status, TableState};
+use crate::checkpoint::status::{Failure, State, Status, TableState, VerificationStatus};
+use crate::job::Conclusion;
 use crate::plan::Plan;
 use crate::schema::fidelity::Fidelity;
 use crate::settings::units::Bytes;
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 use std::fmt::Write;
+use std::time::Duration;
 
 /// The plan, for people.
 #[expect(clippy::cast_precision_loss, reason = "numbers to look at")]
@@ -85,6 +87,8 @@ fn fidelity(columns: &[Fidelity]) -> Table {
 pub fn status(status: &Status, style: Style) -> String {
     let state = match status.state {
         State::Running => style.good("running"),
+        State::Verifying => style.good("verifying"),
+        State::Stopped if status.copies == 0 && status.verification.is_some() => "not copied".to_owned(),
         State::Stopped => style.warn("stopped"),
         State::Incomplete => style.bad("incomplete"),
         State::Done => style.good("done"),
@@ -147,11 +151,37 @@ pub fn status(status: &Status, style: Style) -> String {
             let _ = writeln!(text, "{word} {table} at the target has {name} = {new} until it is done; it was {old}");
         }
     }
-    for failure in &status.failures {
+    text += &failures("failed:", &status.failures, counts.ranges_failed, style);
+    if let Some(verification) = &status.verification {
+        text += &verified(verification, style);
+    }
+    if let Some(run) = &status.last_run {
+        let end = match (&run.ended_at, &run.outcome) {
+            (Some(at), Some(outcome)) => format!("ended {} ({})", instant(*at), safe(outcome)),
+            _ if matches!(status.state, State::Running | State::Verifying) => "still running".to_owned(),
+            _ => "was killed".to_owned(),
+        };
+        let _ = writeln!(
+            text,
+            "run {}{} began {} as process {} on {}, {end}",
+            status.runs,
+            if run.command == "copy" { String::new() } else { format!(" ({})", safe(&run.command)) },
+            instant(run.started_at),
+            run.process_id,
+            safe(&run.host)
+        );
+    }
+    text
+}
+
+/// Failed ranges, `all` of them counted.
+fn failures(word: &str, listed: &[Failure], all: u64, style: Style) -> String {
+    let mut text = String::new();
+    for failure in listed {
         let _ = writeln!(
             text,
             "{} {} range {} after {} tries: {}",
-            style.bad("failed:"),
+            style.bad(word),
             safe(&failure.table.to_string()),
             failure.range,
             failure.attempts,
@@ -161,24 +191,132 @@ pub fn status(status: &Status, style: Style) -> String {
             let _ = writeln!(text, "  hint: {}", safe(remedy));
         }
     }
-    let listed = status.failures.len() as u64;
-    if counts.ranges_failed > listed {
-        let _ = writeln!(text, "… and {} more", counts.ranges_failed - listed);
-    }
-    if let Some(run) = &status.last_run {
-        let end = match (&run.ended_at, &run.outcome) {
-            (Some(at), Some(outcome)) => format!("ended {} ({})", instant(*at), safe(outcome)),
-            _ if status.state == State::Running => "still running".to_owned(),
-            _ => "was killed".to_owned(),
-        };
-        let _ = writeln!(
-            text,
-            "run {} began {} as process {} on {}, {end}",
-            status.runs,
-            instant(run.started_at),
-            run.process_id,
-            safe(&run.host)
-        );
+    let more = all.saturating_sub(listed.len() as u64);
+    if more > 0 {
+        let _ = writeln!(text, "… and {more} more");
     }
     text
+}
+
+/// A verification: how far it is, what it found, and when it was.
+fn verified(status: &VerificationStatus, style: Style) -> String {
+    let VerificationStatus { verification, running, fraction, conclusion, failures: failed } = status;
+    let verdict = &verification.verdict;
+    let classes = |classes: &mut dyn Iterator<Item = (&'static str, u64)>| {
+        classes
+            .map(|(class, rows)| format!("{} {}", count(rows), class.replace('_', " ")))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let found = match conclusion {
+        Conclusion::Equal => style.good("equal"),
+        Conclusion::Differences => {
+            let noun = if verdict.rows_different == 1 { "difference" } else { "differences" };
+            let differences = style.bad(&format!("{} {noun}", count(verdict.rows_different)));
+            format!("{differences} ({})", classes(&mut verdict.classes()))
+        }
+        Conclusion::Incomplete => style.warn("no differences, but not everything could be compared"),
+        Conclusion::Unfinished => "no differences so far".to_owned(),
+    };
+    let word = if *running { style.good("verifying") } else { "verified".to_owned() };
+    let mut text =
+        format!("{word} {:.1} %, {} rows compared: {found}\n", fraction * 100.0, count(verdict.rows_compared));
+    let harmless = classes(&mut verdict.harmless());
+    if !harmless.is_empty() {
+        let _ = writeln!(text, "  rows that differ harmlessly: {harmless}");
+    }
+    for (what, rows) in [
+        ("unsettled, since they still changed with each look", verdict.rows_unsettled),
+        ("repaired", verdict.rows_repaired),
+        ("deleted at the target", verdict.rows_deleted),
+    ] {
+        if rows > 0 {
+            let _ = writeln!(text, "  rows {what}: {}", count(rows));
+        }
+    }
+    text += &failures("not compared:", failed, verification.ranges_failed, style);
+    let parameters = verification.parameters.iter().map(|(name, value)| format!(" {}={}", safe(name), safe(value)));
+    let instant = |at: Duration| instant(i64::try_from(at.as_millis()).unwrap_or(i64::MAX));
+    let end = match (verification.ended_at, verification.outcome) {
+        (Some(at), Some(outcome)) => format!("ended {} ({})", instant(at), outcome.word()),
+        _ if *running => "still running".to_owned(),
+        _ => "not ended".to_owned(),
+    };
+    let (id, begun) = (verification.id, instant(verification.started_at));
+    let _ = writeln!(text, "verification {id}{} began {begun}, {end}", parameters.collect::<String>());
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::{RunOutcome, Verdict, Verification};
+    use crate::ring::{Token, TokenRange};
+    use crate::schema::TableName;
+    use std::collections::{BTreeMap, BTreeSet};
+
+    #[test]
+    fn a_verification_is_told_in_a_few_lines() {
+        let mut status = VerificationStatus {
+            verification: Verification {
+                id: 2,
+                started_at: Duration::from_secs(1_750_000_000),
+                ended_at: None,
+                outcome: None,
+                parameters: BTreeMap::from([
+                    ("sample".to_owned(), "1%".to_owned()),
+                    ("partitions".to_owned(), "\u{1b}[2J".to_owned()),
+                ]),
+                tables: BTreeSet::from([0]),
+                ranges: 9,
+                ranges_done: 9,
+                ranges_failed: 0,
+                ranges_different: 0,
+                verdict: Verdict { rows_compared: 1_234_567, rows_marker: 4, ..Verdict::default() },
+            },
+            running: true,
+            fraction: 0.632,
+            conclusion: Conclusion::Unfinished,
+            failures: Vec::new(),
+        };
+        insta::assert_snapshot!(verified(&status, Style::plain()), @r"
+        verifying 63.2 %, 1 234 567 rows compared: no differences so far
+          rows that differ harmlessly: 4 marker
+        verification 2 partitions=\u{1b}[2J sample=1% began 2025-06-15T15:06:40Z, still running
+        ");
+        status.running = false;
+        status.conclusion = Conclusion::Differences;
+        let verification = &mut status.verification;
+        verification.ended_at = Some(Duration::from_secs(1_750_000_100));
+        verification.outcome = Some(RunOutcome::Incomplete);
+        verification.ranges_failed = 3;
+        verification.verdict = Verdict {
+            rows_compared: 1_234_567,
+            rows_different: 3,
+            rows_missing: 2,
+            rows_extra: 1,
+            rows_value_older: 1000,
+            rows_unsettled: 7,
+            rows_repaired: 8,
+            rows_deleted: 9,
+            ..Verdict::default()
+        };
+        status.failures.push(Failure {
+            table: TableName { keyspace: "chat".to_owned(), table: "messages".to_owned() },
+            range: TokenRange::of(Token(7)),
+            attempts: 2,
+            error: "no answer".to_owned(),
+            remedy: Some("ask again".to_owned()),
+        });
+        insta::assert_snapshot!(verified(&status, Style::plain()), @r"
+        verified 63.2 %, 1 234 567 rows compared: 3 differences (2 missing, 1 extra, 1 000 value older)
+          rows unsettled, since they still changed with each look: 7
+          rows repaired: 8
+          rows deleted at the target: 9
+        not compared: chat.messages range 7:7 after 2 tries: no answer
+          hint: ask again
+        … and 2 more
+        verification 2 partitions=\u{1b}[2J sample=1% began 2025-06-15T15:06:40Z, ended 2025-06-15T15:08:20Z (incomplete)
+        ");
+    }
 }

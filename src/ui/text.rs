@@ -68,6 +68,12 @@ impl Style {
         Style::of(anstream::AutoStream::choice(&std::io::stdout()))
     }
 
+    /// Without colour.
+    #[cfg(test)]
+    pub(super) fn plain() -> Style {
+        Style { colour: false }
+    }
+
     fn of(choice: anstream::ColorChoice) -> Style {
         // A terminal that says it is dumb is believed, even where `CI` is set: anstream takes that for a wish for colour.
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");

@@ -40,6 +40,17 @@ pub(super) struct Merged {
     pub(super) last: Option<(Token, RowKey)>,
 }
 
+impl Merged {
+    /// Adds what a later step has found.
+    pub(super) fn add(&mut self, more: Merged) {
+        self.rows += more.rows;
+        self.bytes += more.bytes;
+        self.suspects.extend(more.suspects);
+        self.first_token = self.first_token.or(more.first_token);
+        self.last = more.last.or(self.last.take());
+    }
+}
+
 /// Why the merge can't go on.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum MergeError {
@@ -69,7 +80,7 @@ pub(super) struct Merge<'a> {
     is_ordered: bool,
     has_statics: bool,
     /// Up to this row of its token, all was compared before.
-    behind: Option<&'a (Token, RowKey)>,
+    behind: Option<(Token, RowKey)>,
     sides: [Seen; 2],
     /// The partition whose rows come now.
     partition: Option<Vec<u8>>,
@@ -105,7 +116,7 @@ impl<'a> Merge<'a> {
         rules: &'a Rules,
         scan: &Scan,
         has_statics: bool,
-        behind: Option<&'a (Token, RowKey)>,
+        behind: Option<(Token, RowKey)>,
     ) -> Self {
         Merge {
             order,
@@ -222,7 +233,7 @@ impl<'a> Merge<'a> {
 
     /// Whether a row was compared before, by an earlier scan.
     fn is_done(&self, next: &Next<'_>) -> bool {
-        let Some((token, row)) = self.behind else { return false };
+        let Some((token, row)) = &self.behind else { return false };
         let (partition, clustering) = row.bytes();
         let order = next.token.cmp(token).then_with(|| self.order.partitions(next.partition, partition));
         order.then_with(|| self.order.rows(next.clustering, clustering)).is_le()
@@ -242,7 +253,7 @@ impl<'a> Merge<'a> {
             self.partition = Some(next.partition.to_vec());
             self.last_differed = false;
             let is_seen = self.range.width() == 1 && !seen_statics.insert(next.partition.to_vec());
-            let is_done = self.behind.is_some_and(|(_, row)| row.bytes().0 == next.partition);
+            let is_done = self.behind.as_ref().is_some_and(|(_, row)| row.bytes().0 == next.partition);
             if self.has_statics && !is_seen && !is_done {
                 let with_statics = beside.map(|next| next.filter(|next| has_any(next.row, Part::Static)));
                 self.settle_part(with_statics, Part::Static, merged);

@@ -162,6 +162,11 @@ impl<'a, K: Task> Stream<'a, K> {
         }
     }
 
+    /// Rows that a page may have, by the last one.
+    pub(super) fn rows_max(&self) -> i32 {
+        self.rows_max
+    }
+
     /// Why it ended early.
     pub(super) fn failure(&mut self) -> Option<Unread> {
         self.failed.take()

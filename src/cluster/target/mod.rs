@@ -4,12 +4,13 @@ mod counters;
 pub(crate) mod limits;
 mod lists;
 mod read_back;
+mod removals;
 
 use super::placement::ReplicaSets;
 use super::{Cluster, Product, call};
 use crate::call::{CallError, Class};
 use crate::clock::Clock;
-use crate::engine::seam::{Placement, Target};
+use crate::engine::seam::{Placement, Removal, Target};
 use crate::row::bind::{Bound, ListWrite};
 use crate::row::layout::{Part, Shape};
 use crate::row::{Batch, BatchLimits, Form, Settled};
@@ -241,6 +242,10 @@ impl Target for CqlTarget {
             self.execute_all(&bound, batch, clock, tries).await?;
         }
         Ok(settled)
+    }
+
+    async fn delete(&self, removal: &Removal) -> Result<(), CallError> {
+        removals::delete(&self.cluster, &self.table, removal).await
     }
 
     fn in_flight(&self, batch: &Batch) -> usize {

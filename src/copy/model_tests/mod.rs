@@ -19,7 +19,7 @@ use super::{Ended, Lane, run};
 use crate::blocking::inline;
 use crate::checkpoint::{self, Checkpoint, CheckpointError, Committer};
 use crate::engine::pace::Steering;
-use crate::job::RunOutcome;
+use crate::job::{RunCommand, RunOutcome};
 use crate::row::Policy;
 use crate::settings::live::Live;
 use crate::settings::{Pace, Patience};
@@ -219,7 +219,7 @@ async fn copy(
     stop: Stop,
 ) -> Result<Ended, CheckpointError> {
     let (_, work) = checkpoint.work()?;
-    checkpoint.begin_run()?;
+    checkpoint.begin_run(RunCommand::Copy)?;
     let rejects = rejects(&checkpoint);
     let (from, events) = (plan.distrusted_from, world.events());
     let guard = ModelGuard { world: Arc::clone(world), from, looks: 0, takes_ms: plan.commit_ms };

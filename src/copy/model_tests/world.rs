@@ -7,7 +7,7 @@ use crate::call::{CallError, Class};
 use crate::checkpoint::Guard;
 use crate::clock::Clock;
 use crate::copy::fakes::{Key, MemorySource, MemoryTarget, Rows, Store};
-use crate::engine::seam::{Fetched, Partitions, Placement, Read, Scan, Slice, Source, Target};
+use crate::engine::seam::{Fetched, Partitions, Placement, Read, Removal, Scan, Slice, Source, Target};
 use crate::event::{Event, Events};
 use crate::job::Cursor;
 use crate::ring::{Token, TokenRange};
@@ -213,6 +213,10 @@ impl Target for ModelTarget {
             (None, Some(written)) => written,
             (failure, _) => Err(forged(failure.unwrap_or(Class::Other))),
         }
+    }
+
+    async fn delete(&self, removal: &Removal) -> Result<(), CallError> {
+        self.inner.delete(removal).await
     }
 
     fn in_flight(&self, batch: &Batch) -> usize {

@@ -139,6 +139,13 @@ impl Pacer {
         }
     }
 
+    /// Waits until so much may be done, by the limits in rows and bytes per second, and until no pause holds it up.
+    pub(crate) async fn charge(&self, load: Load) {
+        self.go_on().await;
+        self.rows.take(load.rows).await;
+        self.bytes.take(load.bytes).await;
+    }
+
     /// For the tries of one call, which isn't made any more once `stop` asks for that.
     pub(crate) fn turns<'a>(&'a self, side: Side, stop: &'a Stop) -> Turns<'a> {
         Turns { pacer: self, side, stop, halted: false.into() }

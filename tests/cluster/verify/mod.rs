@@ -1,6 +1,7 @@
 //! `migrate verify`: it finds what differs, all of it, and nothing that doesn't.
 
 mod choice;
+mod harmless;
 mod live;
 mod matrix;
 mod mended;

@@ -1,0 +1,162 @@
+//! Files of JSON lines beside a checkpoint: for the operator alone to read (mode 0600), and on the disk before what they tell
+//! counts. After a crash the work of the last moments is done again, so a line may be there twice.
+
+use serde::Serialize;
+use std::fs::{File, OpenOptions, Permissions};
+use std::io::{ErrorKind, Seek, SeekFrom, Write};
+use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A file of JSON lines. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct JsonLines {
+    path: Arc<Path>,
+    /// Opened when there is something to write.
+    file: Arc<Mutex<Option<File>>>,
+}
+
+/// The file can't be written.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to write {}: {error}", path.display())]
+pub struct JsonLinesError {
+    path: PathBuf,
+    error: std::io::Error,
+}
+
+impl JsonLines {
+    /// The file of this name. Nothing is created until there is a line.
+    pub fn at(path: &Path) -> JsonLines {
+        JsonLines { path: path.into(), file: Arc::default() }
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Adds lines, and returns when they are on the disk. Blocks.
+    ///
+    /// # Errors
+    /// Where the file can't be written.
+    pub fn write<T: Serialize>(&self, lines: impl IntoIterator<Item = T>) -> Result<(), JsonLinesError> {
+        let fail = |error| JsonLinesError { path: self.path.to_path_buf(), error };
+        let mut text = Vec::new();
+        for line in lines {
+            serde_json::to_writer(&mut text, &line).map_err(|error| fail(error.into()))?;
+            text.push(b'\n');
+        }
+        if text.is_empty() {
+            return Ok(());
+        }
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let file = match &mut *file {
+            Some(file) => file,
+            none => none.insert(open(&self.path).map_err(fail)?),
+        };
+        file.write_all(&text).and_then(|()| sync(file)).map_err(fail)
+    }
+}
+
+/// The name of a file beside a checkpoint: the checkpoint's own and `suffix`.
+pub fn beside(checkpoint: &Path, suffix: &str) -> PathBuf {
+    let mut name = checkpoint.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// Moves an earlier file aside, and says where it is now. Nothing is deleted, and what is no file (`/dev/null`) stays.
+///
+/// # Errors
+/// Where the folder can't be written.
+pub fn set_aside(path: &Path) -> Result<Option<PathBuf>, JsonLinesError> {
+    if !path.symlink_metadata().is_ok_and(|meta| meta.is_file() || meta.is_symlink()) {
+        return Ok(None);
+    }
+    let name = |n: u32| beside(path, &format!(".{n}"));
+    let aside = (1..=u32::MAX).map(name).find(|name| name.symlink_metadata().is_err()).unwrap_or_default();
+    match std::fs::rename(path, &aside) {
+        Ok(()) => Ok(Some(aside)),
+        Err(error) => Err(JsonLinesError { path: path.to_owned(), error }),
+    }
+}
+
+fn open(path: &Path) -> std::io::Result<File> {
+    let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
+    // Where it is no file of ours but a device, as `/dev/null`, it stays what it is.
+    if file.metadata()?.is_file() {
+        file.set_permissions(Permissions::from_mode(0o600))?;
+    }
+    // A crash may have left half a line; the rest of it is written again, on a line of its own.
+    if file.seek(SeekFrom::End(0))? > 0 {
+        let mut last = [0];
+        file.read_exact_at(&mut last, file.metadata()?.len() - 1)?;
+        if last != *b"\n" {
+            file.write_all(b"\n")?;
+        }
+    }
+    Ok(file)
+}
+
+fn sync(file: &File) -> std::io::Result<()> {
+    match file.sync_data() {
+        // A device has no disk to wait for.
+        Err(error) if error.kind() == ErrorKind::InvalidInput => Ok(()),
+        synced => synced,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(path: &Path) -> String {
+        std::fs::read_to_string(path).expect("a file")
+    }
+
+    #[test]
+    fn lines_are_added_for_the_owner_alone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = beside(&folder.path().join("migrate.db"), "-lines.jsonl");
+        let lines = JsonLines::at(&path);
+        lines.write(Vec::<u32>::new()).expect("nothing to write");
+        assert!(!path.exists());
+        // What a crash has left, of another process.
+        std::fs::write(&path, "[\"half").expect("a file");
+        std::fs::set_permissions(&path, Permissions::from_mode(0o644)).expect("it is ours");
+        lines.write(["one", "two"]).expect("written");
+        lines.clone().write(["three"]).expect("written");
+        JsonLines::at(&path).write([4]).expect("written");
+        assert_eq!(read(&path), "[\"half\n\"one\"\n\"two\"\n\"three\"\n4\n");
+        assert_eq!(path.metadata().expect("there").permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn an_earlier_file_is_kept() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("lines.jsonl");
+        assert_eq!(set_aside(&path).expect("nothing to do"), None);
+        for n in 1..3 {
+            JsonLines::at(&path).write([n]).expect("written");
+            let aside = set_aside(&path).expect("renamed").expect("there was one");
+            assert_eq!(aside, folder.path().join(format!("lines.jsonl.{n}")));
+            assert_eq!(read(&aside), format!("{n}\n"));
+            assert!(!path.exists());
+        }
+    }
+
+    #[test]
+    fn a_device_is_left_as_it_is() {
+        let null = Path::new("/dev/null");
+        let before = null.metadata().expect("there").permissions().mode();
+        assert_eq!(set_aside(null).expect("nothing to do"), None);
+        JsonLines::at(null).write([1]).expect("written");
+        assert_eq!(null.metadata().expect("there").permissions().mode(), before);
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_named() {
+        let error = JsonLines::at(Path::new("/nonexistent/lines.jsonl")).write([1]).expect_err("no folder");
+        assert!(error.to_string().starts_with("failed to write /nonexistent/lines.jsonl: No such file"), "{error}");
+    }
+}

@@ -1,0 +1,281 @@
+//! One pass over a range: both sides read side by side and merged; what differs is looked at again while the merge goes on.
+
+use super::merge::{Merge, Merged, Suspect};
+use super::recheck::{self, Rechecked};
+use super::stream::{Head, Stream};
+use super::task::Comparing;
+use crate::checkpoint::{Change, CheckpointError};
+use crate::engine::course::{Course, REPORT_EVERY};
+use crate::engine::fetch::Unread;
+use crate::engine::pace::Load;
+use crate::engine::range::{PassEnd, RangeEnd};
+use crate::engine::retry::GaveUp;
+use crate::engine::seam::{Source, Target};
+use crate::engine::watermark::{BatchNumber, Piece};
+use crate::engine::{Begun, Learned, Shared, Task};
+use crate::event::Event;
+use crate::job::{Counts, Cursor, Verdict, Work};
+use crate::ring::Token;
+use crate::row::RowKey;
+use futures::StreamExt;
+use futures::future::{BoxFuture, FutureExt};
+use futures::stream::FuturesUnordered;
+use std::collections::BTreeSet;
+use std::future::poll_fn;
+use std::task::Poll;
+
+/// Keys of suspects that a pass holds at most, in bytes, while they are looked at again. What comes behind waits.
+const SUSPECTS_MAX: usize = 4 << 20;
+
+/// The scan that is merged.
+struct Merging<'a, S: Source, T: Target> {
+    streams: [Stream<'a, Comparing<S, T>>; 2],
+    merge: Merge<'a>,
+    /// Of a scan whose rows aren't in the order of keys: what was found so far. It counts once all of the scan is read.
+    withheld: Option<Merged>,
+    /// The partitions whose statics were compared before it began.
+    seen_statics: BTreeSet<Vec<u8>>,
+}
+
+/// What became of suspects.
+struct Settled {
+    number: BatchNumber,
+    rows: u64,
+    bytes: usize,
+    result: Result<Rechecked, GaveUp>,
+}
+
+/// The state of one pass over one range.
+///
+/// Pages of both sides arrive ahead of the merge. A step of the merge is a piece of the watermark; it is acknowledged when all of
+/// its suspects are settled, and until then the cursor stays before it.
+pub(super) struct Pass<'a, S: Source, T: Target> {
+    course: Course<'a, Comparing<S, T>>,
+    /// Where an earlier pass had come to: [`Merge::new`].
+    behind: Option<(Token, RowKey)>,
+    seen_statics: BTreeSet<Vec<u8>>,
+    /// Bytes of suspects that are looked at again.
+    suspects: usize,
+    /// Rows that were written or deleted in this pass.
+    mended: u64,
+}
+
+impl<'a, S: Source, T: Target> Pass<'a, S, T> {
+    /// A pass over what is left of a range.
+    pub(super) fn new(
+        shared: &'a Shared<Comparing<S, T>>,
+        learned: &'a Learned<Comparing<S, T>>,
+        begun: Begun,
+    ) -> Self {
+        let row = begun.cursor.row.clone();
+        let behind = row.map(|row| (row.token(), row));
+        Pass { course: Course::new(shared, learned, begun), behind, seen_statics: BTreeSet::new(), suspects: 0, mended: 0 }
+    }
+
+    /// Runs to its end.
+    ///
+    /// # Errors
+    /// Where the committer is gone.
+    pub(super) async fn run(mut self) -> Result<PassEnd, CheckpointError> {
+        let Course { shared, learned, .. } = self.course;
+        let mut settles = FuturesUnordered::new();
+        let mut charge: Option<BoxFuture<'a, ()>> = None;
+        let mut merging = if self.course.next_scan().is_some() { Some(self.merging()) } else { None };
+        let mut pause = Box::pin(shared.pacer.pause_lasts(REPORT_EVERY));
+        loop {
+            if self.course.halted() {
+                (merging, charge) = (None, None);
+                if settles.is_empty() {
+                    break;
+                }
+            }
+            if self.course.mark.is_complete() || self.course.is_unreadable() && settles.is_empty() {
+                break;
+            }
+            if merging.is_none() && settles.is_empty() && !self.course.is_unreadable() {
+                // Nothing can happen any more, yet something was never settled. Better a failed range than a lost row.
+                self.course.fail("a comparison got lost inside migrate: please report this".to_owned());
+                continue;
+            }
+            let has_room = settles.is_empty() || self.suspects < SUSPECTS_MAX;
+            tokio::select! {
+                biased;
+                Some(settled) = settles.next(), if !settles.is_empty() => self.take_settled(settled),
+                () = poll_some(&mut charge), if charge.is_some() => charge = None,
+                heads = heads(&mut merging), if merging.is_some() && charge.is_none() && has_room => {
+                    let Some(now) = &mut merging else { continue };
+                    match self.step(now, heads) {
+                        Step::Merged(merged) => {
+                            let load = Load { rows: merged.rows, bytes: merged.bytes };
+                            let mut wait: BoxFuture<'a, ()> = Box::pin(shared.pacer.charge(load));
+                            charge = wait.as_mut().now_or_never().is_none().then_some(wait);
+                            settles.extend(self.submit(merged));
+                        }
+                        Step::ScanEnded(merged) => {
+                            settles.extend(merged.and_then(|merged| self.submit(merged)));
+                            merging = self.next_scan();
+                        }
+                        Step::GoOn => merging = Some(self.merging()),
+                        Step::Halted => merging = None,
+                    }
+                }
+                () = learned.calls.stop().requested(), if !self.course.is_stopping() => self.course.stop(),
+                // What is settled is to be saved, though nothing more happens for a long time.
+                () = &mut pause => pause = Box::pin(shared.pacer.pause_lasts(REPORT_EVERY)),
+            }
+            self.course.report(REPORT_EVERY).await?;
+        }
+        self.end().await
+    }
+
+    /// Begins to read the scan that the course is at.
+    fn merging(&mut self) -> Merging<'a, S, T> {
+        let Course { shared, learned, ref scan, rows_max, is_suspect, .. } = self.course;
+        let pair = &learned.task.pair;
+        let stream = |&side| Stream::new(shared, learned, side, scan.clone(), (rows_max, is_suspect));
+        let [source, target] = [&Comparing::<S, T>::SIDES[0], &Comparing::<S, T>::SIDES[1]].map(stream);
+        Merging {
+            streams: [source, target],
+            merge: Merge::new(&pair.order, &pair.rules, scan, pair.source.has_statics(), self.behind.clone()),
+            withheld: (!scan.is_ordered()).then(Merged::default),
+            seen_statics: self.seen_statics.clone(),
+        }
+    }
+
+    fn next_scan(&mut self) -> Option<Merging<'a, S, T>> {
+        if self.course.next_scan().is_some() {
+            return Some(self.merging());
+        }
+        self.course.mark.scan_ended_after(0);
+        None
+    }
+
+    /// Goes on with the merge.
+    fn step(&mut self, now: &mut Merging<'a, S, T>, heads: [Head; 2]) -> Step {
+        let rows_max = now.streams.iter().map(Stream::rows_max).min().unwrap_or(i32::MAX);
+        if let Some(at) = heads.iter().position(|head| *head == Head::Failed) {
+            self.course.rows_max = rows_max;
+            let (side, unread) = (Comparing::<S, T>::SIDES[at], now.streams[at].failure());
+            return match unread {
+                None | Some(Unread::GaveUp(GaveUp::Stopped)) => {
+                    self.course.stop();
+                    Step::Halted
+                }
+                Some(Unread::GaveUp(GaveUp::Failed(error, tries))) => {
+                    self.course.fail(format!("the {side} could not be read after {tries} tries: {error}"));
+                    Step::Halted
+                }
+                Some(Unread::Unreadable(mut error, tries)) => {
+                    if now.withheld.is_some() {
+                        self.course.unreached();
+                        self.seen_statics = std::mem::take(&mut now.seen_statics);
+                    }
+                    error.message = format!("the {side}: {}", error.message);
+                    if self.course.read_around(error, tries, 0) { Step::GoOn } else { Step::Halted }
+                }
+            };
+        }
+        if heads == [Head::End; 2] {
+            self.course.rows_max = rows_max;
+            return Step::ScanEnded(now.withheld.take());
+        }
+        let [source, target] = &mut now.streams;
+        let (merged, at) = match now.merge.step([source.feed(), target.feed()], &mut self.seen_statics) {
+            Ok(step) => step,
+            Err(error) => {
+                self.course.fail(error.to_string());
+                return Step::Halted;
+            }
+        };
+        source.advance(at[0]);
+        target.advance(at[1]);
+        if let Some((_, row)) = &merged.last {
+            self.course.reached(row.clone());
+        }
+        match &mut now.withheld {
+            None => Step::Merged(merged),
+            Some(withheld) => {
+                let load = Merged { rows: merged.rows, bytes: merged.bytes, ..Merged::default() };
+                withheld.add(merged);
+                // It is paced like the others, and counted later.
+                Step::Merged(load)
+            }
+        }
+    }
+
+    /// Counts what a step has found, and looks at its suspects again.
+    fn submit(&mut self, merged: Merged) -> Option<impl Future<Output = Settled> + use<'a, S, T>> {
+        let Course { shared, learned, key, .. } = self.course;
+        let Merged { rows, bytes, suspects, first_token, last, .. } = merged;
+        let (first_token, (last_token, last_key)) = first_token.zip(last)?;
+        self.course.any_rows |= rows > 0;
+        shared.events.emit(Event::Compared { rows, bytes, suspects: suspects.len() as u64 });
+        let counts = Verdict { rows_compared: rows, bytes_read: bytes, ..Verdict::default() };
+        let number = self.course.mark.sent(Piece { first_token, last_token, last_key, counts });
+        if suspects.is_empty() {
+            self.course.mark.acked(number, Verdict::default());
+            return None;
+        }
+        let (rows, bytes) = (suspects.len() as u64, suspects.iter().map(Suspect::size).sum());
+        self.suspects += bytes;
+        Some(async move {
+            let result = recheck::settle(shared, learned, key, suspects).await;
+            Settled { number, rows, bytes, result }
+        })
+    }
+
+    fn take_settled(&mut self, settled: Settled) {
+        self.suspects -= settled.bytes;
+        self.course.shared.events.emit(Event::Rechecked { rows: settled.rows });
+        match settled.result {
+            Ok(Rechecked { counts, mended }) => {
+                self.mended += mended;
+                self.course.mark.acked(settled.number, counts);
+            }
+            Err(GaveUp::Stopped) => self.course.stop(),
+            Err(GaveUp::Failed(error, tries)) => {
+                self.course.fail(format!("rows that differ could not be looked at again after {tries} tries: {error}"));
+            }
+        }
+    }
+
+    async fn end(self) -> Result<PassEnd, CheckpointError> {
+        let Course { shared, key, .. } = self.course;
+        if self.mended == 0 || !self.course.is_whole() {
+            return self.course.end().await;
+        }
+        // What was written is to be seen with everything around it.
+        let kept = self.course.mark.rest().kept();
+        shared.ledger.report(Change::Again { key, kept }).await?;
+        Ok(PassEnd::Ended(RangeEnd::Again(Work { key, cursor: Cursor::default() })))
+    }
+}
+
+/// What came of a step.
+enum Step {
+    /// Rows were compared.
+    Merged(Merged),
+    /// The scan is read to its end; what was withheld of it counts now.
+    ScanEnded(Option<Merged>),
+    /// Another scan takes its place.
+    GoOn,
+    /// Nothing more is to be read.
+    Halted,
+}
+
+/// Resolves when it is known what comes next at both sides.
+async fn heads<S: Source, T: Target>(merging: &mut Option<Merging<'_, S, T>>) -> [Head; 2] {
+    let Some(Merging { streams: [source, target], .. }) = merging else { return std::future::pending().await };
+    poll_fn(|context| match (source.poll_head(context), target.poll_head(context)) {
+        (Poll::Ready(source), Poll::Ready(target)) => Poll::Ready([source, target]),
+        _ => Poll::Pending,
+    })
+    .await
+}
+
+async fn poll_some(future: &mut Option<BoxFuture<'_, ()>>) {
+    match future {
+        Some(future) => future.await,
+        None => std::future::pending().await,
+    }
+}

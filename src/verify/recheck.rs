@@ -1,0 +1,180 @@
+//! Rows that differed are looked at again, several times, before anybody is told: live applications write to one side after
+//! the other, and a reader that comes in between sees a difference that is none.
+
+use super::difference::{Class, Classes};
+use super::look::{Looked, look};
+use super::merge::Suspect;
+use super::task::Comparing;
+use super::line::Written;
+use super::mend::{self, Mended};
+use super::report::STILL_CHANGES;
+use crate::engine::retry::GaveUp;
+use crate::engine::seam::{Source, Target};
+use crate::engine::{Learned, Shared};
+use crate::job::{RangeKey, Verdict};
+use crate::row::layout::Part;
+use futures::future::BoxFuture;
+use futures::{StreamExt, TryStreamExt};
+use std::time::Duration;
+
+/// A row must differ in so many looks, and be the same at both sides in the last two of them.
+const LOOKS: u32 = 3;
+/// A row that is another one with each look is given up after so many.
+const LOOKS_MAX: u32 = 10;
+/// No wait between two looks is longer.
+const WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// What became of suspects.
+#[derive(Debug, Default)]
+pub(super) struct Rechecked {
+    /// What is counted of them.
+    pub(super) counts: Verdict,
+    /// How many were written or deleted.
+    pub(super) mended: u64,
+}
+
+/// A suspect that isn't settled.
+struct Open {
+    suspect: Suspect,
+    looked: Option<Looked>,
+    /// Whether it was another one in the last look than in the one before.
+    changes: bool,
+}
+
+/// Looks at suspects until it is certain of each that it differs, or that it doesn't; mends them where that is wanted, and reports
+/// those that are left.
+///
+/// # Errors
+/// Where a side can't be read or written, or somebody asks to stop.
+pub(super) async fn settle<S: Source, T: Target>(
+    shared: &Shared<Comparing<S, T>>,
+    learned: &Learned<Comparing<S, T>>,
+    key: RangeKey,
+    suspects: Vec<Suspect>,
+) -> Result<Rechecked, GaveUp> {
+    let Comparing { rechecks, report, .. } = &learned.task;
+    let mut done = Rechecked::default();
+    done.counts.rows_rechecked = suspects.len() as u64;
+    let mut open: Vec<Open> =
+        suspects.into_iter().map(|suspect| Open { suspect, looked: None, changes: true }).collect();
+    let mut certain: Vec<(Suspect, Looked)> = Vec::new();
+    let mut wait = rechecks.after;
+    for looks in 1..=LOOKS_MAX {
+        tokio::select! {
+            biased;
+            () = learned.calls.stop().requested() => return Err(GaveUp::Stopped),
+            () = tokio::time::sleep(wait) => {}
+        }
+        wait = (wait * 2).min(WAIT_MAX.max(rechecks.after));
+        look_again(shared, learned, &mut open).await?;
+        let (ready, rest): (Vec<Open>, Vec<Open>) =
+            open.into_iter().partition(|open| looks >= LOOKS && !open.changes);
+        certain.extend(ready.into_iter().filter_map(|open| Some((open.suspect, open.looked?))));
+        open = rest;
+        if open.is_empty() {
+            break;
+        }
+    }
+    let mut lines = Vec::new();
+    for (suspect, looked) in certain {
+        let Mended { left, note, written } = mend::mend(shared, learned, key, &suspect, looked).await?;
+        for what in written {
+            done.mended += 1;
+            lines.extend(report.written(key, what, &suspect, note.filter(|_| left.is_some()).map(str::to_owned)));
+            match what {
+                Written::Repaired => done.counts.rows_repaired += 1,
+                Written::Deleted => done.counts.rows_deleted += 1,
+            }
+        }
+        if let Some(left) = left {
+            count(&mut done.counts, left.classes());
+            lines.extend(report.difference(key, &suspect, left.classes(), &left.columns, note.map(str::to_owned)));
+        }
+    }
+    for Open { suspect, looked, .. } in open {
+        let columns = looked.map(|looked| looked.columns).unwrap_or_default();
+        let classes = Classes::from(Class::Unsettled);
+        count(&mut done.counts, classes);
+        let note = Some(STILL_CHANGES.to_owned());
+        lines.extend(report.difference(key, &suspect, classes, &columns, note));
+    }
+    report.tell(&shared.events, lines).await?;
+    Ok(done)
+}
+
+/// Looks at all that are open; what is equal by now is dropped.
+async fn look_again<S: Source, T: Target>(
+    shared: &Shared<Comparing<S, T>>,
+    learned: &Learned<Comparing<S, T>>,
+    open: &mut Vec<Open>,
+) -> Result<(), GaveUp> {
+    // No more than fit into a page that the source is asked for anyway.
+    let rows_max = usize::try_from(learned.page_rows()).unwrap_or(1).max(1);
+    let suspects: Vec<&Suspect> = open.iter().map(|open| &open.suspect).collect();
+    let mut looks: Vec<BoxFuture<'_, _>> = Vec::new();
+    for run in suspects.chunk_by(|a, b| b.follows && b.is_beside(a)) {
+        for run in run.chunks(rows_max) {
+            looks.push(Box::pin(async move {
+                let _permit = shared.pacer.pool.acquire().await;
+                look(shared, learned, run).await
+            }));
+        }
+    }
+    let looked: Vec<Vec<Option<Looked>>> = futures::stream::iter(looks).buffered(LOOKS_AT_ONCE).try_collect().await?;
+    let mut looked = looked.into_iter().flatten();
+    let mut before_is_gone = false;
+    open.retain_mut(|open| {
+        let Some(Some(now)) = looked.next() else {
+            before_is_gone = true;
+            return false;
+        };
+        // A row between that is equal by now needn't be read again.
+        open.suspect.follows &= !std::mem::take(&mut before_is_gone);
+        open.changes = open.looked.as_ref().is_none_or(|before| before.state != now.state);
+        open.looked = Some(now);
+        true
+    });
+    Ok(())
+}
+
+/// Runs of suspects of one piece that are looked at at the same time.
+const LOOKS_AT_ONCE: usize = 16;
+
+/// Counts a row in each of its classes, and once as different where it is.
+pub(super) fn count(verdict: &mut Verdict, classes: Classes) {
+    verdict.rows_different += u64::from(!classes.is_harmless() && !classes.contains(Class::Unsettled));
+    for class in classes.iter() {
+        *field(verdict, class) += 1;
+    }
+}
+
+/// The count of a class.
+fn field(verdict: &mut Verdict, class: Class) -> &mut u64 {
+    match class {
+        Class::Missing => &mut verdict.rows_missing,
+        Class::Extra => &mut verdict.rows_extra,
+        Class::ValueOlder => &mut verdict.rows_value_older,
+        Class::ValueNewer => &mut verdict.rows_value_newer,
+        Class::ValueTie => &mut verdict.rows_value_tie,
+        Class::ValueUnknown => &mut verdict.rows_value_unknown,
+        Class::ColumnMissing => &mut verdict.rows_column_missing,
+        Class::ColumnExtra => &mut verdict.rows_column_extra,
+        Class::List => &mut verdict.rows_list,
+        Class::Writetime => &mut verdict.rows_writetime,
+        Class::Expiry => &mut verdict.rows_expiry,
+        Class::Unsettled => &mut verdict.rows_unsettled,
+        Class::Marker => &mut verdict.rows_marker,
+        Class::UnknownTimestamp => &mut verdict.rows_unknown_timestamp,
+        Class::Capped => &mut verdict.rows_capped,
+    }
+}
+
+impl Looked {
+    /// All that it shows.
+    pub(super) fn classes(&self) -> Classes {
+        match self.alone {
+            Some(class) => class.into(),
+            None => self.columns.iter().map(|column| column.class).collect(),
+        }
+    }
+}
