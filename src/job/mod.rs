@@ -37,6 +37,17 @@ pub struct JobTable {
     pub broken: Option<String>,
 }
 
+impl JobTable {
+    /// The same, of which no truncation is known.
+    #[must_use]
+    pub fn without_truncations(mut self) -> JobTable {
+        if let Some(admitted) = &mut self.admitted {
+            admitted.target_truncations.clear();
+        }
+        self
+    }
+}
+
 /// What a table was when its ranges were cut. It may not change until they are done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admitted {

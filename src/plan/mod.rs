@@ -7,7 +7,7 @@ pub use estimate::Estimate;
 use crate::checkpoint::status::{self, AlteredOption};
 use crate::cluster::Cluster;
 use crate::job::JobTable;
-use crate::preflight::{AT_ONCE, Candidate, Looked, Ready, ReadyTable, Sides};
+use crate::preflight::{AT_ONCE, Candidate, Looked, Ready, Sides};
 use crate::ring::{TokenRange, tile};
 use crate::schema::TableName;
 use crate::schema::fidelity::Fidelity;

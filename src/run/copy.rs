@@ -1,28 +1,25 @@
 //! The copy: both sides, the job and its checkpoint, the rows, and a last look at the tables.
 
-use super::Error;
+use super::{Error, whole};
+use super::open::{Opened, open, policy};
 use crate::blocking::blocking;
-use crate::checkpoint::{self, Checkpoint, CheckpointError, Committer, Existing};
+use crate::checkpoint::{Checkpoint, CheckpointError, Committer};
 use crate::cluster::{CqlSource, CqlTarget};
 use crate::copy::{self, Ended, Lane};
 use crate::engine::pace::Steering;
 use crate::event::{Event, Events};
-use crate::job::{Job, JobTable, RunCommand, RunOutcome, Work};
-use crate::json_lines;
-use crate::plan;
+use crate::job::{JobTable, RunCommand, RunOutcome, Work};
 use crate::preflight::{self, Candidate, PreflightError, ReadyTable, Sides, TableGuard};
-use crate::rejects::{self, Rejects};
+use crate::rejects::Rejects;
 use crate::row::{BatchMode, Policy};
 use crate::schema::TableName;
-use crate::settings::{FutureTimestamps, Settings};
+use crate::settings::Settings;
 use crate::shutdown::{Signal, Stop};
 use crate::side::Side;
 use crate::table_options::{self, OptionsError};
 use crate::ui::{Mode, Ui};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 /// Copies, shows how it goes, and gives the exit code.
 ///
@@ -45,12 +42,6 @@ pub(super) async fn command(settings: &Settings) -> Result<u8, Error> {
         RunOutcome::Incomplete => 3,
         RunOutcome::Stopped | RunOutcome::Error => ended.signal.map_or(1, Signal::exit_code),
     })
-}
-
-/// An error with all of its causes, on one line.
-fn whole(error: &Error) -> String {
-    let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// A job that is about to be copied.
@@ -224,99 +215,28 @@ fn broken_event(number: usize, table: &JobTable, error: &PreflightError) -> Even
 
 /// Everything before the first row: both sides, the job, its checkpoint, and what is left to do.
 async fn begin(settings: &Settings, events: &Events) -> Result<Begun, Error> {
-    // A file that can't be used is refused before anybody is asked for anything.
-    let (path, restart) = (settings.checkpoint.clone(), settings.restart);
-    let found = blocking(move || find(&path, restart)).await?;
-    let sides = Box::pin(preflight::connect(settings, events)).await?;
-    let identity = plan::identity(settings, &sides);
-    let known = match &found {
-        FoundFile::Job(checkpoint) => {
-            checkpoint.expect_job(&identity)?;
-            checkpoint.tables()?
-        }
-        FoundFile::Room(_) => Vec::new(),
-    };
-    let looked = Box::pin(preflight::look(&sides, settings, known.clone(), events)).await?.any_ready()?;
-    for message in looked.notes {
-        events.emit(Event::Note { message });
-    }
-    let has_misfits = !looked.misfits.is_empty();
-    for message in looked.misfits {
-        events.emit(Event::Warning { message });
-    }
-    let ranges = plan::admit(settings, &sides.source, &looked.tables, &known).await;
-    let tables: Vec<JobTable> = looked.tables.iter().map(|candidate| candidate.table.clone()).collect();
-    let checkpoint = match found {
-        FoundFile::Job(mut checkpoint) => {
-            let had = |number: usize| known.get(number).is_some_and(|table| table.admitted.is_some());
-            for (_, table) in
-                tables.iter().enumerate().filter(|(number, table)| table.admitted.is_some() && !had(*number))
-            {
-                events.emit(Event::Note { message: format!("the job takes in {}", table.source) });
-            }
-            let tables = tables.clone();
-            blocking(move || checkpoint.settle(&tables, &ranges).map(|()| checkpoint)).await?
-        }
-        FoundFile::Room(mut reserved) => {
-            let owed = reserved.owed().unwrap_or_else(|error| {
-                let what =
-                    "what options of the target's tables an earlier job had altered isn't known, and not set back";
-                events.emit(Event::Warning { message: format!("{what}: {error}") });
-                Vec::new()
-            });
-            reserved.take_over(Box::pin(table_options::take_over(&sides.target, owed, &tables, events)).await);
-            let existing = if settings.restart { Existing::SetAside } else { Existing::Keep };
-            let job = Job { identity, tables: tables.clone() };
-            let (checkpoint, aside) = blocking(move || checkpoint::create(reserved, &job, &ranges, existing)).await?;
-            if let Some(aside) = aside {
-                let message = format!("what there was of an earlier checkpoint is now {}", aside.display());
-                events.emit(Event::Warning { message });
-            }
-            if let Some(aside) = json_lines::set_aside(&rejects::path(checkpoint.path()))? {
-                let message = format!("the rejected rows of an earlier job are now in {}", aside.display());
-                events.emit(Event::Warning { message });
-            }
-            checkpoint
-        }
-    };
+    let look = async |sides: &Sides, known| preflight::look(sides, settings, known, events).await;
+    let Opened { sides, tables, candidates, has_misfits, checkpoint } =
+        open(settings, settings.restart, look, events).await?;
     let (checkpoint, found, work) =
         blocking(move || checkpoint.work().map(|(found, work)| (checkpoint, found, work))).await?;
     let has_rejected = found.tally.rows_rejected > 0;
     let created_at = checkpoint.created_at()?;
     events.emit(Event::from(found));
-    let ready = looked.tables.iter().enumerate();
+    let ready = candidates.iter().enumerate();
     let ready = ready.filter_map(|(number, candidate)| {
         candidate.verdict.as_ref().ok().map(|ready| (number, (&ready.source, &ready.target.name)))
     });
     let rejects = Rejects::beside(checkpoint.path(), ready);
     let policy = policy(settings, &sides, created_at, events).await;
     let mut lanes = BTreeMap::new();
-    for (number, Candidate { table, verdict }) in looked.tables.into_iter().enumerate() {
+    for (number, Candidate { table, verdict }) in candidates.into_iter().enumerate() {
         match verdict {
             Ok(ready) => drop(lanes.insert(number, lane(settings, policy, *ready))),
             Err(error) => events.emit(broken_event(number, &table, &error)),
         }
     }
     Ok(Begun { sides, tables, has_misfits, lanes, rejects, has_rejected, checkpoint, work })
-}
-
-/// The rules for what can't be read or kept. A writetime that is capped is capped to the same one in every run of a job.
-async fn policy(settings: &Settings, sides: &Sides, created_at: Duration, events: &Events) -> Policy {
-    let limit = match settings.future_timestamps {
-        FutureTimestamps::Reject => None,
-        FutureTimestamps::Cap => sides.target.future_limit().await.unwrap_or_else(|error| {
-            let why = format!("the target's settings can't be read, so no timestamp is capped: {error}");
-            events.emit(Event::Warning { message: why });
-            None
-        }),
-    };
-    // Less a minute, for clocks that differ.
-    let latest = limit.map(|limit| (created_at + limit).saturating_sub(Duration::from_secs(60)));
-    Policy {
-        unknown_timestamp: settings.unknown_timestamp,
-        row_marker: settings.row_marker,
-        timestamp_max: latest.map_or(i64::MAX, |latest| i64::try_from(latest.as_micros()).unwrap_or(i64::MAX)),
-    }
 }
 
 fn lane(settings: &Settings, policy: Policy, table: ReadyTable) -> Lane<CqlSource, CqlTarget> {
@@ -329,24 +249,5 @@ fn lane(settings: &Settings, policy: Policy, table: ReadyTable) -> Lane<CqlSourc
         policy,
         source: table.reader,
         target: table.writer,
-    }
-}
-
-/// What there is under the checkpoint's name. Either way, it is ours from now on.
-enum FoundFile {
-    /// A job that was begun.
-    Job(Checkpoint),
-    /// Room for a new one.
-    Room(checkpoint::Reserved),
-}
-
-fn find(path: &Path, restart: bool) -> Result<FoundFile, CheckpointError> {
-    if restart {
-        return checkpoint::reserve(path).map(FoundFile::Room);
-    }
-    match checkpoint::open(path) {
-        Ok(checkpoint) => Ok(FoundFile::Job(checkpoint)),
-        Err(CheckpointError::Missing { .. }) => checkpoint::reserve(path).map(FoundFile::Room),
-        Err(error) => Err(error),
     }
 }

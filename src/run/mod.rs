@@ -2,6 +2,7 @@
 
 mod control;
 mod copy;
+mod open;
 mod verify;
 
 use crate::checkpoint::{self, CheckpointError, status};
@@ -134,6 +135,12 @@ pub async fn run(cli: Cli) -> Result<u8, Error> {
             print(&String::from_utf8_lossy(&text))
         }
     }
+}
+
+/// An error with all of its causes, on one line.
+fn whole(error: &Error) -> String {
+    let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 fn print(text: &str) -> Result<u8, Error> {

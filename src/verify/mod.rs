@@ -1,7 +1,13 @@
 //! Whether both sides hold the same: rows of the source beside rows of the target.
 //!
+//! ```text
+//! scan ─► stream (source) ─┐
+//!                          ├─► merge ─► suspects ─► recheck ─► mend ─► report ─► ack ─► commit
+//! scan ─► stream (target) ─┘
+//! ```
+//!
 //! [`compare`] tells two rows apart by their raw bytes, [`difference`] has the words for what it finds, [`line`] is how a
-//! difference stands in the file of differences.
+//! difference stands in the file of differences. Ranges, pages, splits, pace and patience are the [engine](crate::engine)'s.
 
 mod cell;
 pub mod compare;
@@ -16,3 +22,35 @@ mod recheck;
 pub mod report;
 mod stream;
 mod task;
+
+pub use task::{Mending, Pair, Rechecks};
+
+use crate::checkpoint::Ledger;
+use crate::engine::pace::Steering;
+use crate::engine::seam::{Source, Target};
+use crate::engine::{self, Ended};
+use crate::event::Events;
+use crate::job::{Verdict, Work};
+use crate::shutdown::Stop;
+use report::Report;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use task::Comparing;
+
+/// Compares `work`, range by range in its order, tells `report` what differs, and reports it to `ledger`. There is a pair for each
+/// table that has work, by the table's number. How it ends is told in [`engine::run`].
+pub async fn run<S: Source, T: Target>(
+    pairs: &BTreeMap<usize, Arc<Pair<S, T>>>,
+    work: Vec<Work>,
+    rechecks: Rechecks,
+    report: &Report,
+    steering: impl Into<Steering>,
+    ledger: Ledger<Verdict>,
+    events: Events,
+    stop: Stop,
+) -> Ended {
+    let task = |(&number, pair): (&usize, &Arc<Pair<S, T>>)| {
+        (number, Comparing { pair: Arc::clone(pair), rechecks, report: report.clone() })
+    };
+    engine::run(pairs.iter().map(task).collect(), work, steering, ledger, events, stop).await
+}

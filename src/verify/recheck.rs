@@ -12,7 +12,6 @@ use crate::engine::retry::GaveUp;
 use crate::engine::seam::{Source, Target};
 use crate::engine::{Learned, Shared};
 use crate::job::{RangeKey, Verdict};
-use crate::row::layout::Part;
 use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt};
 use std::time::Duration;

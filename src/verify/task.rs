@@ -66,7 +66,7 @@ pub struct Rechecks {
 /// A pair that is compared.
 #[derive(Debug)]
 pub(super) struct Comparing<S, T> {
-    pub(super) pair: Pair<S, T>,
+    pub(super) pair: Arc<Pair<S, T>>,
     pub(super) rechecks: Rechecks,
     pub(super) report: Report,
 }
