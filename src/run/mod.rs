@@ -12,6 +12,7 @@ use crate::event::{Event, Events};
 use crate::open_files;
 use crate::plan;
 use crate::preflight::{self, PreflightError};
+use crate::schema::parse_literal::LiteralError;
 use crate::settings::schema::SchemaSettings;
 use crate::settings::verify::VerifySettings;
 use crate::settings::{Settings, SettingsError};
@@ -51,6 +52,14 @@ pub enum Error {
     /// The rejects file, or that of the differences.
     #[error(transparent)]
     JsonLines(#[from] crate::json_lines::JsonLinesError),
+    /// A partition that was named.
+    #[error("{}{error}", place.as_ref().map(|(file, line)| format!("{}, line {line}: ", file.display())).unwrap_or_default())]
+    Partition {
+        /// The file and the line, where it wasn't the command line.
+        place: Option<(std::path::PathBuf, usize)>,
+        /// Why it isn't one.
+        error: LiteralError,
+    },
     /// The operating system.
     #[error("failed to {what}")]
     Io {
@@ -85,14 +94,14 @@ impl Error {
             Error::JsonLines(_) => {
                 Some("check the folder's permissions and free space, then run the same command again".to_owned())
             }
-            Error::MisplacedFlag { .. } | Error::Io { .. } | Error::FewFiles(_) | Error::Stopped(_) => None,
+            Error::Partition { .. } | Error::MisplacedFlag { .. } | Error::Io { .. } | Error::FewFiles(_) | Error::Stopped(_) => None,
         }
     }
 
     /// The process's exit code.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Error::Settings(_) | Error::MisplacedFlag { .. } => 2,
+            Error::Settings(_) | Error::Partition { .. } | Error::MisplacedFlag { .. } => 2,
             Error::Preflight(error) => error.exit_code(),
             Error::Schema(error) => error.exit_code(),
             Error::Options(error) => error.exit_code(),

@@ -6,7 +6,7 @@ use crate::checkpoint::{Checkpoint, Committer};
 use crate::cluster::{CqlSource, CqlTarget};
 use crate::engine::pace::Steering;
 use crate::event::{Event, Events};
-use crate::job::{JobTable, RunCommand, RunOutcome, Verdict, Work};
+use crate::job::{JobTable, RunCommand, RunOutcome, Verdict};
 use crate::json_lines::{self, JsonLines};
 use crate::preflight::{self, Candidate, ReadyPair, Sides, TableGuard};
 use crate::rejects::Rejects;
@@ -94,7 +94,7 @@ async fn begin(settings: &VerifySettings, events: &Events) -> Result<Begun, Erro
     let (job, mends) = (&settings.job, settings.repair || settings.delete_extra);
     let look = async |sides: &Sides, known| preflight::look_at_pairs(sides, job, known, mends, events).await;
     // `--restart` begins the verification anew: what the copy has done stays.
-    let Opened { sides, tables, candidates, has_misfits, mut checkpoint } = open(job, false, look, events).await?;
+    let Opened { sides, tables, candidates, has_misfits, checkpoint } = open(job, false, look, events).await?;
     let policy = policy(job, &sides, checkpoint.created_at()?, events).await;
     let ready = candidates.iter().enumerate().filter_map(|(number, candidate)| {
         let ready = candidate.verdict.as_ref().ok()?;

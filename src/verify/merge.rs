@@ -4,9 +4,12 @@
 //! Both servers answer a scan in the order of tokens, partition keys and clustering keys. That the order is the one that we
 //! know is checked at each row: in another one, rows that are at both sides would be taken for missing and extra.
 
-use super::compare::{Row, Rules, has_any, is_equal};
+use super::compare::{Malformed, Row, Rules, compare, has_any, is_equal};
+use super::difference::Classes;
+use super::recheck::count;
 use super::stream::Held;
 use crate::engine::seam::{Scan, Slice};
+use crate::job::Verdict;
 use crate::ring::{Token, TokenRange};
 use crate::row::layout::Part;
 use crate::row::{Layout, RowKey, token_of};
@@ -34,6 +37,8 @@ pub(super) struct Merged {
     /// Bytes of keys and values, at both sides.
     pub(super) bytes: u64,
     pub(super) suspects: Vec<Suspect>,
+    /// Rows that differ by design alone: nobody needs to look at them again.
+    pub(super) harmless: Verdict,
     /// The token of the first row.
     pub(super) first_token: Option<Token>,
     /// The last row, with its token.
@@ -46,6 +51,7 @@ impl Merged {
         self.rows += more.rows;
         self.bytes += more.bytes;
         self.suspects.extend(more.suspects);
+        self.harmless += more.harmless;
         self.first_token = self.first_token.or(more.first_token);
         self.last = more.last.or(self.last.take());
     }
@@ -65,6 +71,8 @@ pub(super) enum MergeError {
          please report this with the table's schema"
     )]
     Keys { side: Side, token: Token },
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
 }
 
 /// The merge of one scan.
@@ -158,7 +166,7 @@ impl<'a> Merge<'a> {
             let Some(first) = taken[0].or(taken[1]) else { break };
             if !self.is_done(&first) {
                 let same = matches!(&next, [Some(a), Some(b)] if self.partitions(a, b).is_eq());
-                self.settle(if same { next } else { taken }, taken, &mut merged, seen_statics);
+                self.settle(if same { next } else { taken }, taken, &mut merged, seen_statics)?;
             }
             for (side, feed) in [(Side::Source, source), (Side::Target, target)] {
                 let index = side as usize;
@@ -247,8 +255,8 @@ impl<'a> Merge<'a> {
         taken: [Option<Next<'_>>; 2],
         merged: &mut Merged,
         seen_statics: &mut BTreeSet<Vec<u8>>,
-    ) {
-        let Some(next) = taken[0].or(taken[1]) else { return };
+    ) -> Result<(), MergeError> {
+        let Some(next) = taken[0].or(taken[1]) else { return Ok(()) };
         if self.partition.as_deref() != Some(next.partition) {
             self.partition = Some(next.partition.to_vec());
             self.last_differed = false;
@@ -256,27 +264,40 @@ impl<'a> Merge<'a> {
             let is_done = self.behind.as_ref().is_some_and(|(_, row)| row.bytes().0 == next.partition);
             if self.has_statics && !is_seen && !is_done {
                 let with_statics = beside.map(|next| next.filter(|next| has_any(next.row, Part::Static)));
-                self.settle_part(with_statics, Part::Static, merged);
+                self.settle_part(with_statics, Part::Static, merged)?;
             }
         }
         if !self.only_statics {
-            self.last_differed = self.settle_part(taken.map(|next| next.filter(|next| next.is_row)), Part::Regular, merged);
+            let rows = taken.map(|next| next.filter(|next| next.is_row));
+            self.last_differed = self.settle_part(rows, Part::Regular, merged)?;
         }
+        Ok(())
     }
 
     /// Compares one part of the rows that there are of a key, and says whether they differ.
-    fn settle_part(&self, [source, target]: [Option<Next<'_>>; 2], part: Part, merged: &mut Merged) -> bool {
-        let Some(next) = source.or(target) else { return false };
+    fn settle_part(
+        &self,
+        [source, target]: [Option<Next<'_>>; 2],
+        part: Part,
+        merged: &mut Merged,
+    ) -> Result<bool, MergeError> {
+        let Some(next) = source.or(target) else { return Ok(false) };
         merged.rows += 1;
-        if let (Some(source), Some(target)) = (source, target)
-            && is_equal(source.row, target.row, part, self.rules)
-        {
-            return false;
+        if let (Some(source), Some(target)) = (source, target) {
+            if is_equal(source.row, target.row, part, self.rules) {
+                return Ok(false);
+            }
+            let columns = compare(source.row, target.row, part, self.rules)?;
+            let classes: Classes = columns.iter().map(|column| column.class).collect();
+            if classes.is_harmless() {
+                count(&mut merged.harmless, classes);
+                return Ok(false);
+            }
         }
         let follows = part == Part::Regular && self.last_differed;
         let key = RowKey::new(next.partition, next.clustering);
         merged.suspects.push(Suspect { key, token: next.token, part, follows });
-        true
+        Ok(true)
     }
 
     /// Takes note of a row that was compared, which must come behind the one before it.

@@ -50,7 +50,7 @@ pub async fn run<S: Source, T: Target>(
     stop: Stop,
 ) -> Ended {
     let task = |(&number, pair): (&usize, &Arc<Pair<S, T>>)| {
-        (number, Comparing { pair: Arc::clone(pair), rechecks, report: report.clone() })
+        (number, Comparing::new(Arc::clone(pair), rechecks, report.clone()))
     };
     engine::run(pairs.iter().map(task).collect(), work, steering, ledger, events, stop).await
 }

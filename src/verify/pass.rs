@@ -206,11 +206,11 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
     /// Counts what a step has found, and looks at its suspects again.
     fn submit(&mut self, merged: Merged) -> Option<impl Future<Output = Settled> + use<'a, S, T>> {
         let Course { shared, learned, key, .. } = self.course;
-        let Merged { rows, bytes, suspects, first_token, last, .. } = merged;
+        let Merged { rows, bytes, suspects, harmless, first_token, last } = merged;
         let (first_token, (last_token, last_key)) = first_token.zip(last)?;
         self.course.any_rows |= rows > 0;
         shared.events.emit(Event::Compared { rows, bytes, suspects: suspects.len() as u64 });
-        let counts = Verdict { rows_compared: rows, bytes_read: bytes, ..Verdict::default() };
+        let counts = Verdict { rows_compared: rows, bytes_read: bytes, ..harmless };
         let number = self.course.mark.sent(Piece { first_token, last_token, last_key, counts });
         if suspects.is_empty() {
             self.course.mark.acked(number, Verdict::default());
@@ -240,8 +240,8 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
     }
 
     async fn end(self) -> Result<PassEnd, CheckpointError> {
-        let Course { shared, key, .. } = self.course;
-        if self.mended == 0 || !self.course.is_whole() {
+        let Course { shared, learned, key, .. } = self.course;
+        if self.mended == 0 || !self.course.is_whole() || !learned.task.may_begin_anew(key) {
             return self.course.end().await;
         }
         // What was written is to be seen with everything around it.

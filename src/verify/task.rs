@@ -7,13 +7,14 @@ use crate::checkpoint::CheckpointError;
 use crate::engine::range::PassEnd;
 use crate::engine::seam::{Source, Target};
 use crate::engine::{Begun, Learned, Shared, Task};
-use crate::job::Verdict;
+use crate::job::{RangeKey, Verdict};
 use crate::rejects::Rejects;
 use crate::row::{BatchLimits, Layout, Policy};
 use crate::schema::order::RowOrder;
 use crate::side::{Nodes, Side};
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// One table at both sides.
@@ -69,6 +70,26 @@ pub(super) struct Comparing<S, T> {
     pub(super) pair: Arc<Pair<S, T>>,
     pub(super) rechecks: Rechecks,
     pub(super) report: Report,
+    /// How often ranges were begun anew in this run, since rows of them were mended.
+    anew: Mutex<HashMap<RangeKey, u32>>,
+}
+
+/// A range in which something is mended each time that it is compared is begun anew no more often than this: it will be in the next
+/// run.
+const ANEW_MAX: u32 = 3;
+
+impl<S, T> Comparing<S, T> {
+    pub(super) fn new(pair: Arc<Pair<S, T>>, rechecks: Rechecks, report: Report) -> Self {
+        Comparing { pair, rechecks, report, anew: Mutex::default() }
+    }
+
+    /// Whether a range is to be compared once more, and counts that.
+    pub(super) fn may_begin_anew(&self, key: RangeKey) -> bool {
+        let mut anew = self.anew.lock().unwrap_or_else(PoisonError::into_inner);
+        let times = anew.entry(key).or_default();
+        *times += 1;
+        *times <= ANEW_MAX
+    }
 }
 
 impl<S: Source, T: Target> Task for Comparing<S, T> {
