@@ -186,7 +186,7 @@ fn following_finds_what_is_dropped_later() {
     let Some(mut lab) = Lab::open("verify_follow") else { return };
     let job = fill(&lab);
     let mut run = job.verify().args(&["--recheck-after", "200ms", "--follow"]).start();
-    run.await_event("the first pass", |event| event["type"] == "verified");
+    run.await_event("the first pass", |event| event["type"] == "pass_done");
     assert_eq!(found(&job), Differences::new());
     let writers = Writers::start(&mut lab, 100);
     std::thread::sleep(Duration::from_secs(2)); // That is how long they write.
@@ -195,7 +195,7 @@ fn following_finds_what_is_dropped_later() {
     assert!(truth.len() > 3, "{} of {} rows", truth.len(), left.len());
     // One pass may have begun before the last write; the next one sees all.
     for _ in 0..2 {
-        run.await_event("a pass", |event| event["type"] == "verified");
+        run.await_event("a pass", |event| event["type"] == "pass_done");
     }
     run.signal("INT");
     let finished = run.finish();

@@ -4,7 +4,7 @@ use super::{Field, Size, counted, counts, lines};
 use crate::job::Job;
 use crate::oracle::Kind;
 use crate::planting::Planted;
-use crate::planting::judge::{self, Differences, Key};
+use crate::planting::judge::{self, Key};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -20,7 +20,7 @@ fn note(line: &Value) -> &str {
 }
 
 /// Goal: a repair mends all that the source's own writes can mend, and nothing else is touched; what it can't mend is still
-/// told, and of what a newer delete covers it is said so; then `--delete-extra` deletes the rows that the target alone has.
+/// told, and of what a newer delete covers it is said so; then `--delete-extra` deletes the rows and cells that the target alone has.
 #[test]
 fn a_repair_leaves_what_only_the_target_can_have() {
     let Some(field) = Field::plant("verify_repair", SIZE, false) else { return };
@@ -47,9 +47,8 @@ fn a_repair_leaves_what_only_the_target_can_have() {
 
     let finished = field.verify().args(&["--delete-extra", "--yes"]).run();
     finished.assert_code(4);
-    let is_extra_row = |classes: &BTreeSet<String>| classes.iter().eq(["extra"]);
-    let (extra, left): (Differences, Differences) = left.into_iter().partition(|(_, classes)| is_extra_row(classes));
-    assert_eq!(listed(&field.job, "deleted"), extra.keys().cloned().collect());
+    let (extra, left) = judge::truth_without_extra(&left);
+    assert_eq!(listed(&field.job, "deleted"), extra);
     assert_eq!(counted(&finished, "rows_deleted"), extra.len() as u64);
     field.verify().arg("--restart").run().assert_code(4);
     field.assert_found(&left);
@@ -57,7 +56,7 @@ fn a_repair_leaves_what_only_the_target_can_have() {
 
 /// Goal: where everything can be mended, both sides end equal, to the last writetime and expiry.
 ///
-/// Method: the dumps judge. Rows that were deleted have a tombstone at the target and nothing else may differ.
+/// Method: the dumps judge. What was deleted has a tombstone at the target, and nothing else may differ.
 #[test]
 fn what_is_mended_is_equal() {
     let Some(field) = Field::plant("verify_mend", SIZE, true) else { return };

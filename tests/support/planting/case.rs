@@ -39,9 +39,9 @@ pub enum What {
 }
 
 impl Case {
-    /// Whether both sides are equal once the target was repaired and rows that it has alone were deleted.
+    /// Whether both sides are equal once the target was repaired and what it alone has was deleted.
     pub fn is_mendable(&self) -> bool {
-        self.left.is_empty() || self.left == EXTRA
+        self.left.iter().all(|class| EXTRAS.contains(class))
     }
 
     /// Whether a scan of either side shows the row.
@@ -51,6 +51,9 @@ impl Case {
         [0, 1].into_iter().any(|side| has(side) && !is_deleted(side))
     }
 }
+
+/// Classes of what `--delete-extra` deletes.
+pub const EXTRAS: [&str; 2] = ["extra", "column_extra"];
 
 const BOTH: [bool; 2] = [true, true];
 const SOURCE: [bool; 2] = [true, false];

@@ -1,6 +1,7 @@
 //! What a verification said, beside the truth.
 
 use super::Planted;
+use super::case::EXTRAS;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead};
@@ -44,6 +45,16 @@ pub fn truth<'a>(planted: impl IntoIterator<Item = &'a Planted>) -> Differences 
 pub fn truth_after_repair<'a>(planted: impl IntoIterator<Item = &'a Planted>) -> Differences {
     let left = planted.into_iter().filter(|planted| !planted.left.is_empty());
     left.map(|planted| (planted.key(), planted.left.iter().cloned().collect())).collect()
+}
+
+/// Those with something that the target alone has, and what one must say once that is deleted.
+pub fn truth_without_extra(truth: &Differences) -> (BTreeSet<Key>, Differences) {
+    let is_extra = |class: &String| EXTRAS.contains(&class.as_str());
+    let deleted = truth.iter().filter(|(_, classes)| classes.iter().any(is_extra)).map(|(key, _)| key.clone());
+    let left = truth.iter().map(|(key, classes)| {
+        (key.clone(), classes.iter().filter(|class| !is_extra(class)).cloned().collect::<BTreeSet<_>>())
+    });
+    (deleted.collect(), left.filter(|(_, classes)| !classes.is_empty()).collect())
 }
 
 /// How many rows show each class.
