@@ -3,19 +3,23 @@
 //! Events of every page and batch only move the counters; the others reach the sink too. A reader that draws ten times a
 //! second looks at the counters and costs the copy nothing.
 
+mod counters;
+
+pub use counters::Counters;
+
 use crate::call::Class;
-use crate::job::{Counts, Found, FoundTable, RangeKey, Tally, Verdict};
+use crate::job::{Found, FoundTable, RangeKey, Tally, Verdict};
 use crate::ring::{Token, TokenRange};
 use crate::schema::TableName;
 use crate::settings::live::Key;
 use crate::shutdown::Signal;
 use crate::side::{Nodes, Side};
-use crate::slowed::{PaceNow, Slowed};
+use crate::slowed::Slowed;
+use crate::verify::ended::VerificationBegun;
 use crate::verify::line::{DifferenceLine, WrittenLine};
 use serde::Serialize;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 /// Something that happened. In JSON, `type` is the variant's name.
 #[derive(Clone, Debug, Serialize)]
@@ -178,10 +182,8 @@ pub enum Event {
         /// How many.
         rows: u64,
     },
-    /// A row differs.
+    /// A row differs; its line is in the file of differences.
     Difference(Box<DifferenceLine>),
-    /// A row was written to the target, or deleted there, to make both sides equal.
-    Mended(Box<WrittenLine>),
     /// A range's cursor is durable.
     RangeMoved {
         /// Which one.
@@ -228,6 +230,18 @@ pub enum Event {
         #[serde(flatten)]
         key: RangeKey,
         /// What was counted of it, by any run, and doesn't hold any more.
+        #[serde(flatten)]
+        verdict: Verdict,
+    },
+    /// A verification begins, or goes on.
+    VerificationBegun(Box<VerificationBegun>),
+    /// All was compared once, and will be again.
+    PassDone {
+        /// How often by now.
+        pass: u64,
+        /// How long it took, in milliseconds.
+        took_ms: u64,
+        /// What it has come to.
         #[serde(flatten)]
         verdict: Verdict,
     },
@@ -286,69 +300,9 @@ pub enum Event {
         /// Whether it is the first: finish what is in flight.
         draining: bool,
     },
-}
-
-/// Counters of this run, for whoever looks.
-#[derive(Debug, Default)]
-pub struct Counters {
-    /// Rows read from the source.
-    pub rows_read: AtomicU64,
-    /// Rows that the target acknowledged.
-    pub rows_written: AtomicU64,
-    /// Rows that had expired.
-    pub rows_expired: AtomicU64,
-    /// Rows that the target refused for good.
-    pub rows_rejected: AtomicU64,
-    /// What is committed to the checkpoint.
-    pub committed: Mutex<Tally>,
-    /// What is committed of a verification. What earlier runs had counted may be taken back in this one: whoever begins a run
-    /// sets it to what they had come to.
-    pub verdict: Mutex<Verdict>,
-    /// The pace of this moment.
-    pub pace: Mutex<PaceNow>,
-    /// Rows of both sides that were compared.
-    pub rows_compared: AtomicU64,
-    /// Their bytes of keys and values.
-    pub bytes_compared: AtomicU64,
-    /// Rows that differed as they were read, and are looked at again at this moment.
-    pub rechecking: AtomicU64,
-    /// Rows that differ.
-    pub rows_different: AtomicU64,
-    /// Rows that were written or deleted to make both sides equal.
-    pub rows_mended: AtomicU64,
-    /// Bytes read from the source.
-    pub bytes_read: AtomicU64,
-    /// Write requests that are under way.
-    pub in_flight: AtomicU64,
-    /// Reads and writes that wait for room in the memory budget at this moment.
-    pub waiting_for_memory: AtomicU64,
-    /// Calls that were tried again.
-    pub retries: AtomicU64,
-    /// Ranges done.
-    pub ranges_done: AtomicU64,
-    /// Ranges failed.
-    pub ranges_failed: AtomicU64,
-    /// Commits to the checkpoint.
-    pub commits: AtomicU64,
-    /// Time spent in them, in microseconds.
-    pub commit_us: AtomicU64,
-}
-
-impl Counters {
-    /// What is committed to the checkpoint.
-    pub fn committed(&self) -> MutexGuard<'_, Tally> {
-        self.committed.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// What is committed of a verification, by all of its runs.
-    pub fn verdict(&self) -> MutexGuard<'_, Verdict> {
-        self.verdict.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The pace of this moment.
-    pub fn pace(&self) -> MutexGuard<'_, PaceNow> {
-        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+    /// A row was written to the target, or deleted there, to make both sides equal. Its line has a `type` of its own.
+    #[serde(untagged)]
+    Mended(Box<WrittenLine>),
 }
 
 type Sink = dyn Fn(&Event) + Send + Sync;
@@ -388,67 +342,7 @@ impl Events {
         reason = "an event is made to be emitted; `&` at each place would only be noise"
     )]
     pub fn emit(&self, event: Event) {
-        let add = |counter: &AtomicU64, n: u64| {
-            counter.fetch_add(n, Ordering::Relaxed);
-        };
-        let counters = &self.counters;
-        match &event {
-            Event::PageRead { rows, bytes } => {
-                add(&counters.rows_read, *rows);
-                add(&counters.bytes_read, *bytes);
-            }
-            Event::BatchWritten { rows, expired, rejected } => {
-                add(&counters.rows_written, *rows);
-                add(&counters.rows_expired, *expired);
-                add(&counters.rows_rejected, *rejected);
-            }
-            Event::Retry { .. } => add(&counters.retries, 1),
-            Event::RangeMoved { tally, .. } => *counters.committed() += *tally,
-            Event::RangeDone { tally, .. } => {
-                *counters.committed() += *tally;
-                add(&counters.ranges_done, 1);
-            }
-            Event::RangeCompared { verdict, .. } => *counters.verdict() += *verdict,
-            Event::RangeVerified { verdict, .. } => {
-                *counters.verdict() += *verdict;
-                add(&counters.ranges_done, 1);
-            }
-            Event::RangeReopened { verdict, .. } => {
-                let mut sums = counters.verdict();
-                *sums = sums.less(verdict);
-            }
-            Event::RangeFailed { .. } => add(&counters.ranges_failed, 1),
-            Event::Committed { took_us } => {
-                add(&counters.commits, 1);
-                add(&counters.commit_us, u64::try_from(*took_us).unwrap_or(u64::MAX));
-            }
-            Event::Compared { rows, bytes, suspects } => {
-                add(&counters.rows_compared, *rows);
-                add(&counters.bytes_compared, *bytes);
-                add(&counters.rechecking, *suspects);
-            }
-            Event::Rechecked { rows } => drop(counters.rechecking.fetch_sub(*rows, Ordering::Relaxed)),
-            Event::Difference(line) => add(&counters.rows_different, u64::from(!line.harmless)),
-            Event::Mended(_) => add(&counters.rows_mended, 1),
-            Event::Connected { .. }
-            | Event::Warning { .. }
-            | Event::Note { .. }
-            | Event::TableBroken { .. }
-            | Event::Planned { .. }
-            | Event::Resumed { .. }
-            | Event::RangeClaimed { .. }
-            | Event::RowsRejected { .. }
-            | Event::Set { .. }
-            | Event::Paused
-            | Event::Continued
-            | Event::Slowed { .. }
-            | Event::Waiting { .. }
-            | Event::Back { .. }
-            | Event::GaveUp { .. }
-            | Event::RangeSplit { .. }
-            | Event::Error { .. }
-            | Event::Stopping { .. } => {}
-        }
+        self.counters.count(&event);
         (self.sink)(&event);
     }
 }

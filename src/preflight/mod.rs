@@ -257,7 +257,6 @@ impl<R> Looked<R> {
         let first = self.tables.drain(..).find_map(|candidate| candidate.verdict.err());
         first.map_or(Ok(self), Err)
     }
-
 }
 
 impl Looked {
@@ -288,7 +287,6 @@ impl Candidate {
             Err(_) => &[],
         }
     }
-
 }
 
 impl<R: Ready> Candidate<R> {

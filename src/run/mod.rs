@@ -72,6 +72,9 @@ pub enum Error {
     /// The operating system's limit of open files.
     #[error("this process may have no more than {0} files and connections open, which is too few")]
     FewFiles(u64),
+    /// The operator didn't want rows to be deleted.
+    #[error("the answer wasn't `yes`: nothing was deleted, and nothing compared")]
+    Declined,
     /// A signal came before there was anything to drain.
     #[error("stopped before the copy began; no row was written")]
     Stopped(Signal),
@@ -94,7 +97,12 @@ impl Error {
             Error::JsonLines(_) => {
                 Some("check the folder's permissions and free space, then run the same command again".to_owned())
             }
-            Error::Partition { .. } | Error::MisplacedFlag { .. } | Error::Io { .. } | Error::FewFiles(_) | Error::Stopped(_) => None,
+            Error::Partition { .. }
+            | Error::MisplacedFlag { .. }
+            | Error::Io { .. }
+            | Error::FewFiles(_)
+            | Error::Declined
+            | Error::Stopped(_) => None,
         }
     }
 
@@ -106,6 +114,7 @@ impl Error {
             Error::Schema(error) => error.exit_code(),
             Error::Options(error) => error.exit_code(),
             Error::Checkpoint(error) if error.is_refusal() => 5,
+            Error::Declined => 5,
             Error::Checkpoint(_) | Error::JsonLines(_) | Error::Io { .. } | Error::FewFiles(_) => 1,
             Error::Stopped(signal) => signal.exit_code(),
         }

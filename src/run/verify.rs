@@ -12,11 +12,12 @@ use crate::preflight::{self, Candidate, ReadyPair, Sides, TableGuard};
 use crate::rejects::Rejects;
 use crate::ring::{Token, TokenRange};
 use crate::row::{Policy, token_of};
-use crate::schema::{Table, parse_literal};
+use crate::schema::{Table, TableName, parse_literal};
 use crate::settings::sample::sampled;
 use crate::settings::verify::{GivenKey, VerifySettings};
 use crate::shutdown::Stop;
-use crate::ui::{Finish, Mode, Ui};
+use crate::ui::ask::may_delete;
+use crate::ui::{Mode, Ui};
 use crate::verify::compare::Rules;
 use crate::verify::ended::{VerificationBegun, VerifyEnded};
 use crate::verify::line::LineTable;
@@ -41,7 +42,7 @@ pub(super) async fn command(settings: VerifySettings) -> Result<u8, Error> {
     if let Err(error) = &result {
         ui.events().emit(Event::Error { message: whole(error), hint: error.hint(), exit_code: error.exit_code() });
     }
-    ui.finish(result.as_ref().ok().map(|ended| Finish::Verify(ended.clone())), &stop).await;
+    ui.finish(result.as_ref().ok().cloned(), &stop).await;
     Ok(result?.exit_code())
 }
 
@@ -95,6 +96,12 @@ async fn begin(settings: &VerifySettings, events: &Events) -> Result<Begun, Erro
     let look = async |sides: &Sides, known| preflight::look_at_pairs(sides, job, known, mends, events).await;
     // `--restart` begins the verification anew: what the copy has done stays.
     let Opened { sides, tables, candidates, has_misfits, checkpoint } = open(job, false, look, events).await?;
+    if settings.delete_extra && !settings.yes {
+        let targets: Vec<TableName> = tables.iter().map(|table| table.target.clone()).collect();
+        if !may_delete(&sides.target.info.name, &targets).await {
+            return Err(Error::Declined);
+        }
+    }
     let policy = policy(job, &sides, checkpoint.created_at()?, events).await;
     let ready = candidates.iter().enumerate().filter_map(|(number, candidate)| {
         let ready = candidate.verdict.as_ref().ok()?;

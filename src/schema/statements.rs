@@ -114,7 +114,8 @@ pub fn list_element(table: &Table, column: &Column, how: ListWrite) -> String {
 pub fn delete(table: &Table, part: Part, of: &[RemovedPart]) -> String {
     let values = table.value_columns();
     let column = |value: &usize| values.get(*value).map(|column| name(column)).unwrap_or_default();
-    let field = |value: &usize, field: &usize| values.get(*value).and_then(|column| column.cql_type.fields().nth(*field));
+    let field =
+        |value: &usize, field: &usize| values.get(*value).and_then(|column| column.cql_type.fields().nth(*field));
     let what = |of: &RemovedPart| match of {
         RemovedPart::Column { value } => column(value),
         RemovedPart::Element { value, .. } => format!("{}[?]", column(value)),
@@ -218,7 +219,8 @@ mod tests {
 
     #[test]
     fn what_is_deleted_is_named() {
-        let table = table(&[("k", "pk0 int"), ("c", "ck0 int"), ("v", "int"), ("m", "map<int, int>"), ("s", "static int")]);
+        let table =
+            table(&[("k", "pk0 int"), ("c", "ck0 int"), ("v", "int"), ("m", "map<int, int>"), ("s", "static int")]);
         let parts = [RemovedPart::Column { value: 0 }, RemovedPart::Element { value: 1, key: vec![0] }];
         let texts = [
             delete(&table, Part::Regular, &[]),

@@ -4,6 +4,7 @@ use super::sample::Share;
 use super::units::Period;
 use super::{Settings, SettingsError};
 use crate::cli::VerifyArgs;
+use crate::json_lines;
 use std::io::{BufRead, BufReader, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -112,6 +113,14 @@ impl VerifySettings {
             expiry_tolerance,
             differences,
         }
+    }
+}
+
+impl VerifySettings {
+    /// Where differences are listed: beside the checkpoint, unless the operator says where.
+    #[must_use]
+    pub fn differences_file(&self, checkpoint: &Path) -> PathBuf {
+        self.differences.clone().unwrap_or_else(|| json_lines::beside(checkpoint, "-differences.jsonl"))
     }
 }
 

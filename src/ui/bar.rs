@@ -3,8 +3,8 @@
 use super::progress::{Snapshot, TableProgress};
 use super::terminal::Terminal;
 use super::text::{Style, short, to_stderr};
-use super::{Renderer, Waiting, summary};
-use crate::copy::Ended;
+use super::verify::Examples;
+use super::{Finish, Renderer, Waiting, summary};
 use crate::event::Event;
 use crate::settings::units::Bytes;
 use crate::slowed::{PaceNow, Slowed};
@@ -26,6 +26,9 @@ pub(super) struct Bar {
     running: bool,
     stopping: bool,
     waiting: Waiting,
+    examples: Examples,
+    /// `copying`, or what else is done.
+    doing: &'static str,
 }
 
 impl Bar {
@@ -42,6 +45,8 @@ impl Bar {
             running: false,
             stopping: false,
             waiting: Waiting::default(),
+            examples: Examples::default(),
+            doing: "copying",
         }
     }
 
@@ -64,17 +69,24 @@ impl Bar {
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "to look at")]
 fn numbers(snapshot: &Snapshot) -> String {
     let eta = snapshot.eta_s.map_or_else(|| "…".to_owned(), |eta| super::text::duration(Duration::from_secs(eta)));
+    let some = |number: u64, what: &str| if number > 0 { format!("  {number} {what}") } else { String::new() };
+    let rows = short(snapshot.rows_total as f64);
+    let (rows, more) = match &snapshot.compared {
+        None => (format!("{rows} rows"), format!("  {} in flight", snapshot.in_flight)),
+        Some(compared) => (
+            format!("{rows} rows compared"),
+            format!("  {} differ{}", compared.verdict.rows_different, some(compared.rows_rechecking, "rechecking")),
+        ),
+    };
     format!(
-        "{:5.1}%  {}/{} ranges  ETA {eta}\n          {} rows  {} rows/s  {}/s  {} in flight  {} retries{}{}",
+        "{:5.1}%  {}/{} ranges  ETA {eta}\n          {rows}  {} rows/s  {}/s{more}  {} retries{}{}",
         snapshot.fraction * 100.0,
         snapshot.ranges_done,
         snapshot.ranges,
-        short(snapshot.rows_total as f64),
         short(snapshot.rows_per_second),
         Bytes(snapshot.bytes_per_second as u64),
-        snapshot.in_flight,
         snapshot.retries,
-        if snapshot.ranges_failed > 0 { format!("  {} ranges failed", snapshot.ranges_failed) } else { String::new() },
+        some(snapshot.ranges_failed, "ranges failed"),
         snapshot.pace.slowed_by.map_or_else(String::new, |by| format!("\n          {}", slowed(by, &snapshot.pace))),
     )
 }
@@ -107,6 +119,16 @@ impl Renderer for Bar {
         if self.waiting.explains(event) {
             return;
         }
+        if matches!(event, Event::VerificationBegun(_)) {
+            self.doing = "comparing";
+            self.bar.set_prefix(self.doing);
+        }
+        if let Some(line) = self.examples.line(event, self.style) {
+            if !line.is_empty() {
+                self.say(&line);
+            }
+            return;
+        }
         if let Some(line) = summary::event_line(event, self.style) {
             let again = match event {
                 Event::Retry { side, class, .. } => Some(format!("{side} {class:?}")),
@@ -127,7 +149,7 @@ impl Renderer for Bar {
             self.draw(snapshot);
         }
         if matches!(event, Event::Paused | Event::Continued) && !self.stopping {
-            self.bar.set_prefix(if matches!(event, Event::Paused) { "paused " } else { "copying" });
+            self.bar.set_prefix(if matches!(event, Event::Paused) { "paused " } else { self.doing });
         }
         if matches!(event, Event::Stopping { .. } | Event::GaveUp { .. }) {
             self.stopping = true;
@@ -141,11 +163,11 @@ impl Renderer for Bar {
         }
     }
 
-    fn finish(&mut self, snapshot: &Snapshot, tables: &[TableProgress], ended: Option<&Ended>) {
+    fn finish(&mut self, snapshot: &Snapshot, tables: &[TableProgress], ended: Option<&Finish>) {
         self.bar.finish_and_clear();
         self.running = false;
         if let Some(ended) = ended {
-            self.say(&summary::summary(snapshot, tables, ended, self.style));
+            self.say(&super::end(snapshot, tables, ended, self.style));
         }
         // Whoever holds a terminal is about to look.
         super::out::STDERR.flush(Duration::MAX);
@@ -155,7 +177,27 @@ impl Renderer for Bar {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ui::progress::RunRows;
+    use crate::ui::progress::{Compared, RunRows};
+
+    #[test]
+    fn the_numbers_of_a_verification() {
+        let verdict = crate::job::Verdict { rows_different: 3, ..Default::default() };
+        let compared = Compared { rows_rechecking: 2, verdict, ..Compared::default() };
+        let snapshot = Snapshot {
+            fraction: 0.412,
+            ranges: 24,
+            ranges_done: 9,
+            ranges_failed: 1,
+            rows_total: 1_200_000,
+            rows_per_second: 85_000.0,
+            compared: Some(compared),
+            ..Snapshot::default()
+        };
+        insta::assert_snapshot!(numbers(&snapshot), @"
+        41.2%  9/24 ranges  ETA …
+                 1200 k rows compared  85 k rows/s  0 B/s  3 differ  2 rechecking  0 retries  1 ranges failed
+        ");
+    }
 
     #[test]
     fn the_numbers_beside_the_bar() {

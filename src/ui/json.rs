@@ -1,11 +1,10 @@
 //! Events as JSON lines on stdout. Each has `v` (1), `at` (milliseconds since the Unix epoch) and `type`; fields are only
 //! ever added. The last line of a run that ended is of type `finished`.
 
-use super::Renderer;
 use super::out::Out;
 use super::progress::{Snapshot, TableProgress};
+use super::{Finish, Renderer};
 use crate::clock::unix_ms;
-use crate::copy::Ended;
 use crate::event::Event;
 use serde::Serialize;
 use std::time::{Duration, Instant};
@@ -44,6 +43,19 @@ enum Extra<'a> {
         snapshot: &'a Snapshot,
         tables: &'a [TableProgress],
     },
+    /// The same of a verification.
+    #[serde(rename = "finished")]
+    Verified {
+        outcome: crate::job::RunOutcome,
+        conclusion: crate::job::Conclusion,
+        exit_code: u8,
+        /// Where every difference is listed, where there is any.
+        differences: Option<&'a std::path::Path>,
+        gave_up: Option<crate::side::Side>,
+        #[serde(flatten)]
+        snapshot: &'a Snapshot,
+        tables: &'a [TableProgress],
+    },
 }
 
 impl Json {
@@ -77,16 +89,27 @@ impl Renderer for Json {
         }
     }
 
-    fn finish(&mut self, snapshot: &Snapshot, tables: &[TableProgress], ended: Option<&Ended>) {
-        if let Some(ended) = ended {
-            let rejects = ended.rejects.as_deref();
-            self.out.write_surely(line(Extra::Finished {
+    fn finish(&mut self, snapshot: &Snapshot, tables: &[TableProgress], ended: Option<&Finish>) {
+        let end = ended.map(|ended| match ended {
+            Finish::Copy(ended) => Extra::Finished {
                 outcome: ended.outcome,
-                rejects,
+                rejects: ended.rejects.as_deref(),
                 gave_up: ended.gave_up,
                 snapshot,
                 tables,
-            }));
+            },
+            Finish::Verify(ended) => Extra::Verified {
+                outcome: ended.outcome,
+                conclusion: ended.conclusion(),
+                exit_code: ended.exit_code(),
+                differences: ended.differences.as_deref(),
+                gave_up: ended.gave_up,
+                snapshot,
+                tables,
+            },
+        });
+        if let Some(end) = end {
+            self.out.write_surely(line(end));
         }
         // Data: whoever reads it may take their time.
         self.out.flush(Duration::MAX);

@@ -3,6 +3,7 @@
 //! [`Ui`] is a thread that reads events and, ten times a second, the counters; the copy never waits for a terminal, or for
 //! whoever reads.
 
+pub mod ask;
 mod bar;
 pub mod control;
 pub mod ddl;
@@ -14,11 +15,14 @@ mod summary;
 pub mod tables;
 mod terminal;
 pub mod text;
+mod verdict;
+mod verify;
 
 use crate::copy::Ended;
 use crate::event::{Event, Events};
 use crate::shutdown::Stop;
 use crate::side::Side;
+use crate::verify::ended::VerifyEnded;
 use progress::{Progress, Snapshot, TableProgress};
 use std::fmt::Write;
 use std::io::IsTerminal;
@@ -62,7 +66,7 @@ trait Renderer {
     /// A moment has passed; `first_row` says that rows arrived for the first time in this run.
     fn tick(&mut self, snapshot: &Snapshot, first_row: bool);
     /// The end.
-    fn finish(&mut self, snapshot: &Snapshot, tables: &[TableProgress], ended: Option<&Ended>);
+    fn finish(&mut self, snapshot: &Snapshot, tables: &[TableProgress], ended: Option<&Finish>);
 }
 
 /// The sides that are waited for: what fails there meanwhile needs no line of its own.
@@ -83,9 +87,30 @@ impl Waiting {
     }
 }
 
+/// How what was shown has ended.
+#[derive(Clone, Debug)]
+pub enum Finish {
+    /// A copy.
+    Copy(Ended),
+    /// A verification.
+    Verify(VerifyEnded),
+}
+
+impl From<Ended> for Finish {
+    fn from(ended: Ended) -> Finish {
+        Finish::Copy(ended)
+    }
+}
+
+impl From<VerifyEnded> for Finish {
+    fn from(ended: VerifyEnded) -> Finish {
+        Finish::Verify(ended)
+    }
+}
+
 enum Message {
     Event(Box<Event>),
-    Finish(Option<Ended>),
+    Finish(Option<Finish>),
 }
 
 /// The thread that shows what happens.
@@ -104,7 +129,11 @@ impl Ui {
         let sender = messages.clone();
         let events = Events::to(move |event| {
             // These only move the counters; there may be ten thousand a second.
-            if !matches!(event, Event::PageRead { .. } | Event::BatchWritten { .. }) {
+            let is_small = matches!(
+                event,
+                Event::PageRead { .. } | Event::BatchWritten { .. } | Event::Compared { .. } | Event::Rechecked { .. }
+            );
+            if !is_small {
                 let _ = sender.send(Message::Event(Box::new(event.clone())));
             }
         });
@@ -123,8 +152,8 @@ impl Ui {
     }
 
     /// Shows the end and stops. No end is an error that is told elsewhere. Where nobody reads, a signal ends the waiting.
-    pub async fn finish(self, ended: Option<Ended>, stop: &Stop) {
-        let _ = self.messages.send(Message::Finish(ended));
+    pub async fn finish(self, ended: Option<impl Into<Finish>>, stop: &Stop) {
+        let _ = self.messages.send(Message::Finish(ended.map(Into::into)));
         tokio::select! {
             _ = self.shown => {}
             () = stop.another_signal() => {}
@@ -154,11 +183,19 @@ fn show(mode: Mode, inbox: &mpsc::Receiver<Message>, mut progress: Progress) {
                 next_tick = Instant::now() + TICK;
                 progress.tick();
                 let snapshot = progress.snapshot();
-                let first_row = !rows_seen && snapshot.run.rows_written > 0;
+                let first_row = !rows_seen && snapshot.rows_of_this_run() > 0;
                 rows_seen |= first_row;
                 renderer.tick(&snapshot, first_row);
             }
         }
+    }
+}
+
+/// What it came to, and what to do next.
+fn end(snapshot: &Snapshot, tables: &[TableProgress], finish: &Finish, style: text::Style) -> String {
+    match finish {
+        Finish::Copy(ended) => summary::summary(snapshot, tables, ended, style),
+        Finish::Verify(ended) => verdict::verdict(snapshot, tables, ended, style),
     }
 }
 

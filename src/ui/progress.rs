@@ -2,15 +2,16 @@
 
 use crate::checkpoint::status::TableState;
 use crate::event::{Counters, Event};
-use crate::job::{FoundTable, RangeKey, Tally};
+use crate::job::{Counts, FoundTable, RangeKey, Tally, Verdict, VerifiedTable};
 use crate::ring::{Token, TokenRange};
 use crate::schema::TableName;
 use crate::side::Side;
 use crate::slowed::{PaceNow, Slowed};
+use crate::verify::ended::VerificationBegun;
 use serde::Serialize;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Rates are averages over this long.
@@ -24,9 +25,14 @@ const SHARE_WINDOW: Duration = Duration::from_secs(60);
 pub(super) struct Progress {
     counters: Arc<Counters>,
     tables: Vec<TableProgress>,
+    /// What is compared, once that has begun.
+    verification: Option<Box<VerificationBegun>>,
+    /// Rows that this run had compared by then.
+    compared_before: u64,
     started: Instant,
     ranges: u64,
-    ranges_done_before: u64,
+    ranges_done: u64,
+    ranges_failed: u64,
     before: Tally,
     runs_before: u64,
     fraction_before: f64,
@@ -60,8 +66,23 @@ pub(super) struct TableProgress {
     pub(super) ranges_done: u64,
     /// Failed in this run.
     pub(super) ranges_failed: u64,
-    /// Rows of all runs, as far as they are committed.
-    pub(super) rows_written: u64,
+    /// What was counted of it, in all runs, as far as that is committed.
+    #[serde(flatten)]
+    pub(super) counted: Counted,
+}
+
+/// What is counted of a table.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+#[expect(clippy::large_enum_variant, reason = "there are as many of them as tables")]
+pub(super) enum Counted {
+    /// Of one that is copied.
+    Copied {
+        /// Rows that the target acknowledged.
+        rows_written: u64,
+    },
+    /// Of one that is compared.
+    Compared(Verdict),
 }
 
 /// The numbers of one moment.
@@ -78,7 +99,7 @@ pub(super) struct Snapshot {
     /// This run's rows.
     #[serde(flatten)]
     pub(super) run: RunRows,
-    /// Rows of all runs, as far as they are committed or acknowledged in this one.
+    /// Rows of all runs, as far as they are committed, or acknowledged or compared in this one.
     pub(super) rows_total: u64,
     /// What all runs have committed.
     pub(super) job: Tally,
@@ -86,7 +107,7 @@ pub(super) struct Snapshot {
     pub(super) bytes_total: u64,
     /// Earlier runs.
     pub(super) runs_before: u64,
-    /// Rows acknowledged per second, over the last ten seconds.
+    /// Rows acknowledged or compared per second, over the last ten seconds.
     pub(super) rows_per_second: f64,
     /// Bytes read per second, over the last ten seconds.
     pub(super) bytes_per_second: f64,
@@ -105,6 +126,29 @@ pub(super) struct Snapshot {
     pub(super) elapsed_ms: u64,
     /// Until the end, in seconds; none before there is something to judge by.
     pub(super) eta_s: Option<u64>,
+    /// Of a verification.
+    #[serde(flatten)]
+    pub(super) compared: Option<Compared>,
+}
+
+/// Where a verification stands.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(super) struct Compared {
+    /// Rows that were compared in this run.
+    pub(super) rows_compared: u64,
+    /// Bytes of their keys and values.
+    pub(super) bytes_compared: u64,
+    /// Rows that differed as they were read, and are looked at again at this moment.
+    pub(super) rows_rechecking: u64,
+    /// Rows of this run that differ.
+    pub(super) rows_different: u64,
+    /// Rows that were written or deleted in this run.
+    pub(super) rows_mended: u64,
+    /// What it has come to in all runs, as far as that is committed.
+    pub(super) verdict: Verdict,
+    /// What is compared, and how.
+    #[serde(skip)]
+    pub(super) begun: VerificationBegun,
 }
 
 /// Rows of this run.
@@ -124,14 +168,24 @@ pub(super) struct RunRows {
     pub(super) bytes_read: u64,
 }
 
+impl Snapshot {
+    /// Rows that were acknowledged or compared in this run.
+    pub(super) fn rows_of_this_run(&self) -> u64 {
+        self.compared.as_ref().map_or(self.run.rows_written, |compared| compared.rows_compared)
+    }
+}
+
 impl Progress {
     pub(super) fn new(counters: Arc<Counters>) -> Progress {
         Progress {
             counters,
             tables: Vec::new(),
+            verification: None,
+            compared_before: 0,
             started: Instant::now(),
             ranges: 0,
-            ranges_done_before: 0,
+            ranges_done: 0,
+            ranges_failed: 0,
             before: Tally::default(),
             runs_before: 0,
             fraction_before: 0.0,
@@ -151,10 +205,11 @@ impl Progress {
                 self.found(tables);
             }
             Event::Resumed { runs, ranges, ranges_done, fraction, tally, tables, .. } => {
-                (self.ranges, self.ranges_done_before, self.before) = (*ranges, *ranges_done, *tally);
+                (self.ranges, self.ranges_done, self.before) = (*ranges, *ranges_done, *tally);
                 (self.runs_before, self.fraction_before) = (*runs, *fraction);
                 self.found(tables);
             }
+            Event::VerificationBegun(begun) => self.verification_begun(begun),
             Event::TableBroken { table, reason, .. } => {
                 self.table(*table, |table| table.reason = Some(reason.clone()));
             }
@@ -163,15 +218,26 @@ impl Progress {
                 if let Some(cursor) = cursor {
                     self.moved(*key, *cursor);
                 }
-                self.table(key.table, |table| table.rows_written += tally.rows_written);
+                self.table(key.table, |table| table.add_written(tally));
             }
             Event::RangeDone { key, tally } => {
-                self.moved(*key, key.range.last());
-                self.cursors.remove(key);
-                self.table(key.table, |table| {
-                    table.ranges_done += 1;
-                    table.rows_written += tally.rows_written;
-                });
+                self.done(*key);
+                self.table(key.table, |table| table.add_written(tally));
+            }
+            Event::RangeCompared { key, cursor, verdict } => {
+                if let Some(cursor) = cursor {
+                    self.moved(*key, *cursor);
+                }
+                self.table(key.table, |table| table.compare(|counted| *counted += *verdict));
+            }
+            Event::RangeVerified { key, verdict } => {
+                self.done(*key);
+                self.table(key.table, |table| table.compare(|counted| *counted += *verdict));
+            }
+            Event::RangeReopened { key, verdict } => {
+                let from = self.cursors.insert(*key, None).flatten();
+                self.fraction -= self.share(*key, None, from);
+                self.table(key.table, |table| table.compare(|counted| *counted = counted.less(verdict)));
             }
             Event::RangeSplit { key, into } => {
                 let cursor = self.cursors.remove(key).flatten();
@@ -185,6 +251,7 @@ impl Progress {
             }
             Event::RangeFailed { key, .. } => {
                 self.cursors.remove(key);
+                self.ranges_failed += 1;
                 self.table(key.table, |table| table.ranges_failed += 1);
             }
             Event::Waiting { side, .. } => self.silent = Some(*side),
@@ -197,13 +264,11 @@ impl Progress {
             | Event::RowsRejected { .. }
             | Event::Retry { .. }
             | Event::GaveUp { .. }
-            | Event::RangeCompared { .. }
             | Event::Compared { .. }
             | Event::Rechecked { .. }
             | Event::Difference(_)
             | Event::Mended(_)
-            | Event::RangeVerified { .. }
-            | Event::RangeReopened { .. }
+            | Event::PassDone { .. }
             | Event::Committed { .. }
             | Event::Set { .. }
             | Event::Paused
@@ -219,14 +284,40 @@ impl Progress {
         self.weights = tables.iter().map(|table| table.weight).collect();
     }
 
+    /// A verification begins: the first, or the next pass.
+    fn verification_begun(&mut self, begun: &VerificationBegun) {
+        self.tables = begun.found.tables.iter().map(TableProgress::of_verified).collect();
+        self.weights = begun.found.tables.iter().map(|table| table.weight).collect();
+        (self.ranges, self.ranges_done, self.ranges_failed) = (begun.found.ranges, begun.found.ranges_done, 0);
+        (self.fraction_before, self.fraction) = (begun.found.fraction, 0.0);
+        self.cursors.clear();
+        self.shares.clear();
+        // What an earlier pass has compared is no part of this one.
+        self.compared_before = load(&self.counters.rows_compared);
+        self.verification = Some(Box::new(begun.clone()));
+    }
+
     fn moved(&mut self, key: RangeKey, to: Token) {
         let from = self.cursors.insert(key, Some(to)).flatten();
+        self.fraction += self.share(key, from, Some(to));
+    }
+
+    fn done(&mut self, key: RangeKey) {
+        self.moved(key, key.range.last());
+        self.cursors.remove(&key);
+        self.ranges_done += 1;
+        self.table(key.table, |table| table.ranges_done += 1);
+    }
+
+    /// The share of the job that lies between two cursors of a range.
+    fn share(&self, key: RangeKey, from: Option<Token>, to: Option<Token>) -> f64 {
         let left = |cursor| key.range.after(cursor).map_or(0.0, TokenRange::fraction);
         // A table weighs as many ranges as it has.
         #[expect(clippy::cast_precision_loss, reason = "a share to look at")]
         let weight =
             self.weights.get(key.table).map_or(0.0, |&ranges| ranges as f64 / self.weights.iter().sum::<u64>() as f64);
-        self.fraction += (left(from) - left(Some(to))) * weight;
+        let whole = self.verification.as_ref().map_or(1.0, |begun| begun.share());
+        (left(from) - left(to)) * weight / whole
     }
 
     fn table(&mut self, number: usize, change: impl FnOnce(&mut TableProgress)) {
@@ -270,8 +361,11 @@ impl Progress {
         while self.shares.front().is_some_and(|(at, _)| now - *at > SHARE_WINDOW) {
             self.shares.pop_front();
         }
-        let rows = self.counters.rows_written.load(Ordering::Relaxed);
-        let bytes = self.counters.bytes_read.load(Ordering::Relaxed);
+        let rows = match self.verification {
+            None => load(&self.counters.rows_written),
+            Some(_) => load(&self.counters.rows_compared),
+        };
+        let bytes = load(&self.counters.bytes_read);
         if self.window.back().is_some_and(|(_, before, _)| *before != rows) {
             self.silent = None;
         }
@@ -290,7 +384,6 @@ impl Progress {
         reason = "numbers to look at"
     )]
     pub(super) fn snapshot(&self) -> Snapshot {
-        let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
         let c = &self.counters;
         let committed = *c.committed();
         let mut job = self.before;
@@ -311,18 +404,22 @@ impl Progress {
             }
             _ => (0.0, 0.0),
         };
-        let ranges_done = self.ranges_done_before + load(&c.ranges_done);
         // Not less at the end by what a sum of fractions loses.
-        let all_done = ranges_done == self.ranges && self.ranges > 0;
+        let all_done = self.ranges_done == self.ranges && self.ranges > 0;
         let fraction = if all_done { 1.0 } else { (self.fraction_before + self.fraction).clamp(0.0, 1.0) };
         let eta_s = self.share_per_second().map(|share| ((1.0 - fraction) / share).ceil() as u64);
         Snapshot {
             fraction,
             ranges: self.ranges,
-            ranges_done,
-            ranges_failed: load(&c.ranges_failed),
+            ranges_done: self.ranges_done,
+            ranges_failed: self.ranges_failed,
+            rows_total: match &self.verification {
+                None => self.before.rows_written + run.rows_written,
+                Some(begun) => {
+                    begun.found.verdict.rows_compared + load(&c.rows_compared).saturating_sub(self.compared_before)
+                }
+            },
             run,
-            rows_total: self.before.rows_written + run.rows_written,
             job,
             bytes_total: self.before.bytes_read + run.bytes_read,
             runs_before: self.runs_before,
@@ -335,8 +432,28 @@ impl Progress {
             commit_us: load(&c.commit_us),
             elapsed_ms: elapsed.as_millis() as u64,
             eta_s,
+            compared: self.verification.as_ref().map(|begun| self.compared(begun)),
         }
     }
+
+    fn compared(&self, begun: &VerificationBegun) -> Compared {
+        let mut verdict = Verdict::default();
+        self.tables.iter().for_each(|table| verdict += table.verdict());
+        let c = &self.counters;
+        Compared {
+            rows_compared: load(&c.rows_compared),
+            bytes_compared: load(&c.bytes_compared),
+            rows_rechecking: load(&c.rechecking),
+            rows_different: load(&c.rows_different),
+            rows_mended: load(&c.rows_mended),
+            verdict,
+            begun: begun.clone(),
+        }
+    }
+}
+
+fn load(counter: &AtomicU64) -> u64 {
+    counter.load(Ordering::Relaxed)
 }
 
 impl TableProgress {
@@ -350,7 +467,49 @@ impl TableProgress {
             ranges,
             ranges_done,
             ranges_failed: 0,
-            rows_written,
+            counted: Counted::Copied { rows_written },
+        }
+    }
+
+    fn of_verified(found: &VerifiedTable) -> TableProgress {
+        let &VerifiedTable { ranges, ranges_done, verdict, .. } = found;
+        TableProgress {
+            source: found.source.clone(),
+            target: found.target.clone(),
+            state: TableState::of(ranges, ranges_done, found.broken.is_some()),
+            reason: found.broken.clone(),
+            ranges,
+            ranges_done,
+            ranges_failed: 0,
+            counted: Counted::Compared(verdict),
+        }
+    }
+
+    /// Rows of all runs that the target has acknowledged, as far as they are committed.
+    pub(super) fn rows_written(&self) -> u64 {
+        match self.counted {
+            Counted::Copied { rows_written } => rows_written,
+            Counted::Compared(verdict) => verdict.rows_repaired,
+        }
+    }
+
+    /// What was found of it.
+    pub(super) fn verdict(&self) -> Verdict {
+        match self.counted {
+            Counted::Copied { .. } => Verdict::default(),
+            Counted::Compared(verdict) => verdict,
+        }
+    }
+
+    fn add_written(&mut self, tally: &Tally) {
+        if let Counted::Copied { rows_written } = &mut self.counted {
+            *rows_written += tally.rows_written;
+        }
+    }
+
+    fn compare(&mut self, change: impl FnOnce(&mut Verdict)) {
+        if let Counted::Compared(verdict) = &mut self.counted {
+            change(verdict);
         }
     }
 }
@@ -387,7 +546,7 @@ mod tests {
         progress.tick();
         let snapshot = progress.snapshot();
         assert!((snapshot.fraction - 0.75).abs() < 1e-9, "{}", snapshot.fraction);
-        assert_eq!((snapshot.rows_total, snapshot.ranges_done), (500, 2));
+        assert_eq!((snapshot.rows_total, snapshot.ranges_done), (500, 3));
         assert!(snapshot.eta_s.is_some());
     }
 
@@ -405,8 +564,9 @@ mod tests {
         assert!((progress.snapshot().fraction - 2.0 / 16.0).abs() < 1e-9);
         let (source, reason) = (progress.tables()[1].source.clone(), "gone".to_owned());
         progress.event(&Event::TableBroken { table: 1, source, reason, hint: None });
-        let lines = progress.tables().iter().map(|table| (table.ranges_done, table.rows_written, table.state));
-        let expected = [(1, 3, TableState::Unfinished), (1, 3, TableState::Broken)];
+        let lines = progress.tables().iter().map(|table| (table.ranges_done, table.counted, table.state));
+        let counted = Counted::Copied { rows_written: 3 };
+        let expected = [(1, counted, TableState::Unfinished), (1, counted, TableState::Broken)];
         assert_eq!(lines.collect::<Vec<_>>(), expected);
     }
 }

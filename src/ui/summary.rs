@@ -2,6 +2,7 @@
 
 use super::progress::{Snapshot, TableProgress};
 use super::text::{Style, count, duration, indented, safe, short};
+use super::verify;
 use crate::call::Class;
 use crate::checkpoint::status::TableState;
 use crate::copy::Ended;
@@ -84,10 +85,12 @@ pub(super) fn event_line(event: &Event, style: Style) -> Option<String> {
             let remedy = remedy.as_ref().map_or_else(String::new, |remedy| format!("\n  hint: {}", safe(remedy)));
             format!("{} range {}: {}{remedy}", style.bad("failed:"), key.range, safe(error))
         }
+        Event::VerificationBegun(begun) => verify::begun(begun, style),
+        Event::PassDone { pass, took_ms, verdict } => verify::pass_done(*pass, *took_ms, verdict, style),
         Event::Stopping { draining: true, .. } => {
             "stopping: finishing what is in flight and recording it, as far as both sides answer. Once more stops at once; nothing is lost either way.".to_owned()
         }
-        Event::Stopping { draining: false, .. } => "stopping now: what was in flight is copied again next time".to_owned(),
+        Event::Stopping { draining: false, .. } => "stopping now: what was in flight is done again next time".to_owned(),
         Event::RangeClaimed { .. }
         | Event::PageRead { .. }
         | Event::BatchWritten { .. }
@@ -95,13 +98,14 @@ pub(super) fn event_line(event: &Event, style: Style) -> Option<String> {
         | Event::RangeSplit { .. }
         | Event::RangeDone { .. }
         | Event::RangeCompared { .. }
-            | Event::Compared { .. }
-            | Event::Rechecked { .. }
-            | Event::Difference(_)
-            | Event::Mended(_)
+        | Event::Compared { .. }
+        | Event::Rechecked { .. }
         | Event::RangeVerified { .. }
         | Event::RangeReopened { .. }
         | Event::Committed { .. }
+        // Shown as examples.
+        | Event::Difference(_)
+        | Event::Mended(_)
         // Told on stderr by whoever ends the program.
         | Event::Error { .. } => return None,
     })
@@ -269,13 +273,20 @@ fn each_table(tables: &[TableProgress], style: Style) -> String {
         lines.add_row([
             Cell::new(safe(&table.source.to_string())),
             Cell::new(table.state.word()),
-            Cell::new(count(table.rows_written)).set_alignment(CellAlignment::Right),
+            Cell::new(count(table.rows_written())).set_alignment(CellAlignment::Right),
             Cell::new(format!("{} of {}", count(table.ranges_done), count(table.ranges)))
                 .set_alignment(CellAlignment::Right),
             Cell::new(count(table.ranges_failed)).set_alignment(CellAlignment::Right),
         ]);
     }
     let _ = write!(text, "\n{lines}");
+    text += &broken(tables, style);
+    text
+}
+
+/// Why each of those tables is broken that are.
+pub(super) fn broken(tables: &[TableProgress], style: Style) -> String {
+    let mut text = String::new();
     for table in tables {
         if let Some(reason) = &table.reason {
             let (word, name) = (style.bad("broken:"), safe(&table.source.to_string()));

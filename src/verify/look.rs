@@ -40,11 +40,9 @@ pub(super) async fn look<S: Source, T: Target>(
     learned: &Learned<Comparing<S, T>>,
     run: &[&Suspect],
 ) -> Result<Vec<Option<Looked>>, GaveUp> {
-    let (source, target) = futures::future::try_join(
-        read(shared, learned, Side::Source, run),
-        read(shared, learned, Side::Target, run),
-    )
-    .await?;
+    let (source, target) =
+        futures::future::try_join(read(shared, learned, Side::Source, run), read(shared, learned, Side::Target, run))
+            .await?;
     let now = shared.clock.seconds();
     let difference = |suspect: &&Suspect| {
         let pair = &learned.task.pair;
@@ -73,9 +71,10 @@ pub(super) async fn look<S: Source, T: Target>(
         let newest_at_target = target.and_then(|row| newest(row, part));
         Ok(Some(Looked { alone: class, columns, state, newest_at_target }))
     };
-    run.iter().map(difference).collect::<Result<_, Malformed>>().map_err(|error| {
-        GaveUp::Failed(CallError { class: Failure::Other, message: error.to_string() }, 1)
-    })
+    run.iter()
+        .map(difference)
+        .collect::<Result<_, Malformed>>()
+        .map_err(|error| GaveUp::Failed(CallError { class: Failure::Other, message: error.to_string() }, 1))
 }
 
 /// The scan of a run of suspects.

@@ -9,7 +9,7 @@ use super::task::{Comparing, Mending};
 use crate::call::{CallError, Class as Failure};
 use crate::copy::write::{Outlet, write};
 use crate::engine::retry::{GaveUp, with_retries};
-use crate::engine::seam::{RemovedPart, Removal, Source, Target};
+use crate::engine::seam::{Removal, RemovedPart, Source, Target};
 use crate::engine::{Learned, Shared};
 use crate::job::RangeKey;
 use crate::ring::TokenRange;
@@ -56,11 +56,14 @@ pub(super) async fn mend<S: Source, T: Target>(
         });
     }
     if mending.deletes
-        && let Some(removal) = mended.left.as_ref().and_then(|left| removal(suspect, left, learned.task.rechecks.started_at))
+        && let Some(removal) =
+            mended.left.as_ref().and_then(|left| removal(suspect, left, learned.task.rechecks.started_at))
     {
         let _permit = shared.pacer.pool.acquire().await;
         let turns = shared.pacer.turns(Side::Target, learned.calls.stop());
-        let delete = |_| turns.call(crate::engine::pace::Load::default(), std::future::ready(()), mending.writer.delete(&removal));
+        let delete = |_| {
+            turns.call(crate::engine::pace::Load::default(), std::future::ready(()), mending.writer.delete(&removal))
+        };
         let delete = with_retries(Side::Target, shared.patience, &learned.calls, delete);
         turns.or_stopped(delete).await?;
         mended.written.push(Written::Deleted);
@@ -83,9 +86,9 @@ async fn repair<S: Source, T: Target>(
     let mut grouper = Grouper::new(layout, *limits, BatchMode::None, *policy, range);
     let _permit = shared.pacer.pool.acquire().await;
     for page in read(shared, learned, Side::Source, &[suspect]).await? {
-        let batches = grouper.group(page.fetched.page, page.read_at, |_| 0).map_err(|error| {
-            GaveUp::Failed(CallError { class: Failure::Other, message: error.to_string() }, 1)
-        })?;
+        let batches = grouper
+            .group(page.fetched.page, page.read_at, |_| 0)
+            .map_err(|error| GaveUp::Failed(CallError { class: Failure::Other, message: error.to_string() }, 1))?;
         for batch in batches {
             let outlet = Outlet { target: writer, acknowledged, rejects };
             write(shared, learned, outlet, key, batch).await?;

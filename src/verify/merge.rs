@@ -64,7 +64,9 @@ pub(super) enum MergeError {
     Columns { side: Side, found: usize, expected: usize },
     #[error("the {side} answered a row whose partition key is null")]
     NullKey { side: Side },
-    #[error("the {side} answered token {token} after {after} in a scan of {range}: rows can't be compared in that order")]
+    #[error(
+        "the {side} answered token {token} after {after} in a scan of {range}: rows can't be compared in that order"
+    )]
     Tokens { side: Side, token: Token, after: Token, range: TokenRange },
     #[error(
         "the {side} answered rows of token {token} in an order that isn't that of their keys, so they can't be compared: \
@@ -306,7 +308,8 @@ impl<'a> Merge<'a> {
         let seen = &self.sides[side as usize];
         let is_same = seen.token == Some(token) && seen.partition == partition;
         if self.is_ordered && is_same {
-            let last = if at > 0 { page.span(at - 1, layout.partition_key, layout.clustering_key) } else { &seen.clustering };
+            let last =
+                if at > 0 { page.span(at - 1, layout.partition_key, layout.clustering_key) } else { &seen.clustering };
             if self.rows(last, clustering) != Ordering::Less {
                 return Err(MergeError::Keys { side, token });
             }

@@ -13,6 +13,7 @@ mod cell;
 pub mod compare;
 pub mod difference;
 mod elements;
+pub mod ended;
 pub mod line;
 mod look;
 mod mend;

@@ -69,7 +69,13 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
     ) -> Self {
         let row = begun.cursor.row.clone();
         let behind = row.map(|row| (row.token(), row));
-        Pass { course: Course::new(shared, learned, begun), behind, seen_statics: BTreeSet::new(), suspects: 0, mended: 0 }
+        Pass {
+            course: Course::new(shared, learned, begun),
+            behind,
+            seen_statics: BTreeSet::new(),
+            suspects: 0,
+            mended: 0,
+        }
     }
 
     /// Runs to its end.

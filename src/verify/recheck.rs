@@ -2,12 +2,12 @@
 //! the other, and a reader that comes in between sees a difference that is none.
 
 use super::difference::{Class, Classes};
-use super::look::{Looked, look};
-use super::merge::Suspect;
-use super::task::Comparing;
 use super::line::Written;
+use super::look::{Looked, look};
 use super::mend::{self, Mended};
+use super::merge::Suspect;
 use super::report::STILL_CHANGES;
+use super::task::Comparing;
 use crate::engine::retry::GaveUp;
 use crate::engine::seam::{Source, Target};
 use crate::engine::{Learned, Shared};
@@ -66,8 +66,7 @@ pub(super) async fn settle<S: Source, T: Target>(
         }
         wait = (wait * 2).min(WAIT_MAX.max(rechecks.after));
         look_again(shared, learned, &mut open).await?;
-        let (ready, rest): (Vec<Open>, Vec<Open>) =
-            open.into_iter().partition(|open| looks >= LOOKS && !open.changes);
+        let (ready, rest): (Vec<Open>, Vec<Open>) = open.into_iter().partition(|open| looks >= LOOKS && !open.changes);
         certain.extend(ready.into_iter().filter_map(|open| Some((open.suspect, open.looked?))));
         open = rest;
         if open.is_empty() {

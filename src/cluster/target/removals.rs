@@ -3,7 +3,7 @@
 use crate::call::CallError;
 use crate::cluster::source::RawCells;
 use crate::cluster::{Cluster, call};
-use crate::engine::seam::{RemovedPart, Removal};
+use crate::engine::seam::{Removal, RemovedPart};
 use crate::row::layout::Part;
 use crate::schema::{Table, statements};
 

@@ -1,0 +1,294 @@
+//! What is said while both sides are compared.
+
+use super::text::{Style, count, duration, safe};
+use crate::event::Event;
+use crate::job::Verdict;
+use crate::verify::difference::Class;
+use crate::verify::ended::VerificationBegun;
+use crate::verify::line::{ColumnLine, DifferenceLine, KeyLiterals, Written, WrittenLine};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// So many differences are shown one by one, and as many rows that were written. All are counted, and in the file.
+const SHOWN: u64 = 10;
+
+/// The differences that are shown one by one.
+#[derive(Debug, Default)]
+pub(super) struct Examples {
+    differences: u64,
+    mended: u64,
+    file: PathBuf,
+}
+
+impl Examples {
+    /// What is said of a row that differs or was written: nothing, where there were enough of them. None where the event is another.
+    pub(super) fn line(&mut self, event: &Event, style: Style) -> Option<String> {
+        let (number, line, what) = match event {
+            Event::VerificationBegun(begun) => {
+                *self = Examples { file: begun.differences.clone(), ..Examples::default() };
+                return None;
+            }
+            Event::Difference(line) => (&mut self.differences, difference(line, style), "rows that differ"),
+            Event::Mended(line) => (&mut self.mended, mended(line, style), "rows that were written"),
+            _ => return None,
+        };
+        *number += 1;
+        Some(match (*number).cmp(&(SHOWN + 1)) {
+            std::cmp::Ordering::Less => line,
+            std::cmp::Ordering::Equal => {
+                let file = safe(&self.file.display().to_string());
+                format!("{} more {what} are counted, not shown; all of them are in {file}", style.dim("note:"))
+            }
+            std::cmp::Ordering::Greater => String::new(),
+        })
+    }
+}
+
+/// What is compared.
+pub(super) fn begun(begun: &VerificationBegun, style: Style) -> String {
+    let VerificationBegun { sample, seed, partitions, found, .. } = begun;
+    let tables = found.tables.iter().filter(|table| table.ranges > 0).count();
+    let tables = if tables == 1 { "1 table".to_owned() } else { format!("{tables} tables") };
+    let what = match (sample, partitions) {
+        (Some(share), _) => format!("{share} of {tables}, --seed {}", seed.unwrap_or_default()),
+        (None, 0) => tables,
+        (None, 1) => format!("1 partition of {tables}"),
+        (None, partitions) => format!("{} partitions of {tables}", count(*partitions as u64)),
+    };
+    if !begun.resumed {
+        return format!("  verify   {what}, {} ranges", count(found.ranges));
+    }
+    let failed = match found.ranges_failed {
+        0 => String::new(),
+        failed => format!(", {} that failed are tried again", count(failed)),
+    };
+    format!(
+        "{} {what}: {} of {} ranges and {} rows are compared ({:.1} %){failed}",
+        style.good("resuming:"),
+        count(found.ranges_done),
+        count(found.ranges),
+        count(found.verdict.rows_compared),
+        found.fraction * 100.0,
+    )
+}
+
+/// A row that differs, on one line.
+fn difference(line: &DifferenceLine, style: Style) -> String {
+    let class = line.class.unwrap_or(Class::Unsettled);
+    let word = match class {
+        Class::Unsettled => style.warn("unsettled:"),
+        _ if line.harmless => style.dim("harmless:"),
+        _ => style.bad("differs:"),
+    };
+    let mut text = format!("{word} {}: {}", place(&line.table, &line.key, line.is_static), words(class));
+    if let Some(first) = line.columns.iter().find(|column| column.class == class) {
+        text += &format!(": {}", column(first));
+    }
+    if line.columns.len() > 1 {
+        text += &format!(" (and {} more)", line.columns.len() - 1);
+    }
+    if let Some(note) = &line.note {
+        text += &format!("; {}", safe(note));
+    }
+    text
+}
+
+/// A row that was written or deleted, on one line.
+fn mended(line: &WrittenLine, style: Style) -> String {
+    let word = match line.what {
+        Written::Repaired => style.good("repaired:"),
+        Written::Deleted => style.warn("deleted:"),
+    };
+    let note = line.note.as_ref().map_or_else(String::new, |note| format!("; {}", safe(note)));
+    format!("{word} {}{note}", place(&line.table, &line.key, line.is_static))
+}
+
+/// What a pass has come to; another follows.
+pub(super) fn pass_done(pass: u64, took_ms: u64, verdict: &Verdict, style: Style) -> String {
+    let different = match verdict.rows_different {
+        0 => style.good("nothing differs"),
+        1 => style.bad("1 row differs"),
+        rows => style.bad(&format!("{} rows differ", count(rows))),
+    };
+    let took = duration(Duration::from_millis(took_ms));
+    format!("pass {}: {different}, {} rows compared in {took}", count(pass), count(verdict.rows_compared))
+}
+
+/// Which row.
+fn place(table: &str, KeyLiterals(key): &KeyLiterals, is_static: bool) -> String {
+    let key: Vec<String> = key.iter().map(|(name, literal)| format!("{} = {}", safe(name), safe(literal))).collect();
+    format!("{} {}{}", safe(table), key.join(", "), if is_static { " (static)" } else { "" })
+}
+
+/// What a column has at either side.
+fn column(line: &ColumnLine) -> String {
+    let element = line.element.as_ref().map_or_else(String::new, |element| format!("[{}]", safe(element)));
+    let side = |cell: &Option<crate::verify::line::CellLine>| match (cell, line.class) {
+        (None, _) => "nothing".to_owned(),
+        (Some(cell), Class::Writetime | Class::Capped | Class::UnknownTimestamp) => {
+            cell.writetime.map_or_else(|| "unknown".to_owned(), |writetime| writetime.to_string())
+        }
+        (Some(cell), Class::Expiry) => {
+            cell.expires_at.map_or_else(|| "never".to_owned(), |at| super::text::instant(at.saturating_mul(1000)))
+        }
+        (Some(cell), _) => safe(&cell.value),
+    };
+    format!(
+        "{}{element} is {} at the source, {} at the target",
+        safe(&line.column),
+        side(&line.source),
+        side(&line.target)
+    )
+}
+
+/// A class for people.
+pub(super) fn words(class: Class) -> &'static str {
+    match class {
+        Class::Missing => "missing at the target",
+        Class::Extra => "at the target alone",
+        Class::ValueOlder => "an older value at the target",
+        Class::ValueNewer => "a newer value at the target",
+        Class::ValueTie => "another value of the same writetime",
+        Class::ValueUnknown => "another value of unknown writetime",
+        Class::ColumnMissing => "a column or an element missing at the target",
+        Class::ColumnExtra => "a column or an element at the target alone",
+        Class::List => "a list in another order, or with other elements",
+        Class::Writetime => "another writetime of the same value",
+        Class::Expiry => "another expiry of the same value",
+        Class::Unsettled => "another row with each look",
+        Class::Marker => "nothing but its key, at the target alone",
+        Class::UnknownTimestamp => "the --unknown-timestamp at the target",
+        Class::Capped => "a writetime that was lowered for the target",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::{FoundVerification, VerifiedTable};
+    use crate::schema::TableName;
+    use crate::verify::difference::Classes;
+    use crate::verify::line::CellLine;
+
+    fn key() -> KeyLiterals {
+        KeyLiterals(vec![("channel".to_owned(), "42".to_owned()), ("id".to_owned(), "'\u{1b}[2J'".to_owned())])
+    }
+
+    fn cell(value: &str) -> Option<CellLine> {
+        let value = value.to_owned();
+        Some(CellLine { value, hex: "0x".to_owned(), writetime: Some(7), expires_at: Some(60) })
+    }
+
+    fn line(class: Class, columns: Vec<ColumnLine>) -> DifferenceLine {
+        DifferenceLine {
+            table: "chat.messages".to_owned(),
+            target: "chat.messages".to_owned(),
+            class: Some(class),
+            classes: Classes::from(class),
+            key: key(),
+            key_hex: Vec::new(),
+            token: 1,
+            is_static: class == Class::Extra,
+            columns,
+            harmless: class.is_harmless(),
+            note: None,
+        }
+    }
+
+    fn column(class: Class, target: Option<CellLine>) -> ColumnLine {
+        let element = (class == Class::ColumnMissing).then(|| "'k'".to_owned());
+        ColumnLine { column: "body".to_owned(), element, class, list: None, source: cell("'x'"), target }
+    }
+
+    #[test]
+    fn each_class_is_told_in_words() {
+        let lines = Class::ALL.map(|class| {
+            let columns = match class {
+                Class::Missing | Class::Extra | Class::Marker => Vec::new(),
+                Class::ColumnMissing => vec![column(class, None)],
+                Class::ValueTie => vec![column(class, cell("'y'")), column(Class::Expiry, cell("'x'"))],
+                _ => vec![column(class, cell("'y'"))],
+            };
+            difference(&line(class, columns), Style::plain())
+        });
+        insta::assert_snapshot!(lines.join("\n"), @r"
+        differs: chat.messages channel = 42, id = '\u{1b}[2J': missing at the target
+        differs: chat.messages channel = 42, id = '\u{1b}[2J' (static): at the target alone
+        differs: chat.messages channel = 42, id = '\u{1b}[2J': an older value at the target: body is 'x' at the source, 'y' at the target
+        differs: chat.messages channel = 42, id = '\u{1b}[2J': a newer value at the target: body is 'x' at the source, 'y' at the target
+        differs: chat.messages channel = 42, id = '\u{1b}[2J': another value of the same writetime: body is 'x' at the source, 'y' at the target (and 1 more)
+        differs: chat.messages channel = 42, id = '\u{1b}[2J': another value of unknown writetime: body is 'x' at the source, 'y' at the target
+        differs: chat.messages channel = 42, id = '\u{1b}[2J': a column or an element missing at the target: body['k'] is 'x' at the source, nothing at the target
+        differs: chat.messages channel = 42, id = '\u{1b}[2J': a column or an element at the target alone: body is 'x' at the source, 'y' at the target
+        differs: chat.messages channel = 42, id = '\u{1b}[2J': a list in another order, or with other elements: body is 'x' at the source, 'y' at the target
+        differs: chat.messages channel = 42, id = '\u{1b}[2J': another writetime of the same value: body is 7 at the source, 7 at the target
+        differs: chat.messages channel = 42, id = '\u{1b}[2J': another expiry of the same value: body is 1970-01-01T00:01:00Z at the source, 1970-01-01T00:01:00Z at the target
+        unsettled: chat.messages channel = 42, id = '\u{1b}[2J': another row with each look: body is 'x' at the source, 'y' at the target
+        harmless: chat.messages channel = 42, id = '\u{1b}[2J': nothing but its key, at the target alone
+        harmless: chat.messages channel = 42, id = '\u{1b}[2J': the --unknown-timestamp at the target: body is 7 at the source, 7 at the target
+        harmless: chat.messages channel = 42, id = '\u{1b}[2J': a writetime that was lowered for the target: body is 7 at the source, 7 at the target
+        ");
+    }
+
+    #[test]
+    fn enough_examples_are_enough() {
+        let mut examples = Examples::default();
+        let begun = VerificationBegun { differences: "found.jsonl".into(), ..VerificationBegun::default() };
+        assert_eq!(examples.line(&Event::VerificationBegun(Box::new(begun.clone())), Style::plain()), None);
+        let event = Event::Difference(Box::new(line(Class::Missing, Vec::new())));
+        let lines: Vec<String> = (0..30).filter_map(|_| examples.line(&event, Style::plain())).collect();
+        assert_eq!(lines.len(), 30);
+        assert_eq!(lines.iter().filter(|line| line.starts_with("differs:")).count(), 10);
+        assert_eq!(lines[10], "note: more rows that differ are counted, not shown; all of them are in found.jsonl");
+        assert!(lines[11..].iter().all(String::is_empty));
+        let written = WrittenLine {
+            what: Written::Deleted,
+            table: "chat.messages".to_owned(),
+            target: "chat.messages".to_owned(),
+            key: key(),
+            key_hex: Vec::new(),
+            token: 1,
+            is_static: false,
+            note: Some("a newer write shadows it".to_owned()),
+        };
+        let mended = Event::Mended(Box::new(written));
+        insta::assert_snapshot!(examples.line(&mended, Style::plain()).unwrap_or_default(), @r"deleted: chat.messages channel = 42, id = '\u{1b}[2J'; a newer write shadows it");
+        // The next pass has its own.
+        examples.line(&Event::VerificationBegun(Box::new(begun)), Style::plain());
+        assert!(examples.line(&event, Style::plain()).is_some_and(|line| line.starts_with("differs:")));
+    }
+
+    #[test]
+    fn what_is_compared_is_told() {
+        let name = TableName { keyspace: "ks".to_owned(), table: "t".to_owned() };
+        let table = VerifiedTable {
+            source: name.clone(),
+            target: name,
+            ranges: 9,
+            weight: 9,
+            ranges_done: 3,
+            fraction: 0.5,
+            verdict: Verdict::default(),
+            broken: None,
+        };
+        let verdict = Verdict { rows_compared: 1_234_567, ..Verdict::default() };
+        let found = FoundVerification {
+            ranges: 1024,
+            ranges_done: 3,
+            ranges_failed: 2,
+            fraction: 0.5,
+            verdict,
+            tables: vec![table],
+        };
+        let all = VerificationBegun { found, ..VerificationBegun::default() };
+        let sample = VerificationBegun { sample: Some("0.5%".to_owned()), seed: Some(7), ..all.clone() };
+        let partitions = VerificationBegun { partitions: 3, resumed: true, ..all.clone() };
+        let lines = [all, sample, partitions].map(|which| begun(&which, Style::plain()));
+        insta::assert_snapshot!(lines.join("\n"), @"
+          verify   1 table, 1 024 ranges
+          verify   0.5% of 1 table, --seed 7, 1 024 ranges
+        resuming: 3 partitions of 1 table: 3 of 1 024 ranges and 1 234 567 rows are compared (50.0 %), 2 that failed are tried again
+        ");
+        insta::assert_snapshot!(pass_done(2, 61_000, &Verdict { rows_different: 1, ..verdict }, Style::plain()), @"pass 2: 1 row differs, 1 234 567 rows compared in 1m 01s");
+    }
+}
