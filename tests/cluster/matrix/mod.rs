@@ -96,8 +96,8 @@ fn prove(lab: &mut Lab, tables: &[Table], filling: &Filling) {
 /// A verification finds both sides equal.
 fn assert_verified(job: &Job) {
     let finished = job.verify().args(&["--recheck-after", "100ms"]).succeed();
-    assert_eq!(finished.end()["rows_different"], 0);
-    assert_ne!(finished.end()["rows_compared"], 0);
+    assert_eq!(finished.end()["verdict"]["rows_different"], 0);
+    assert_ne!(finished.end()["verdict"]["rows_compared"], 0);
 }
 
 /// Compares the dumps; one of the target may have no tombstone, not even one that the source has too.

@@ -176,7 +176,7 @@ fn dropped_writes_are_found() {
     let extra = truth.values().filter(|classes| classes.contains("extra")).count();
     let finished = job.verify().args(&["--recheck-after", "100ms", "--repair", "--delete-extra", "--yes"]).run();
     finished.assert_code(0);
-    assert_eq!(finished.end()["rows_deleted"], extra);
+    assert_eq!(finished.end()["verdict"]["rows_deleted"], extra);
     job.verify().args(&["--recheck-after", "100ms"]).succeed();
 }
 

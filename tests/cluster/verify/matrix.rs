@@ -154,7 +154,7 @@ fn one_flipped_bit_is_found_in_any_cell_of_every_type() {
     job.succeed();
     let verify = job.verify().args(&["--recheck-after", "100ms"]);
     let finished = verify.succeed();
-    assert_eq!(finished.end()["rows_compared"], all.len());
+    assert_eq!(finished.end()["verdict"]["rows_compared"], all.len());
 
     let mut truth = BTreeMap::new();
     for (table, spot) in &all {

@@ -141,7 +141,7 @@ fn copied(checkpoint: &Path, folder: &Path) -> PathBuf {
 
 /// The counts of a class in the last line of `--json`.
 fn counted(finished: &Finished, name: &str) -> u64 {
-    finished.end()[name].as_u64().unwrap_or_else(|| panic!("{name} in {}", finished.end()))
+    finished.end()["verdict"][name].as_u64().unwrap_or_else(|| panic!("{name} in {}", finished.end()))
 }
 
 /// The differences among the events.

@@ -9,8 +9,8 @@ use std::collections::HashMap;
 
 /// September 2020.
 const THEN: i64 = 1_600_000_000_000_000;
-/// Rows of the partition in which each row is a case: several pages.
-const DENSE_ROWS: u64 = 12_000;
+/// Rows of the partition in which each row is a case, at most: several pages.
+const DENSE_ROWS_MAX: u64 = 12_000;
 
 /// A partition on both sides.
 pub struct Partition {
@@ -181,9 +181,10 @@ fn special(spots: &mut Vec<Spot>, wanted: &Wanted, random: &mut Rng) {
             add(token.max(i64::MIN + 1), random.u64(1..4), sides[random.usize(..sides.len())], random);
         }
     }
-    add(anywhere(random), DENSE_ROWS, Kind::Random(1), random);
+    let dense_rows = (wanted.rows / 8).clamp(1500, DENSE_ROWS_MAX);
+    add(anywhere(random), dense_rows, Kind::Random(1), random);
     // And one of many pages in which nothing differs.
-    add(anywhere(random), DENSE_ROWS, Kind::Random(u32::MAX), random);
+    add(anywhere(random), DENSE_ROWS_MAX, Kind::Random(u32::MAX), random);
 }
 
 /// So many of each case, at places of their own among `count`; fewer where there isn't room for all.
