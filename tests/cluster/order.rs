@@ -1,10 +1,9 @@
 //! The order in which rows are answered: two streams can only be merged if `schema::order` knows it.
 
-use crate::collisions::{key_around, key_of};
 use crate::encodings::{cells, collection};
 use crate::lab::{Lab, Raw};
+use crate::planting::{key_around, key_of};
 use crate::random::Random;
-use migrate::ring::Token;
 use migrate::schema::cql_type::Udts;
 use migrate::schema::order::RowOrder;
 use migrate::schema::order::value::ValueOrder;
@@ -284,7 +283,7 @@ fn partitions_of_one_token_come_in_the_order_of_their_keys() {
         let order = RowOrder::of(&table(&[("k", of, ColumnKind::PartitionKey(0))])).unwrap();
         for _ in 0..tokens {
             let random = &mut lab.random;
-            let token = Token(random.next().cast_signed());
+            let token = random.next().cast_signed();
             let keys = std::iter::repeat_with(|| key_of(token, random.next()));
             let keys = keys.filter(|key| of == "blob" || key.is_ascii()).take(count);
             lab.source.load(&format!("INSERT INTO {of}s (k) VALUES (?)"), keys.map(|key| Raw::of([key])));
@@ -305,7 +304,7 @@ fn partitions_of_several_columns_come_in_the_order_of_their_lengths() {
     let random = &mut lab.random;
     let mut keys = Vec::new();
     for _ in 0..TOKENS {
-        let token = Token(random.next().cast_signed());
+        let token = random.next().cast_signed();
         for _ in 0..COUNT {
             let a =
                 ["", "a", "b", "~", "aa", "ab", "aaaaaaaaaaa"][usize::try_from(random.below(7)).unwrap()].as_bytes();
