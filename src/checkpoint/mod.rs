@@ -1,7 +1,7 @@
 //! The checkpoint: one job in one SQLite file. The only code that knows SQLite; `migrations.sql` is its DDL.
 //!
-//! [`Checkpoint`] is the open file of the one live process, [`committer`] the task that commits what a copy reports,
-//! [`guard`] its question whether that may still be done, [`status`] a look from outside that changes nothing.
+//! [`Checkpoint`] is the open file of the one live process, [`committer`] the task that commits what a copy or a verification
+//! reports, [`guard`] its question whether that may still be done, [`status`] a look from outside that changes nothing.
 
 pub mod committer;
 pub mod control;

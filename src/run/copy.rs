@@ -14,6 +14,7 @@ use crate::rejects::Rejects;
 use crate::row::{BatchMode, Policy};
 use crate::schema::TableName;
 use crate::settings::Settings;
+use crate::settings::verify::VerifySettings;
 use crate::shutdown::{Signal, Stop};
 use crate::side::Side;
 use crate::table_options::{self, OptionsError};
@@ -36,12 +37,20 @@ pub(super) async fn command(settings: &Settings) -> Result<u8, Error> {
     }
     ui.finish(result.as_ref().ok().map(|(ended, _)| ended.clone()), &stop).await;
     let (ended, options_back) = result?;
-    Ok(match ended.outcome {
+    let code = match ended.outcome {
         RunOutcome::Done if ended.rejects.is_some() || !options_back => 3,
         RunOutcome::Done => 0,
         RunOutcome::Incomplete => 3,
-        RunOutcome::Stopped | RunOutcome::Error => ended.signal.map_or(1, Signal::exit_code),
-    })
+        RunOutcome::Stopped | RunOutcome::Error => return Ok(ended.signal.map_or(1, Signal::exit_code)),
+    };
+    if !settings.verify || ended.gave_up.is_some() {
+        return Ok(code);
+    }
+    // What wasn't copied differs, and is worth to be told as that.
+    match Box::pin(super::verify::command(VerifySettings::of(settings.clone()))).await? {
+        0 => Ok(code),
+        worse => Ok(worse),
+    }
 }
 
 /// A job that is about to be copied.

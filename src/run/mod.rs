@@ -76,7 +76,7 @@ pub enum Error {
     #[error("the answer wasn't `yes`: nothing was deleted, and nothing compared")]
     Declined,
     /// A signal came before there was anything to drain.
-    #[error("stopped before the copy began; no row was written")]
+    #[error("stopped before it began: nothing was read or written")]
     Stopped(Signal),
 }
 

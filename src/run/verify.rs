@@ -70,6 +70,7 @@ async fn verify(settings: &VerifySettings, events: &Events, stop: &Stop) -> Resu
         () = stop.requested() => return Err(Error::Stopped(stop.signal().unwrap_or(crate::shutdown::Signal::Interrupt))),
     };
     let mut passes = 0;
+    let mut is_second_look = false;
     loop {
         let started = Instant::now();
         let ended;
@@ -83,8 +84,9 @@ async fn verify(settings: &VerifySettings, events: &Events, stop: &Stop) -> Resu
         }
         let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         events.emit(Event::PassDone { pass: passes, took_ms, verdict: ended.verdict });
-        // What differed first: it may have been mended meanwhile.
-        if begun.checkpoint.reopen_different()? == 0 {
+        // What differed first, once: it may have been mended meanwhile. Then everything.
+        is_second_look = !is_second_look && begun.checkpoint.reopen_different()? > 0;
+        if !is_second_look {
             begin_anew(&mut begun, events)?;
         }
     }

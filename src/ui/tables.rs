@@ -87,8 +87,12 @@ fn fidelity(columns: &[Fidelity]) -> Table {
 pub fn status(status: &Status, style: Style) -> String {
     let state = match status.state {
         State::Running => style.good("running"),
-        State::Verifying => style.good("verifying"),
-        State::Stopped if status.copies == 0 && status.verification.is_some() => "not copied".to_owned(),
+        // What is verified comes further down.
+        State::Verifying | State::Stopped if status.copies == 0 && status.verification.is_some() => {
+            "not copied".to_owned()
+        }
+        State::Verifying if status.counts.ranges_done < status.counts.ranges => style.warn("copied in part"),
+        State::Verifying => style.good("copied"),
         State::Stopped => style.warn("stopped"),
         State::Incomplete => style.bad("incomplete"),
         State::Done => style.good("done"),

@@ -1,7 +1,7 @@
 //! One cell of both sides.
 
 use super::compare::Rules;
-use super::difference::{CellState, Class};
+use super::difference::{CellState, Class, ColumnDifference, ElementKey};
 
 /// A cell as a side shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +38,26 @@ pub(super) fn class_of(source: Option<Cell>, target: Option<Cell>, rules: &Rules
         (Some(source), Some(target)) if source.bytes == target.bytes => of_times(source.times, target.times, rules),
         (Some(source), Some(target)) => Some(of_values(source.times, target.times, rules)),
     }
+}
+
+/// The same with both cells; `element` is which part of its column they are.
+pub(super) fn difference(
+    value: usize,
+    element: impl FnOnce() -> Option<ElementKey>,
+    source: Option<Cell>,
+    target: Option<Cell>,
+    rules: &Rules,
+) -> Option<ColumnDifference> {
+    let class = class_of(source, target, rules)?;
+    let state = |cell: Option<Cell>| cell.map(|cell| cell.state());
+    Some(ColumnDifference {
+        value,
+        class,
+        source: state(source),
+        target: state(target),
+        element: element(),
+        list: None,
+    })
 }
 
 /// Of two cells of one value.

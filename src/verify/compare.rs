@@ -3,7 +3,7 @@
 //! What a side can't tell is never a difference: a writetime is compared where both sides show it, or where the target has the
 //! one that a copy writes for want of another.
 
-use super::cell::{Cell, Times, class_of};
+use super::cell::{Cell, Times, class_of, difference};
 use super::difference::{CellState, Class, ColumnDifference};
 use super::elements;
 use crate::row::layout::{Part, Shape};
@@ -126,7 +126,8 @@ fn has_elements(layout: &Layout, value: usize) -> bool {
     !matches!(layout.values[value].shape, Shape::Cell | Shape::Counter)
 }
 
-/// Whether a value is the same, without a look at its elements: exact for one cell; values with elements may be the same still.
+/// Whether a value is the same, as far as that can be seen without taking it apart: exact for one cell; a value with elements
+/// may be the same still.
 fn is_same(source: Row, target: Row, value: usize, rules: &Rules) -> bool {
     if !has_elements(source.layout, value) {
         return class_of(source.cell(value), target.cell(value), rules).is_none();
@@ -135,33 +136,24 @@ fn is_same(source: Row, target: Row, value: usize, rules: &Rules) -> bool {
     if bytes != target.value(value) {
         return false;
     }
-    let (of_source, of_target) = match (source.layout.values[value].metadata, target.layout.values[value].metadata) {
-        _ if bytes.is_none() => return true,
-        (_, None) => return true,
-        (None, Some(_)) => return false,
-        (Some(of_source), Some(of_target)) => (of_source, of_target),
-    };
-    if source.column(of_source.writetime) != target.column(of_target.writetime) {
-        return false;
+    match (source.layout.values[value].metadata, target.layout.values[value].metadata) {
+        (_, None) => true,
+        (None, Some(_)) => bytes.is_none(),
+        (Some(at_source), Some(at_target)) => {
+            let ttls = (source.column(at_source.ttl), target.column(at_target.ttl));
+            bytes.is_none()
+                || source.column(at_source.writetime) == target.column(at_target.writetime)
+                    && elements::ttls_agree((source, ttls.0), (target, ttls.1), rules)
+        }
     }
-    let ttls = (source.column(of_source.ttl), target.column(of_target.ttl));
-    ttls.0 == ttls.1 && rules.tolerates(source.read_at, target.read_at)
-        || ttls.0.zip(ttls.1).is_some_and(|ttls| elements::ttls_agree((source, ttls.0), (target, ttls.1), rules))
 }
 
 fn differences(source: Row, target: Row, value: usize, rules: &Rules) -> Result<Vec<ColumnDifference>, Malformed> {
-    let mut found = Vec::new();
     if has_elements(source.layout, value) {
-        elements::differences(source, target, value, rules, &mut found)?;
-    } else {
-        let (source, target) = (source.cell(value), target.cell(value));
-        if let Some(class) = class_of(source, target, rules) {
-            let state = |cell: Option<Cell>| cell.map(|cell| cell.state());
-            let (source, target) = (state(source), state(target));
-            found.push(ColumnDifference { value, class, source, target, element: None, list: None });
-        }
+        return elements::differences(source, target, value, rules);
     }
-    Ok(found)
+    let found = difference(value, || None, source.cell(value), target.cell(value), rules);
+    Ok(found.into_iter().collect())
 }
 
 fn state(row: Row, side: Side, value: usize) -> Result<Option<CellState>, Malformed> {

@@ -338,6 +338,7 @@ fn elements_are_compared_by_what_they_are() {
     let c = || atom("c", 1);
     for shape in [Shape::Set, Shape::Map] {
         assert_eq!(of_shape(shape, &vec![a(), b()], &vec![b(), a()]), "", "order is no difference");
+        assert_eq!(of_shape(shape, &vec![b(), a()], &vec![a(), b()]), "", "on either side");
         assert_eq!(of_shape(shape, &vec![a(), b()], &vec![b(), c()]), "column_missing[a], column_extra[c]");
         assert_eq!(of_shape(shape, &vec![a()], &vec![atom("a", 2)]), "writetime[a]");
         assert_eq!(of_shape(shape, &vec![a(), b()], &vec![]), "column_missing");
@@ -375,6 +376,24 @@ fn lists_are_compared_as_they_stand() {
     let expiring = |expires_in| Some(Atom { expires_in: Some(expires_in), ..a().expect("some") });
     assert_eq!(list(&vec![expiring(100), a()], &vec![expiring(106), a()]), "expiry[0]");
     assert_eq!(list(&vec![expiring(100), a()], &vec![expiring(105), a()]), "");
+}
+
+#[test]
+fn the_same_ttl_read_later_is_a_later_expiry() {
+    for shape in [Shape::Cell, Shape::Set, Shape::Map, Shape::List, Shape::Udt(1)] {
+        let shapes = [(Part::Regular, shape)];
+        let answer = |expires_in, later| {
+            let atom = Atom { expires_in: Some(expires_in), ..atom("a", 1).expect("some") };
+            Answer::of(&shapes, &[vec![Some(atom)]], |_| true, later)
+        };
+        let (source, near, far) = (answer(1000, 0), answer(1005, 5), answer(1006, 6));
+        assert_eq!(source.row().span(1, 4), far.row().span(1, 4));
+        assert_eq!(found(&source, &near), vec![]);
+        let found = found(&source, &far).pop().expect("one").expect("well formed");
+        assert_eq!(found.class, Class::Expiry, "{shape:?}");
+        let expiry = |state: Option<CellState>| state.and_then(|state| state.expires_at);
+        assert_eq!((expiry(found.source), expiry(found.target)), (Some(READ_AT + 1000), Some(READ_AT + 1006)));
+    }
 }
 
 #[test]
@@ -457,4 +476,17 @@ fn what_is_no_collection_is_an_error_that_names_it() {
     assert!(!is_equal(broken.row(), fine.row(), Part::Regular, &RULES));
     let error = compare(broken.row(), fine.row(), Part::Regular, &RULES).expect_err("it is cut off");
     assert_eq!(error.side, Side::Source);
+
+    let set = |ttls: &[Option<&[u8]>]| {
+        let list = |cells: Vec<Vec<u8>>| Some([vec![0, 0, 0, 2], cells.concat()].concat());
+        let layout = Layout::new(1, 0, vec![(Part::Regular, Shape::Set, true)]);
+        let elements = list(vec![wire(Some(b"a")), wire(Some(b"b"))]);
+        let writetimes = list(vec![wire(Some(&[1; 8])); 2]);
+        let ttls = list(ttls.iter().map(|ttl| wire(*ttl)).collect());
+        Answer::raw(layout, vec![Some(b"k".to_vec()), elements, writetimes, ttls], READ_AT)
+    };
+    let (fine, short) = (set(&[None, None]), set(&[None]));
+    assert!(!is_equal(fine.row(), short.row(), Part::Regular, &RULES));
+    let error = compare(fine.row(), short.row(), Part::Regular, &RULES).expect_err("a TTL is missing");
+    insta::assert_snapshot!(error, @"the target answered a value of column 0 (counted after the key) that can't be compared: its writetimes or TTLs aren't a list of numbers");
 }

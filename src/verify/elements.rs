@@ -1,6 +1,6 @@
 //! Columns with a cell per element or field: sets, maps, lists and user-defined types that aren't frozen.
 
-use super::cell::{Cell, Times, class_of};
+use super::cell::{Cell, Times, difference};
 use super::compare::{Malformed, Row, Rules};
 use super::difference::{CellState, Class, ColumnDifference, ElementKey, ListChange};
 use crate::row::element::{self, ElementTimes, spans};
@@ -33,50 +33,34 @@ impl From<Key<'_>> for ElementKey {
     }
 }
 
-/// Appends how the elements of a column differ.
+/// How the elements of a column differ; or the column as a whole, where a side has none of them, or a list isn't the same one.
 pub(super) fn differences(
     source: Row,
     target: Row,
     value: usize,
     rules: &Rules,
-    into: &mut Vec<ColumnDifference>,
-) -> Result<(), Malformed> {
+) -> Result<Vec<ColumnDifference>, Malformed> {
     let mut of_source = elements(source, Side::Source, value)?;
     let mut of_target = elements(target, Side::Target, value)?;
-    if of_source.is_empty() || of_target.is_empty() {
-        let states = (whole(source, value, &of_source), whole(target, value, &of_target));
-        let class = match &states {
-            (None, None) => return Ok(()),
-            (Some(_), _) => Class::ColumnMissing,
-            (None, Some(_)) => Class::ColumnExtra,
-        };
-        into.push(ColumnDifference { value, class, source: states.0, target: states.1, element: None, list: None });
-        return Ok(());
-    }
-    if source.layout.values[value].shape == Shape::List
-        && let Some(change) = list_change(&of_source, &of_target)
-    {
-        into.push(ColumnDifference {
-            value,
-            class: Class::List,
-            source: whole(source, value, &of_source),
-            target: whole(target, value, &of_target),
-            element: None,
-            list: Some(change),
-        });
-        return Ok(());
+    let is_list = source.layout.values[value].shape == Shape::List;
+    let change = if is_list { list_change(&of_source, &of_target) } else { None };
+    let class = match (of_source.is_empty(), of_target.is_empty()) {
+        (true, true) => return Ok(Vec::new()),
+        (false, true) => Some((Class::ColumnMissing, None)),
+        (true, false) => Some((Class::ColumnExtra, None)),
+        (false, false) => change.map(|change| (Class::List, Some(change))),
+    };
+    if let Some((class, list)) = class {
+        let (source, target) = (whole(source, value, &of_source), whole(target, value, &of_target));
+        return Ok(vec![ColumnDifference { value, class, source, target, element: None, list }]);
     }
     // Both databases order elements by value; nothing here depends on it.
     of_source.sort_by_key(|element| element.key);
     of_target.sort_by_key(|element| element.key);
-    for (key, source, target) in paired(&of_source, &of_target) {
-        if let Some(class) = class_of(source, target, rules) {
-            let state = |cell: Option<Cell>| cell.map(|cell| cell.state());
-            let (source, target) = (state(source), state(target));
-            into.push(ColumnDifference { value, class, source, target, element: Some(key.into()), list: None });
-        }
-    }
-    Ok(())
+    let pairs = paired(&of_source, &of_target);
+    Ok(pairs
+        .filter_map(|(key, source, target)| difference(value, || Some(key.into()), source, target, rules))
+        .collect())
 }
 
 /// All of a column as one state; none where it has no cell.
@@ -96,22 +80,29 @@ fn whole(row: Row, value: usize, elements: &[Element]) -> Option<CellState> {
 }
 
 /// Whether two lists of as many TTLs come to the same expiries; false where they aren't such lists.
-pub(super) fn ttls_agree(source: (Row, &[u8]), target: (Row, &[u8]), rules: &Rules) -> bool {
-    let (Some((one, mut ones)), Some((other, mut others))) =
-        (source.1.split_at_checked(4), target.1.split_at_checked(4))
-    else {
+pub(super) fn ttls_agree(source: (Row, Option<&[u8]>), target: (Row, Option<&[u8]>), rules: &Rules) -> bool {
+    let ((source, of_source), (target, of_target)) = (source, target);
+    if of_source == of_target && rules.tolerates(source.read_at, target.read_at) {
+        return true;
+    }
+    let (Some((count, mut ones)), Some((other_count, mut others))) = (counted(of_source), counted(of_target)) else {
         return false;
     };
-    if one != other {
+    if count != other_count {
         return false;
     }
     while !ones.is_empty() || !others.is_empty() {
         let (Ok(one), Ok(other)) = (next_ttl(&mut ones), next_ttl(&mut others)) else { return false };
-        if rules.expires_otherwise(source.0.expiry(one), target.0.expiry(other)) {
+        if rules.expires_otherwise(source.expiry(one), target.expiry(other)) {
             return false;
         }
     }
     true
+}
+
+/// The count of a list, and what follows it.
+fn counted(list: Option<&[u8]>) -> Option<(&[u8; 4], &[u8])> {
+    list?.split_first_chunk()
 }
 
 /// Takes the next of a list of TTLs, which may be null.

@@ -9,6 +9,8 @@ use std::fmt::Write;
 
 /// Values are shown up to so many bytes of text. Keys are shown whole.
 const SHOWN: usize = 200;
+/// Values of more bytes are shown as bytes: it isn't worth the memory to spell them out.
+const LITERAL: usize = 64 << 10;
 
 /// What of a table goes into its lines.
 #[derive(Clone, Debug)]
@@ -196,7 +198,7 @@ impl LineTable {
             }
         };
         let cell = |state: &CellState| CellLine {
-            value: shortened(literal(cql_type, &state.bytes)),
+            value: shown(cql_type, &state.bytes),
             hex: hex(&state.bytes, SHOWN / 2),
             writetime: state.writetime,
             expires_at: state.expires_at,
@@ -217,7 +219,7 @@ fn named<'a>(column: &'a CqlType, element: &ElementKey) -> (String, &'a CqlType)
     match (element, column) {
         (ElementKey::Key(key), CqlType::Collection(_, types)) => {
             let (of_key, of_cell) = (types.first().unwrap_or(column), types.last().unwrap_or(column));
-            (shortened(literal(of_key, key)), of_cell)
+            (shown(of_key, key), of_cell)
         }
         (ElementKey::Index(index), CqlType::Collection(_, types)) => {
             (index.to_string(), types.last().unwrap_or(column))
@@ -230,7 +232,12 @@ fn named<'a>(column: &'a CqlType, element: &ElementKey) -> (String, &'a CqlType)
     }
 }
 
-fn shortened(mut text: String) -> String {
+/// The literal of a value; of a long one, how it begins.
+fn shown(cql_type: &CqlType, bytes: &[u8]) -> String {
+    if bytes.len() > LITERAL {
+        return hex(bytes, SHOWN / 2);
+    }
+    let mut text = literal(cql_type, bytes);
     if text.len() > SHOWN {
         let end = (0..=SHOWN).rev().find(|&end| text.is_char_boundary(end));
         text.truncate(end.unwrap_or_default());

@@ -1,3 +1,5 @@
+//! Lines as they stand in the file.
+
 use super::*;
 use crate::schema::tests::table;
 
@@ -103,6 +105,11 @@ fn long_values_are_shortened_and_keys_are_not() {
     assert_eq!(shown.hex, format!("0x{}…", "c3a9".repeat(50)));
     assert_eq!(line.key.0[2].1, format!("0x{}", "ab".repeat(300)));
     assert_eq!(line.key_hex[2], line.key.0[2].1);
+    let huge = lines().column(&ColumnDifference {
+        target: Some(state(&vec![b'x'; LITERAL + 1], 1)),
+        ..difference(0, Class::ColumnExtra)
+    });
+    assert_eq!(huge.target.map(|cell| cell.value == cell.hex), Some(true));
     let short = lines().column(&ColumnDifference { target: Some(state(b"x", 1)), ..difference(0, Class::ColumnExtra) });
     assert_eq!(short.target.map(|cell| (cell.value, cell.hex)), Some(("'x'".to_owned(), "0x78".to_owned())));
 }

@@ -67,7 +67,7 @@ pub(super) async fn look<S: Source, T: Target>(
         if columns.is_empty() && (any || class.is_none()) {
             return Ok(None);
         }
-        let state = state([source, target]);
+        let state = state([source, target], part);
         let newest_at_target = target.and_then(|row| newest(row, part));
         Ok(Some(Looked { alone: class, columns, state, newest_at_target }))
     };
@@ -155,15 +155,17 @@ fn of<'p>(arrived: &'p Arrived, row: usize, layout: &'p Layout) -> Row<'p> {
     Row { page: &arrived.fetched.page, row, layout, read_at: arrived.read_at }
 }
 
-/// Tells apart what both sides show, but for TTLs, which go down while nothing happens.
-fn state(rows: [Option<Row<'_>>; 2]) -> u64 {
+/// Tells apart what both sides show of a part, but for TTLs, which go down while nothing happens. The other part is that of
+/// others: in a busy partition, the statics change, and so does its first row, which they are read with.
+fn state(rows: [Option<Row<'_>>; 2], part: Part) -> u64 {
     let mut hasher = DefaultHasher::new();
     for row in rows {
-        let cells = row.map(|Row { page, row, layout, .. }| {
-            let readable = layout.values.iter().filter(|value| value.metadata.is_some()).count();
-            page.span(row, layout.keys(), layout.values.len() + readable)
-        });
-        cells.hash(&mut hasher);
+        row.is_some().hash(&mut hasher);
+        let Some(Row { page, row, layout, .. }) = row else { continue };
+        for (index, value) in layout.values.iter().enumerate().filter(|(_, value)| value.part == part) {
+            page.cell(row, layout.keys() + index).hash(&mut hasher);
+            value.metadata.map(|at| page.cell(row, at.writetime)).hash(&mut hasher);
+        }
     }
     hasher.finish()
 }

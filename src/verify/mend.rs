@@ -33,7 +33,21 @@ pub(super) struct Mended {
     pub(super) written: Vec<Written>,
 }
 
-/// Mends a row as far as it can be, and looks at it once more.
+/// What is going to be done about a row at first.
+pub(super) fn steps<S: Source, T: Target>(
+    learned: &Learned<Comparing<S, T>>,
+    suspect: &Suspect,
+    looked: &Looked,
+) -> Vec<Written> {
+    let Some(mending) = &learned.task.pair.mending else { return Vec::new() };
+    let repairs = mending.repairs && looked.can_be_repaired();
+    let deletes = mending.deletes && removal(suspect, looked, learned.task.rechecks.started_at).is_some();
+    let steps = [repairs.then_some(Written::Repaired), deletes.then_some(Written::Deleted)];
+    steps.into_iter().flatten().collect()
+}
+
+/// Mends a row as far as it can be, and looks at it once more. What of it is deleted was known before: [`steps`].
+
 ///
 /// # Errors
 /// Where a side can't be read or written.
@@ -44,6 +58,7 @@ pub(super) async fn mend<S: Source, T: Target>(
     suspect: &Suspect,
     looked: Looked,
 ) -> Result<Mended, GaveUp> {
+    let removal = removal(suspect, &looked, learned.task.rechecks.started_at);
     let mut mended = Mended { left: Some(looked), ..Mended::default() };
     let Some(mending) = &learned.task.pair.mending else { return Ok(mended) };
     if mending.repairs && mended.left.as_ref().is_some_and(Looked::can_be_repaired) {
@@ -55,10 +70,7 @@ pub(super) async fn mend<S: Source, T: Target>(
             if is_gone { SHADOWED } else { WINS }
         });
     }
-    if mending.deletes
-        && let Some(removal) =
-            mended.left.as_ref().and_then(|left| removal(suspect, left, learned.task.rechecks.started_at))
-    {
+    if let Some(removal) = removal.filter(|_| mending.deletes && mended.left.is_some()) {
         let _permit = shared.pacer.pool.acquire().await;
         let turns = shared.pacer.turns(Side::Target, learned.calls.stop());
         let delete = |_| {

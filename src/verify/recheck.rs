@@ -73,12 +73,25 @@ pub(super) async fn settle<S: Source, T: Target>(
             break;
         }
     }
+    // What is written is listed before: whatever happens in between, no row is written in secret.
+    let planned = certain.iter().flat_map(|(suspect, looked)| {
+        let steps = mend::steps(learned, suspect, looked);
+        steps.into_iter().filter_map(|what| report.written(key, what, suspect, None))
+    });
+    report.tell(&shared.events, planned.collect()).await?;
+    let mends = certain.into_iter().map(|(suspect, looked)| async move {
+        let before = looked.state;
+        let mended = mend::mend(shared, learned, key, &suspect, looked).await?;
+        Ok::<_, GaveUp>((suspect, before, mended))
+    });
+    let mends: Vec<BoxFuture<'_, _>> = mends.map(|mend| -> BoxFuture<'_, _> { Box::pin(mend) }).collect();
+    let mut mends = futures::stream::iter(mends).buffered(LOOKS_AT_ONCE);
     let mut lines = Vec::new();
-    for (suspect, looked) in certain {
-        let Mended { left, note, written } = mend::mend(shared, learned, key, &suspect, looked).await?;
-        for what in written {
+    while let Some((suspect, before, Mended { left, note, written })) = mends.try_next().await? {
+        // A row that is what it was is reported; that others around it are to be compared again follows only from what changed.
+        let has_changed = left.as_ref().is_none_or(|left| left.state != before);
+        for what in written.into_iter().filter(|_| has_changed) {
             done.mended += 1;
-            lines.extend(report.written(key, what, &suspect, note.filter(|_| left.is_some()).map(str::to_owned)));
             match what {
                 Written::Repaired => done.counts.rows_repaired += 1,
                 Written::Deleted => done.counts.rows_deleted += 1,
@@ -89,6 +102,7 @@ pub(super) async fn settle<S: Source, T: Target>(
             lines.extend(report.difference(key, &suspect, left.classes(), &left.columns, note.map(str::to_owned)));
         }
     }
+    drop(mends);
     for Open { suspect, looked, .. } in open {
         let columns = looked.map(|looked| looked.columns).unwrap_or_default();
         let classes = Classes::from(Class::Unsettled);
@@ -99,6 +113,9 @@ pub(super) async fn settle<S: Source, T: Target>(
     report.tell(&shared.events, lines).await?;
     Ok(done)
 }
+
+/// Runs of suspects of one piece that are looked at, or mended, at the same time.
+const LOOKS_AT_ONCE: usize = 16;
 
 /// Looks at all that are open; what is equal by now is dropped.
 async fn look_again<S: Source, T: Target>(
@@ -134,9 +151,6 @@ async fn look_again<S: Source, T: Target>(
     });
     Ok(())
 }
-
-/// Runs of suspects of one piece that are looked at at the same time.
-const LOOKS_AT_ONCE: usize = 16;
 
 /// Counts a row in each of its classes, and once as different where it is.
 pub(super) fn count(verdict: &mut Verdict, classes: Classes) {

@@ -76,8 +76,7 @@ fn done(index: i64) -> String {
 }
 
 const CLAIMED: &str = "state = 'claimed', attempts = attempts + 1";
-const RUN_BEGINS: &str =
-    "INSERT INTO run (started_at, process_id, host, version) VALUES (1700000000000, 4242, 'here', '0');";
+const RUN_BEGINS: &str = "INSERT INTO run (command, started_at, process_id, host, version) VALUES ('copy', 1700000000000, 4242, 'here', '0');";
 
 fn run_ends(outcome: &str) -> String {
     format!("UPDATE run SET ended_at = 1700000060000, outcome = '{outcome}' WHERE ended_at IS NULL;")
@@ -392,8 +391,11 @@ fn status_as_json_has_the_numbers() {
         }
       ],
       "failures": [],
+      "verification": null,
       "runs": 1,
+      "copies": 1,
       "last_run": {
+        "command": "copy",
         "started_at": 1700000000000,
         "ended_at": 1700000060000,
         "outcome": "stopped",

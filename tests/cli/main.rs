@@ -15,4 +15,5 @@ mod output;
 mod passwords;
 mod real;
 mod tool;
+mod verified;
 mod verify;

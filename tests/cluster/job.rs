@@ -20,6 +20,8 @@ pub(crate) struct Job {
     target: String,
     args: Vec<String>,
     under: Vec<String>,
+    /// `verify`; none is a copy.
+    subcommand: Option<&'static str>,
 }
 
 impl Job {
@@ -31,7 +33,18 @@ impl Job {
             target: TARGET.to_owned(),
             args: Vec::new(),
             under: Vec::new(),
+            subcommand: None,
         }
+    }
+
+    /// `migrate verify` of the same tables, with the same checkpoint.
+    pub(crate) fn verify(&self) -> Job {
+        Job { subcommand: Some("verify"), ..self.clone() }
+    }
+
+    /// Where a verification lists what differs.
+    pub(crate) fn differences(&self) -> PathBuf {
+        PathBuf::from(format!("{}-differences.jsonl", self.checkpoint.display()))
     }
 
     /// Has another program run it: `strace`, `prlimit`, `env` …
@@ -69,6 +82,7 @@ impl Job {
     /// The command line, for those who want its streams for themselves.
     pub(crate) fn command(&self) -> Command {
         let mut command = command(&self.under);
+        command.args(self.subcommand);
         command.args(["--source", &self.source, "--target", &self.target, "--checkpoint"]);
         command.arg(&self.checkpoint).args(&self.args);
         command

@@ -15,8 +15,6 @@
 mod batches;
 mod changes;
 mod clock;
-#[path = "../../src/copy/collisions.rs"]
-mod collisions;
 mod disks;
 mod dual_writes;
 mod empty_pages;
@@ -35,6 +33,8 @@ mod options;
 mod oracle;
 mod order;
 mod pace;
+#[path = "../support/planting/mod.rs"]
+mod planting;
 mod proxy;
 mod random;
 mod rejects;
@@ -51,6 +51,4 @@ mod trace;
 mod traps;
 mod types;
 mod unrepeatable;
-
-// What `collisions` knows, as it is in the library, too.
-use migrate::{ring, row};
+mod verify;

@@ -1,10 +1,9 @@
 //! The order in which rows are answered: two streams can only be merged if `schema::order` knows it.
 
-use crate::collisions::key_of;
 use crate::encodings::{cells, collection};
 use crate::lab::{Lab, Raw};
+use crate::planting::{key_around, key_of};
 use crate::random::Random;
-use migrate::ring::Token;
 use migrate::schema::cql_type::Udts;
 use migrate::schema::order::RowOrder;
 use migrate::schema::order::value::ValueOrder;
@@ -14,7 +13,7 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 /// What a clustering column may be; `pair` is a user-defined type.
-const TYPES: [&str; 33] = [
+const TYPES: [&str; 34] = [
     "ascii",
     "bigint",
     "blob",
@@ -46,6 +45,7 @@ const TYPES: [&str; 33] = [
     "vector<float, 3>",
     "vector<smallint, 2>",
     "vector<text, 2>",
+    "vector<varint, 2>",
     "vector<frozen<list<int>>, 2>",
     "vector<vector<bigint, 2>, 2>",
 ];
@@ -98,7 +98,7 @@ fn value(random: &mut Random, of: &CqlType) -> Vec<u8> {
         CqlType::Vector(inner, dimensions) => {
             let has_length = !["bigint", "float", "vector<bigint, 2>"].contains(&inner.to_string().as_str());
             let elements = (0..dimensions.parse().unwrap()).flat_map(|_: usize| {
-                let element = value(random, inner);
+                let element = if has_length { value_or_nothing(random, inner) } else { value(random, inner) };
                 let length = has_length.then(|| u8::try_from(element.len()).unwrap());
                 assert!(length.is_none_or(|length| length < 0x80), "a varint of one byte");
                 length.into_iter().chain(element).collect::<Vec<_>>()
@@ -109,10 +109,24 @@ fn value(random: &mut Random, of: &CqlType) -> Vec<u8> {
     }
 }
 
+/// Sometimes no bytes at all, which is a value of most types.
+fn value_or_nothing(random: &mut Random, of: &CqlType) -> Vec<u8> {
+    if random.one_in(9) && may_be_empty(of) { Vec::new() } else { value(random, of) }
+}
+
+/// Whether a value of no bytes is taken.
+fn may_be_empty(of: &CqlType) -> bool {
+    match of {
+        CqlType::Native(name) => !["date", "smallint", "time", "tinyint"].contains(&name.as_str()),
+        CqlType::Frozen(inner) => may_be_empty(inner),
+        of => matches!(of, CqlType::Tuple(_) | CqlType::Udt(..)),
+    }
+}
+
 /// Fields, some of them null, some missing at the end; all of them where that isn't taken.
 fn fields<'a>(random: &mut Random, inner: impl Iterator<Item = &'a CqlType>) -> Vec<u8> {
     let mut fields: Vec<Option<Vec<u8>>> =
-        inner.map(|inner| (!random.one_in(4)).then(|| value(random, inner))).collect();
+        inner.map(|inner| (!random.one_in(4)).then(|| value_or_nothing(random, inner))).collect();
     if random.one_in(3) {
         let present = usize::try_from(random.below(fields.len() as u64)).unwrap() + 1;
         fields.truncate(present);
@@ -191,11 +205,6 @@ fn text(random: &mut Random, beyond_ascii: bool) -> Vec<u8> {
     (0..length).map(|_| part()).collect::<String>().into_bytes()
 }
 
-/// Whether a value of no bytes is taken as part of a key.
-fn may_be_empty(of: &str) -> bool {
-    !["date", "smallint", "time", "tinyint"].contains(&of) && !of.contains('<')
-}
-
 /// Goal: rows come in the order that `RowOrder` says, and those that it calls equal are one row: for each type, ascending and
 /// descending, and both together.
 ///
@@ -217,7 +226,7 @@ fn rows_come_in_the_order_of_their_types() {
         let order = order.unwrap();
         let cql_type = CqlType::parse(of, &udts()).unwrap();
         let mut values: Vec<Vec<u8>> = (0..250).map(|_| value(&mut lab.random, &cql_type)).collect();
-        values.extend(may_be_empty(of).then(Vec::new));
+        values.extend(may_be_empty(&cql_type).then(Vec::new));
         let any = values[0].clone();
         let few = &values[values.len() - 12..];
         let written = [
@@ -242,6 +251,27 @@ fn rows_come_in_the_order_of_their_types() {
     }
 }
 
+/// The cells of the partition keys of a table, in the order in which they are answered, with their tokens.
+fn partition_keys(lab: &Lab, table: &str, columns: &str) -> Vec<(i64, Vec<u8>)> {
+    let read = lab.source.raw(&format!("SELECT token({columns}), {columns} FROM {table}"));
+    let token = |cell: &Option<Vec<u8>>| i64::from_be_bytes(cell.as_deref().unwrap().try_into().unwrap());
+    read.iter().map(|Raw(row)| (token(&row[0]), span(&row[1..]))).collect()
+}
+
+/// All are `tokens` times `count`, those of one token in order.
+fn assert_ordered(order: &RowOrder, keys: &[(i64, Vec<u8>)], tokens: usize, count: usize) {
+    assert_eq!(keys.len(), tokens * count);
+    let mut ties = 0;
+    for pair in keys.windows(2) {
+        assert!(pair[0].0 <= pair[1].0, "{pair:02x?}");
+        if pair[0].0 == pair[1].0 {
+            assert_eq!(order.partitions(&pair[0].1, &pair[1].1), Ordering::Less, "{pair:02x?}");
+            ties += 1;
+        }
+    }
+    assert_eq!(ties, tokens * (count - 1));
+}
+
 /// Goal: partitions of one token come in the order that `RowOrder` says.
 ///
 /// Method: keys that are made for their token, some hundreds for each of a few, as blobs and as texts.
@@ -252,29 +282,43 @@ fn partitions_of_one_token_come_in_the_order_of_their_keys() {
         lab.source.run(&format!("CREATE TABLE {of}s (k {of} PRIMARY KEY)"));
         let order = RowOrder::of(&table(&[("k", of, ColumnKind::PartitionKey(0))])).unwrap();
         for _ in 0..tokens {
-            let token = Token(lab.random.next().cast_signed());
             let random = &mut lab.random;
+            let token = random.next().cast_signed();
             let keys = std::iter::repeat_with(|| key_of(token, random.next()));
             let keys = keys.filter(|key| of == "blob" || key.is_ascii()).take(count);
             lab.source.load(&format!("INSERT INTO {of}s (k) VALUES (?)"), keys.map(|key| Raw::of([key])));
         }
-        let mut ties = 0;
-        let read = lab.source.raw(&format!("SELECT token(k), k FROM {of}s"));
-        let read: Vec<(i64, Vec<u8>)> = read
-            .into_iter()
-            .map(|Raw(mut row)| {
-                let key = row.split_off(1);
-                (i64::from_be_bytes(row[0].as_deref().unwrap().try_into().unwrap()), span(&key))
-            })
-            .collect();
-        assert_eq!(read.len(), tokens * count);
-        for pair in read.windows(2) {
-            assert!(pair[0].0 <= pair[1].0, "{pair:02x?}");
-            if pair[0].0 == pair[1].0 {
-                assert_eq!(order.partitions(&pair[0].1, &pair[1].1), Ordering::Less, "{pair:02x?}");
-                ties += 1;
-            }
-        }
-        assert_eq!(ties, tokens * (count - 1));
+        assert_ordered(&order, &partition_keys(&lab, &format!("{of}s"), "k"), tokens, count);
     }
+}
+
+/// Goal: the same where the partition key has several columns: the length of a column counts before its bytes.
+///
+/// Method: keys of a text and a blob of different lengths, some of them equal; sixteen bytes of the blob make the token.
+#[test]
+fn partitions_of_several_columns_come_in_the_order_of_their_lengths() {
+    const TOKENS: usize = 3;
+    const COUNT: usize = 400;
+    let Some(mut lab) = Lab::open("order_composite") else { return };
+    lab.source.run("CREATE TABLE t (a ascii, b blob, PRIMARY KEY ((a, b)))");
+    let random = &mut lab.random;
+    let mut keys = Vec::new();
+    for _ in 0..TOKENS {
+        let token = random.next().cast_signed();
+        for _ in 0..COUNT {
+            let a =
+                ["", "a", "b", "~", "aa", "ab", "aaaaaaaaaaa"][usize::try_from(random.below(7)).unwrap()].as_bytes();
+            let (pad, end) = (11 - a.len(), usize::try_from(random.below(4)).unwrap());
+            // As it is stored: `[u16 length][bytes][0]` for each column, the first block up to where the sixteen bytes are.
+            let mut before =
+                [&[0, u8::try_from(a.len()).unwrap()], a, &[0, 0], &[u8::try_from(pad + 16 + end).unwrap()]].concat();
+            before.extend((0..pad).map(|_| byte(random)));
+            let key = key_around(token, random.next(), &before, &[&b"end"[..end], &[0]].concat());
+            keys.push(Raw::of([a.to_vec(), key[a.len() + 5..key.len() - 1].to_vec()]));
+        }
+    }
+    lab.source.load("INSERT INTO t (a, b) VALUES (?, ?)", keys);
+    let key = |(name, of, position)| (name, of, ColumnKind::PartitionKey(position));
+    let order = RowOrder::of(&table(&[("a", "ascii", 0), ("b", "blob", 1)].map(key))).unwrap();
+    assert_ordered(&order, &partition_keys(&lab, "t", "a, b"), TOKENS, COUNT);
 }

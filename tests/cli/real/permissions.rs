@@ -1,4 +1,4 @@
-use crate::lab::{ADMIN, Lab, ROWS, SECURE, SOURCE, TARGET, eventually};
+use crate::lab::{ADMIN, Lab, Node, ROWS, SECURE, SOURCE, TARGET, eventually};
 
 const PASSWORD: &str = "a-password";
 
@@ -143,4 +143,32 @@ fn a_table_that_may_not_be_altered_does_not_stop_the_others_before_its_rows_or_a
     grant("GRANT ALTER ON TABLE KS.a TO ROLE");
     eventually(run_without, |answer| answer.code == Some(0));
     assert_eq!(graces(), [864_000; 3]);
+}
+
+#[test]
+fn a_role_that_may_only_read_the_target_suffices_to_compare_and_not_to_repair() {
+    let Some(mut lab) = Lab::new("verify_role") else { return };
+    lab.create(&[&lab.source, &lab.secure], "t", "id int PRIMARY KEY, v text");
+    let table = lab.table("t");
+    let write = |node: &Node, id: i64| {
+        node.cql(&format!("INSERT INTO {table} (id, v) VALUES ({id}, 'v') USING TIMESTAMP 1"));
+    };
+    (0..ROWS).for_each(|id| write(&lab.source, id));
+    (0..ROWS - 1).for_each(|id| write(&lab.secure, id));
+    let role = lab.role("cli_verifier", PASSWORD);
+    lab.secure.cql(&format!("GRANT SELECT ON TABLE {table} TO {role}"));
+    let tool = lab.tool().hide(&role, "ROLE");
+    let url = format!("cassandra://{role}@{SECURE}");
+    let call = ["verify", "--source", SOURCE, "--target", &url, "--table", &table, "--recheck-after", "100ms"];
+    let environment = [("MIGRATE_TARGET_PASSWORD", PASSWORD)];
+    eventually(|| tool.run_with(&environment, &call), |answer| answer.code == Some(4));
+
+    let repair = [&call[..], &["--repair"]].concat();
+    let answer = tool.run_with(&environment, &repair);
+    let told = r#"run: GRANT MODIFY ON TABLE "KS"."t" TO "ROLE";"#;
+    assert!(answer.expect(6).err.contains(told), "{answer}");
+    assert_eq!(lab.secure.count(&table), ROWS - 1);
+    lab.secure.cql(&format!("GRANT MODIFY ON TABLE {table} TO {role}"));
+    eventually(|| tool.run_with(&environment, &repair), |answer| answer.code == Some(0));
+    assert_eq!(lab.secure.count(&table), ROWS);
 }

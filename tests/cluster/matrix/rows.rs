@@ -1,7 +1,7 @@
 //! Rows and partitions of odd shapes: where one is neither an INSERT of all columns nor small.
 
-use super::copy_under_kills;
 use super::judge::elements;
+use super::{assert_verified, copy_under_kills};
 use crate::encodings::collection;
 use crate::job::Job;
 use crate::lab::{Lab, Raw, THEN};
@@ -19,6 +19,7 @@ fn prove(lab: &mut Lab, job: &Job, tables: &[(&str, u64)]) {
     assert_same_values(lab);
     job.clone().arg("--restart").succeed();
     assert_same_values(lab);
+    assert_verified(job);
     for (table, rows) in tables {
         lab.assert_equal(table, *rows);
     }

@@ -1,0 +1,180 @@
+//! Which rows are compared, and how fast; and a copy that is verified at its end.
+
+use super::{Field, Size, counts, lines};
+use crate::job::Job;
+use crate::lab::{Lab, THEN};
+use crate::planting::judge::{self, Differences};
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+fn found(job: &Job) -> Differences {
+    let text = std::fs::read(job.differences()).unwrap_or_default();
+    judge::read(&text[..]).unwrap()
+}
+
+/// Goal: a sample compares about so much of the ring, tells nothing that isn't so, and is the same where the seed is.
+#[test]
+fn a_sample_is_a_share_and_its_seed_makes_it_again() {
+    let Some(field) = Field::plant("verify_sample", Size { rows: 20_000, per_case: 60 }, false) else { return };
+    let truth = judge::truth(&field.truth.planted);
+    let sample = |seed: &str| {
+        let job = field.verify().args(&["--sample", "25%", "--seed", seed, "--restart"]);
+        job.run().assert_code(4);
+        (found(&job), counts(&job.checkpoint)["rows_compared"])
+    };
+    let (first, rows) = sample("7");
+    for (key, classes) in &first {
+        assert_eq!(truth.get(key), Some(classes), "{key:?}");
+    }
+    // Two partitions have a third of all rows: only what is left of the rest tells something.
+    assert!(rows > 0 && rows < field.truth.rows, "{rows} rows");
+    assert!(first.len() > 50, "{} differences", first.len());
+    assert_eq!(sample("7"), (first.clone(), rows), "the same seed");
+    assert_ne!(sample("8").0, first, "another seed");
+    // All of them, afterwards.
+    field.verify().run().assert_code(4);
+    field.assert_found(&truth);
+}
+
+const KEYS: &[(&str, &str)] = &[
+    ("text", "'it''s a room'"),
+    ("int", "-7"),
+    ("bigint", "9223372036854775807"),
+    ("blob", "0xff00"),
+    ("boolean", "true"),
+    ("uuid", "01234567-89ab-4def-8123-456789abcdef"),
+    ("timestamp", "'2020-02-29T12:34:56.789Z'"),
+    ("date", "'2020-02-29'"),
+    ("time", "'01:02:03.000000004'"),
+    ("inet", "'2001:db8::1'"),
+    ("decimal", "1.50"),
+    ("varint", "123456789012345678901234567890"),
+    ("double", "-0.5"),
+    ("frozen<list<int>>", "[1, 2]"),
+    ("frozen<set<text>>", "{'a', 'b'}"),
+    ("frozen<map<int, text>>", "{1: 'one'}"),
+    ("tuple<int, text>", "(1, 'one')"),
+];
+
+/// Goal: a partition is named by the literals of its key, of any type, as cqlsh takes them and as a difference tells them; only it is
+/// compared.
+///
+/// Method: a table for each type, of two partitions, both of which differ.
+#[test]
+fn a_partition_is_named_by_literals_of_any_type() {
+    let Some(lab) = Lab::open("verify_part") else { return };
+    for (number, (of, literal)) in KEYS.iter().enumerate() {
+        let table = format!("t{number}");
+        lab.both(&format!("CREATE TABLE {table} (k {of}, n int, c int, v int, PRIMARY KEY ((k, n), c))"));
+        for n in [1, 2] {
+            for c in [1, 2] {
+                let insert = |at| format!("INSERT INTO {table} (k, n, c, v) VALUES ({literal}, {n}, {c}, {at})");
+                lab.source.run(&format!("{} USING TIMESTAMP {}", insert(2), THEN + 2));
+                lab.target.run(&format!("{} USING TIMESTAMP {THEN}", insert(1)));
+            }
+        }
+        let verify = lab.job(&table).args(&["--recheck-after", "50ms"]).verify();
+        let named = verify.clone().args(&["--partition", &format!("{literal}, 2")]);
+        named.run().assert_code(4);
+        let one = found(&verify);
+        assert_eq!(one.len(), 2, "{of}: {one:?}");
+        assert!(one.keys().all(|(_, key, _)| key[1] == "0x00000002"), "{of}: {one:?}");
+        assert_eq!(counts(&verify.checkpoint)["rows_compared"], 2, "{of}");
+        // As it is told, it may be given.
+        let line = &lines(&verify)[0];
+        let told = format!("{},{}", line["key"]["k"].as_str().unwrap(), line["key"]["n"].as_str().unwrap());
+        verify.clone().args(&["--restart", "--partition", &told]).run().assert_code(4);
+        assert_eq!(found(&verify), one, "{of}: {told}");
+    }
+}
+
+/// Goal: partitions come from a file or from stdin, too, one per line; what is equal is equal whatever else differs.
+#[test]
+fn partitions_come_from_a_file_and_from_stdin() {
+    let Some(lab) = Lab::open("verify_stdin") else { return };
+    lab.both("CREATE TABLE t (k text, n int, c int, v int, PRIMARY KEY ((k, n), c))");
+    for (k, n) in [("a room", 1), ("a room", 2), ("it''s", 1), ("other", 1)] {
+        lab.source.run(&format!("INSERT INTO t (k, n, c, v) VALUES ('{k}', {n}, 1, 1) USING TIMESTAMP {THEN}"));
+    }
+    lab.target.run(&format!("INSERT INTO t (k, n, c, v) VALUES ('other', 1, 1, 1) USING TIMESTAMP {THEN}"));
+    let file = lab.folder.path().join("partitions");
+    std::fs::write(&file, "# two of them\n\n'a room', 2\n'it''s', 1\n").unwrap();
+    let verify = lab.job("t").args(&["--recheck-after", "50ms"]).verify();
+    verify.clone().args(&["--partition", &format!("@{}", file.display())]).run().assert_code(4);
+    let keys: Vec<_> = found(&verify).into_keys().map(|(_, key, _)| key).collect();
+    assert_eq!(keys.len(), 2, "{keys:?}");
+
+    let mut command = verify.clone().args(&["--restart", "--partition", "-"]).command();
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"other,1\n").unwrap();
+    let out = child.wait_with_output().unwrap();
+    assert_eq!(out.status.code(), Some(0), "{}", String::from_utf8_lossy(&out.stderr));
+    assert_eq!(counts(&verify.checkpoint)["rows_compared"], 1);
+}
+
+/// `migrate set` and the like, for this job.
+fn control(job: &Job, words: &[&str]) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_migrate"));
+    let out = command.args(words).arg("--checkpoint").arg(&job.checkpoint).output().unwrap();
+    assert!(out.status.success(), "{words:?}: {}", String::from_utf8_lossy(&out.stderr));
+}
+
+/// Goal: the pace of a verification is held, set, paused and continued, as a copy's is.
+#[test]
+fn the_pace_of_a_verification_is_held_and_changed() {
+    let Some(field) = Field::plant("verify_pace", Size { rows: 20_000, per_case: 20 }, false) else { return };
+    let job = field.verify().args(&["--rows-per-second", "2k"]);
+    let compared = |event: &serde_json::Value| event["rows_compared"].as_u64().unwrap();
+    let mut run = job.start();
+    let progress = |event: &serde_json::Value| event["type"] == "progress" && event["rows_compared"].as_u64() > Some(0);
+    let from = run.await_event("rows", progress);
+    for _ in 0..6 {
+        run.await_type("progress");
+    }
+    let to = run.await_type("progress");
+    let ms = to["at"].as_u64().unwrap() - from["at"].as_u64().unwrap();
+    let rate = (compared(&to) - compared(&from)) * 1000 / ms;
+    assert!((1000..=3000).contains(&rate), "{rate} rows/s of both sides");
+    control(&job, &["pause"]);
+    run.await_type("paused");
+    run.await_type("progress");
+    let first = run.await_type("progress");
+    run.await_type("progress");
+    let last = run.await_type("progress");
+    assert_eq!(compared(&first), compared(&last));
+    control(&job, &["set", "rows-per-second=off"]);
+    control(&job, &["continue"]);
+    run.await_type("continued");
+    run.finish().assert_code(4);
+    field.assert_found(&judge::truth(&field.truth.planted));
+}
+
+/// Goal: a copy with `--verify` ends with the verdict on what it has copied, and with the worse of both exit codes.
+#[test]
+fn a_copy_is_verified_at_its_end() {
+    let Some(lab) = Lab::open("verify_after") else { return };
+    lab.both("CREATE TABLE t (room int, id int, a text, PRIMARY KEY (room, id))");
+    lab.source.load(
+        "INSERT INTO t (room, id, a) VALUES (?, ?, 'text') USING TIMESTAMP ?",
+        (0..5000).map(|id| (id / 7, id, THEN)),
+    );
+    let job = lab.job("t").args(&["--recheck-after", "50ms", "--verify"]);
+    let finished = job.succeed();
+    let ends: Vec<_> = finished.events.iter().filter(|event| event["type"] == "finished").collect();
+    println!("{ends:#?}");
+    let counted = counts(&job.checkpoint);
+    assert_eq!((counted["rows_compared"], counted["rows_different"]), (5000, 0));
+    lab.assert_equal("t", 5000);
+
+    // What is at the target already, and newer, stays so.
+    lab.both("CREATE TABLE u (room int, id int, a text, PRIMARY KEY (room, id))");
+    lab.source
+        .load("INSERT INTO u (room, id, a) VALUES (?, ?, 'text') USING TIMESTAMP ?", (0..9).map(|n| (n, n, THEN)));
+    lab.target.run(&format!("INSERT INTO u (room, id, a) VALUES (3, 3, 'newer') USING TIMESTAMP {}", THEN + 1));
+    lab.target.run(&format!("INSERT INTO u (room, id, a) VALUES (3, 4, 'extra') USING TIMESTAMP {}", THEN + 1));
+    let job = lab.job("u").args(&["--recheck-after", "50ms", "--verify"]);
+    job.run().assert_code(4);
+    let counted = counts(&job.checkpoint);
+    let classes = ["rows_compared", "rows_different", "rows_value_newer", "rows_extra"].map(|name| counted[name]);
+    assert_eq!(classes, [10, 2, 1, 1]);
+}

@@ -1,0 +1,102 @@
+//! What a copy does by design, and what time does by itself, is no difference.
+
+use super::{counts, lines};
+use crate::lab::{Lab, OLD, THEN};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// A day, in microseconds.
+const DAY: i64 = 86_400_000_000;
+
+/// Goal: cells that expire while they are compared are no differences.
+///
+/// Method: some expire in each second of a slow verification, the row with them or beside a cell that stays. They are written on both
+/// sides one after the other, so that a second may lie between their expiries.
+#[test]
+fn cells_that_expire_meanwhile_are_no_differences() {
+    const ROWS: i32 = 30_000;
+    let Some(lab) = Lab::open("verify_expiring") else { return };
+    lab.both("CREATE TABLE t (room int, id int, a text, b text, PRIMARY KEY (room, id))");
+    let insert = "INSERT INTO t (room, id, a, b) VALUES (?, ?, 'text', 'text') USING TIMESTAMP ? AND TTL ?";
+    let update = "UPDATE t USING TIMESTAMP ? AND TTL ? SET b = 'soon' WHERE room = ? AND id = ?";
+    let seconds = |id: i32| 2 + id % 16;
+    std::thread::scope(|scope| {
+        for node in [&lab.source, &lab.target] {
+            scope.spawn(move || {
+                let ttl = |id: i32| if id % 3 == 0 { seconds(id) } else { 0 };
+                node.load(insert, (0..ROWS).map(|id| (id / 5, id, THEN, ttl(id))));
+                let some = (0..ROWS).filter(|id| id % 3 == 1);
+                node.load(update, some.map(|id| (THEN + 1, seconds(id), id / 5, id)));
+            });
+        }
+    });
+    let job = lab.job("t").args(&["--ranges", "60"]);
+    let slow = job.verify().args(&["--recheck-after", "200ms", "--rows-per-second", "4k"]);
+    let finished = slow.run();
+    println!("{:?}", counts(&job.checkpoint));
+    assert!(lines(&job).is_empty(), "{:#?}", lines(&job));
+    finished.assert_code(0);
+}
+
+/// Goal: a writetime that a copy has lowered, as it was asked to, is counted and is no difference; its value still is.
+#[test]
+fn capped_writetimes_are_told_apart() {
+    let Some(lab) = Lab::open("verify_capped") else { return };
+    lab.both("CREATE TABLE t (k int, c int, a text, PRIMARY KEY (k, c))");
+    let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros()).unwrap();
+    let insert = "INSERT INTO t (k, c, a) VALUES (?, ?, 'a') USING TIMESTAMP ?";
+    let at = |i: i32| if i % 100 == 7 { now + i64::from(i) * DAY } else { THEN };
+    lab.source.load(insert, (0..1000).map(|i| (i / 20, i, at(i))));
+    let job = lab.job("t").args(&["--future-timestamps", "cap"]);
+    job.succeed();
+    let verify = job.verify().args(&["--recheck-after", "50ms"]);
+    verify.succeed();
+    let counted = counts(&job.checkpoint);
+    assert_eq!((counted["rows_capped"], counted["rows_different"]), (10, 0));
+    lab.source.run(&format!("UPDATE t USING TIMESTAMP {} SET a = 'b' WHERE k = 5 AND c = 107", now + 2000 * DAY));
+    verify.run().assert_code(4);
+    let counted = counts(&job.checkpoint);
+    assert_eq!((counted["rows_capped"], counted["rows_different"], counted["rows_value_tie"]), (9, 1, 1));
+}
+
+/// Goal: from Cassandra 4.1, which tells no writetime of an element, what a copy has made is equal: elements that have the
+/// unknown timestamp are counted. What has another value, or another writetime in one cell, differs.
+#[test]
+fn unknown_timestamps_are_told_apart() {
+    let Some(lab) = Lab::open_from("verify_old", OLD) else { return };
+    lab.both("CREATE TABLE t (k int, c int, a text, m map<int, text>, PRIMARY KEY (k, c))");
+    let insert = "INSERT INTO t (k, c, a, m) VALUES (?, ?, 'a', ?) USING TIMESTAMP ?";
+    let map = |i: i32| std::collections::HashMap::from([(i, "v".to_owned())]);
+    lab.source.load(insert, (0..300).map(|i| (i / 10, i, (i % 3 == 0).then(|| map(i)), THEN)));
+    let job = lab.job("t").args(&["--unknown-timestamp", "7"]);
+    job.succeed();
+    let verify = job.verify().args(&["--recheck-after", "50ms"]);
+    verify.succeed();
+    let counted = counts(&job.checkpoint);
+    assert_eq!((counted["rows_unknown_timestamp"], counted["rows_different"], counted["rows_compared"]), (100, 0, 300));
+    lab.target.run(&format!("UPDATE t USING TIMESTAMP {THEN} SET m[3] = 'w' WHERE k = 0 AND c = 3"));
+    lab.target.run(&format!("UPDATE t USING TIMESTAMP {} SET a = 'a' WHERE k = 0 AND c = 4", THEN + 5));
+    verify.run().assert_code(4);
+    let counted = counts(&job.checkpoint);
+    assert_eq!((counted["rows_value_unknown"], counted["rows_writetime"], counted["rows_different"]), (1, 1, 2));
+}
+
+/// Goal: the row that a copy left behind as a bare marker, once its cells have expired, is told apart; so is one whose last cell was
+/// deleted at both sides.
+#[test]
+fn markers_that_a_copy_inferred_are_told_apart() {
+    let Some(lab) = Lab::open("verify_marker") else { return };
+    lab.both("CREATE TABLE t (k int, c int, a text, PRIMARY KEY (k, c))");
+    // No marker at the source, which an UPDATE doesn't write.
+    lab.source.load("UPDATE t USING TIMESTAMP ? SET a = 'a' WHERE k = ? AND c = ?", (0..100).map(|i| (THEN, i / 9, i)));
+    let job = lab.job("t");
+    job.succeed();
+    let delete = "DELETE a FROM t USING TIMESTAMP ? WHERE k = ? AND c = ?";
+    for node in [&lab.source, &lab.target] {
+        node.load(delete, (0..20).map(|i| (THEN + 1, i / 9, i)));
+    }
+    job.verify().args(&["--recheck-after", "50ms"]).succeed();
+    let counted = counts(&job.checkpoint);
+    assert_eq!((counted["rows_marker"], counted["rows_different"], counted["rows_compared"]), (20, 0, 100));
+    let lines = lines(&job);
+    assert!(lines.iter().all(|line| line["harmless"] == true && line["class"] == "marker"), "{lines:#?}");
+}

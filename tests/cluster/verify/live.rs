@@ -1,0 +1,215 @@
+//! The applications write to both clusters while a verification runs.
+
+use super::{assert_same, counts, lines};
+use crate::job::Job;
+use crate::lab::{Lab, Node, THEN};
+use crate::planting::judge::{self, Differences, Key};
+use crate::random::Random;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::task::JoinHandle;
+
+const ROWS: i32 = 40_000;
+const WRITERS: usize = 12;
+
+/// What the last write of a row made of it: its value, or nothing.
+type Last = Option<i64>;
+
+/// Writers that change, add and delete rows on both sides, each row by one writer alone, each change with one timestamp. Half of
+/// them write to the source first.
+struct Writers {
+    stop: std::sync::Arc<AtomicBool>,
+    tasks: Vec<JoinHandle<BTreeMap<i32, [Last; 2]>>>,
+}
+
+impl Writers {
+    /// They leave out one in so many writes to the target; none at 0.
+    fn start(lab: &mut Lab, dropped_one_in: u64) -> Writers {
+        let stop = std::sync::Arc::new(AtomicBool::new(false));
+        let tasks = (0..WRITERS).map(|writer| {
+            let mut sides = [(0, lab.source.clone()), (1, lab.target.clone())];
+            if writer % 2 == 1 {
+                sides.reverse();
+            }
+            let random = Random::new(lab.random.next());
+            lab.runtime().spawn(write(sides, writer, dropped_one_in, random, std::sync::Arc::clone(&stop)))
+        });
+        let tasks = tasks.collect();
+        Writers { stop, tasks }
+    }
+
+    /// Waits for their last writes. Answers what they left on both sides of each row that they touched.
+    fn stop(self, lab: &Lab) -> BTreeMap<i32, [Last; 2]> {
+        self.stop.store(true, Ordering::Relaxed);
+        let ended = self.tasks.into_iter().map(|task| lab.source.block_on(task).unwrap());
+        ended.flatten().collect()
+    }
+}
+
+async fn write(
+    sides: [(usize, Node); 2],
+    writer: usize,
+    dropped_one_in: u64,
+    mut random: Random,
+    stop: std::sync::Arc<AtomicBool>,
+) -> BTreeMap<i32, [Last; 2]> {
+    let mut statements = Vec::new();
+    for (_, node) in &sides {
+        let insert = "INSERT INTO t (room, id, a, b) VALUES (?, ?, 'text', ?) USING TIMESTAMP ?";
+        let delete = "DELETE FROM t USING TIMESTAMP ? WHERE room = ? AND id = ?";
+        statements.push([node.session.prepare(insert).await.unwrap(), node.session.prepare(delete).await.unwrap()]);
+    }
+    let mut last = BTreeMap::new();
+    let mut at = 0;
+    while !stop.load(Ordering::Relaxed) {
+        let writers = u64::try_from(WRITERS).unwrap();
+        // A tenth of the rows is new.
+        let id = random.below(u64::try_from(ROWS + ROWS / 10).unwrap() / writers) * writers;
+        let id = i32::try_from(id).unwrap() + i32::try_from(writer).unwrap();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros();
+        at = i64::try_from(now).unwrap().max(at + 1);
+        let is_delete = random.one_in(10);
+        let loaded = (id < ROWS).then_some(0);
+        let row = last.entry(id).or_insert([loaded; 2]);
+        let is_dropped = dropped_one_in > 0 && random.one_in(dropped_one_in);
+        for ((side, node), [insert, delete]) in sides.iter().zip(&statements) {
+            if is_dropped && *side == 1 {
+                continue;
+            }
+            let done = if is_delete {
+                node.session.execute_unpaged(delete, (at, id / 5, id)).await
+            } else {
+                node.session.execute_unpaged(insert, (id / 5, id, at, at)).await
+            };
+            done.unwrap();
+            row[*side] = (!is_delete).then_some(at);
+        }
+    }
+    last
+}
+
+fn fill(lab: &Lab) -> Job {
+    lab.both("CREATE TABLE t (room int, id int, a text, b bigint, PRIMARY KEY (room, id))");
+    for node in [&lab.source, &lab.target] {
+        let insert = format!("INSERT INTO t (room, id, a, b) VALUES (?, ?, 'text', 0) USING TIMESTAMP {THEN}");
+        node.load(&insert, (0..ROWS).map(|id| (id / 5, id)));
+    }
+    lab.job("t").args(&["--ranges", "60"])
+}
+
+/// What a verification must say of rows that were left like this.
+fn truth(left: &BTreeMap<i32, [Last; 2]>) -> Differences {
+    let class = |sides: &[Last; 2]| match sides {
+        [Some(_), None] => Some("missing"),
+        [None, Some(_)] => Some("extra"),
+        [Some(source), Some(target)] if source > target => Some("value_older"),
+        [source, target] => {
+            assert_eq!(source, target, "writes to the source are never left out");
+            None
+        }
+    };
+    let differs = left.iter().filter_map(|(id, sides)| Some((key(*id), BTreeSet::from([class(sides)?.to_owned()]))));
+    differs.collect()
+}
+
+fn key(id: i32) -> Key {
+    let hex = |value: i32| {
+        value.to_be_bytes().iter().fold("0x".to_owned(), |mut text, byte| {
+            write!(text, "{byte:02x}").unwrap();
+            text
+        })
+    };
+    ("t".to_owned(), vec![hex(id / 5), hex(id)], false)
+}
+
+fn found(job: &Job) -> Differences {
+    let lines = lines(job);
+    let differences = lines.iter().filter(|line| line.get("class").is_some()).map(|line| {
+        let classes = line["classes"].as_array().unwrap().iter().map(|class| class.as_str().unwrap().to_owned());
+        (judge::key(line), classes.collect())
+    });
+    differences.collect()
+}
+
+/// Goal: a verification beside applications that write to both sides as fast as they can says that both are equal.
+#[test]
+fn live_writes_are_no_differences() {
+    let Some(mut lab) = Lab::open("verify_live") else { return };
+    let job = fill(&lab);
+    let writers = Writers::start(&mut lab, 0);
+    let slow = job.verify().args(&["--recheck-after", "300ms", "--rows-per-second", "20k"]);
+    let finished = slow.run();
+    let counted = counts(&job.checkpoint);
+    let left = writers.stop(&lab);
+    println!("{} rows were written, {} looked at again", left.len(), counted["rows_rechecked"]);
+    finished.assert_code(0);
+    assert_eq!(found(&job), Differences::new());
+    assert!(left.len() > 2000, "{} rows were written", left.len());
+    assert!(counted["rows_rechecked"] > 0, "nothing ever looked different");
+    assert_eq!(truth(&left), Differences::new());
+    job.verify().args(&["--recheck-after", "100ms"]).succeed();
+}
+
+/// Goal: writes that never reach the target are found, each of them, as soon as the writers are quiet; and beside them, nothing
+/// is told that isn't so.
+#[test]
+fn dropped_writes_are_found() {
+    let Some(mut lab) = Lab::open("verify_drops") else { return };
+    let job = fill(&lab);
+    let writers = Writers::start(&mut lab, 300);
+    let slow = job.verify().args(&["--recheck-after", "300ms", "--rows-per-second", "20k"]);
+    let code = slow.run().code;
+    let beside = found(&job);
+    let left = writers.stop(&lab);
+    assert!(code == Some(4) || code == Some(0), "{code:?}");
+    let truth = truth(&left);
+    println!("{} of {} rows differ; {} were found while they were written", truth.len(), left.len(), beside.len());
+    assert!(truth.len() > 3, "{} of {} rows", truth.len(), left.len());
+    // What was told meanwhile may have been mended by a later write; but no row was ever touched and equal that isn't here.
+    let touched: BTreeSet<Key> = left.keys().map(|id| key(*id)).collect();
+    assert!(beside.keys().all(|key| touched.contains(key)), "rows that nobody wrote: {beside:?}");
+    job.verify().args(&["--recheck-after", "100ms", "--restart"]).run().assert_code(4);
+    assert_same(&truth, &found(&job), &[]);
+    // Repaired, but for rows that were deleted at the source: nothing is left of the others.
+    let extra = truth.values().filter(|classes| classes.contains("extra")).count();
+    let finished = job.verify().args(&["--recheck-after", "100ms", "--repair", "--delete-extra", "--yes"]).run();
+    finished.assert_code(0);
+    assert_eq!(finished.end()["verdict"]["rows_deleted"], extra);
+    job.verify().args(&["--recheck-after", "100ms"]).succeed();
+}
+
+/// Goal: `--follow` compares again and again, so that a later pass finds what an earlier one couldn't have.
+#[test]
+fn following_finds_what_is_dropped_later() {
+    let Some(mut lab) = Lab::open("verify_follow") else { return };
+    let job = fill(&lab);
+    let mut run = job.verify().args(&["--recheck-after", "200ms", "--follow"]).start();
+    run.await_event("the first pass", |event| event["type"] == "pass_done");
+    assert_eq!(found(&job), Differences::new());
+    let writers = Writers::start(&mut lab, 100);
+    std::thread::sleep(Duration::from_secs(2)); // That is how long they write.
+    let left = writers.stop(&lab);
+    let truth = truth(&left);
+    assert!(truth.len() > 3, "{} of {} rows", truth.len(), left.len());
+    // One pass may have begun before the last write; the next one sees all.
+    for _ in 0..2 {
+        run.await_event("a pass", |event| event["type"] == "pass_done");
+    }
+    run.signal("INT");
+    let finished = run.finish();
+    assert!(matches!(finished.code, Some(130 | 4)), "{:?}: {}", finished.code, finished.stderr);
+    let all: Differences = finished
+        .events
+        .iter()
+        .filter(|event| event["type"] == "difference")
+        .map(|line| {
+            let classes = line["classes"].as_array().unwrap().iter().map(|class| class.as_str().unwrap().to_owned());
+            (judge::key(line), classes.collect())
+        })
+        .collect();
+    for (key, classes) in &truth {
+        assert_eq!(all.get(key), Some(classes), "{key:?}");
+    }
+}

@@ -1,0 +1,104 @@
+//! `--repair` and `--delete-extra`.
+
+use super::{Field, Size, counted, counts, lines};
+use crate::job::Job;
+use crate::oracle::Kind;
+use crate::planting::Planted;
+use crate::planting::judge::{self, Key};
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+const SIZE: Size = Size { rows: 20_000, per_case: 60 };
+
+/// The rows of lines of that type.
+fn listed(job: &Job, wanted: &str) -> BTreeSet<Key> {
+    lines(job).iter().filter(|line| line["type"] == wanted).map(judge::key).collect()
+}
+
+fn note(line: &Value) -> &str {
+    line["note"].as_str().unwrap_or_default()
+}
+
+/// Goal: a repair mends all that the source's own writes can mend, and nothing else is touched; what it can't mend is still
+/// told, and of what a newer delete covers it is said so; then `--delete-extra` deletes the rows and cells that the target alone has.
+#[test]
+fn a_repair_leaves_what_only_the_target_can_have() {
+    let Some(field) = Field::plant("verify_repair", SIZE, false) else { return };
+    let planted = &field.truth.planted;
+    let left = judge::truth_after_repair(planted);
+    let finished = field.verify().arg("--repair").run();
+    finished.assert_code(4);
+    let repaired = listed(&field.job, "repaired");
+    for row in planted.iter().filter(|row| row.classes != row.left) {
+        assert!(repaired.contains(&row.key()), "{}: {:?} is not listed as repaired", row.case, row.key());
+    }
+    let known: BTreeSet<Key> = planted.iter().map(Planted::key).collect();
+    assert!(repaired.is_subset(&known), "rows were repaired in which nothing differs");
+    assert_eq!(counted(&finished, "rows_repaired"), repaired.len() as u64);
+    // What a delete covers.
+    let said = lines(&field.job);
+    for row in planted.iter().filter(|row| row.case.contains("deleted at the target")) {
+        let notes = said.iter().filter(|line| judge::key(line) == row.key()).map(note).collect::<Vec<_>>();
+        assert!(notes.iter().any(|note| note.contains("delete")), "{}: {notes:?}", row.case);
+    }
+
+    field.verify().arg("--restart").run().assert_code(4);
+    field.assert_found(&left);
+
+    let finished = field.verify().args(&["--delete-extra", "--yes"]).run();
+    finished.assert_code(4);
+    let (extra, left) = judge::truth_without_extra(&left);
+    assert_eq!(listed(&field.job, "deleted"), extra);
+    assert_eq!(counted(&finished, "rows_deleted"), extra.len() as u64);
+    field.verify().arg("--restart").run().assert_code(4);
+    field.assert_found(&left);
+}
+
+/// Goal: where everything can be mended, both sides end equal, to the last writetime and expiry.
+///
+/// Method: the dumps judge. What was deleted has a tombstone at the target, and nothing else may differ.
+#[test]
+fn what_is_mended_is_equal() {
+    let Some(field) = Field::plant("verify_mend", SIZE, true) else { return };
+    field.verify().arg("--repair").run().assert_code(4);
+    let finished = field.verify().args(&["--delete-extra", "--yes"]).run();
+    finished.assert_code(0);
+    let counted = counts(&field.job.checkpoint);
+    assert_eq!(counted["rows_different"], 0, "{counted:?}");
+    field.verify().succeed();
+    assert_eq!(std::fs::read_to_string(field.job.differences()).unwrap_or_default(), "");
+    for table in ["plain", "rich"] {
+        let report = field.lab.differences(table, table);
+        let tombstones = |kind: Kind| {
+            matches!(
+                kind,
+                Kind::RowTombstone
+                    | Kind::CellTombstone
+                    | Kind::CollectionTombstone
+                    | Kind::RangeTombstone
+                    | Kind::PartitionTombstone
+            )
+        };
+        let others: Vec<_> = report.differences.iter().filter(|(kind, _)| !tombstones(**kind)).collect();
+        assert!(others.is_empty(), "{table}: {others:?}\n{report}");
+        assert!(report.rows > SIZE.rows / 10, "{table} has {} rows", report.rows);
+    }
+}
+
+/// Goal: a repair that is killed is one that goes on: nothing stays unrepaired, and what was mended is verified again.
+#[test]
+fn a_repair_that_is_killed_goes_on() {
+    let Some(mut field) = Field::plant("verify_rekill", Size { rows: 10_000, per_case: 60 }, true) else { return };
+    let slow = field.verify().args(&["--repair", "--rows-per-second", "15k"]);
+    for _ in 0..6 {
+        let mut run = slow.start();
+        run.await_begin();
+        let killed_at = std::time::Instant::now() + std::time::Duration::from_millis(field.lab.random.below(1500));
+        while run.next(killed_at).is_some() {}
+        run.kill();
+    }
+    // Whatever the last one was doing: until one ends with nothing left to repair.
+    field.verify().arg("--repair").run().assert_code(4);
+    field.verify().arg("--restart").run().assert_code(4);
+    field.assert_found(&judge::truth_after_repair(&field.truth.planted));
+}
