@@ -50,6 +50,7 @@ impl Beside {
         answered > 0
     }
 
+    #[expect(clippy::cast_precision_loss, reason = "a handful of reads")]
     fn learn(&self, reads: usize, failed: usize) {
         let mut counts = self.counts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let older = (REMEMBERED / (REMEMBERED + reads as f64)).min(1.0);

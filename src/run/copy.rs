@@ -1,7 +1,7 @@
 //! The copy: both sides, the job and its checkpoint, the rows, and a last look at the tables.
 
-use super::{Error, whole};
 use super::open::{Opened, open, policy};
+use super::{Error, whole};
 use crate::blocking::blocking;
 use crate::checkpoint::{Checkpoint, CheckpointError, Committer};
 use crate::cluster::{CqlSource, CqlTarget};

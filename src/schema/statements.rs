@@ -120,7 +120,7 @@ pub fn delete(table: &Table, part: Part, of: &[RemovedPart]) -> String {
         RemovedPart::Column { value } => column(value),
         RemovedPart::Element { value, .. } => format!("{}[?]", column(value)),
         RemovedPart::Field { value, field: index } => {
-            format!("{}.{}", column(value), field(value, index).map(|field| quote(field)).unwrap_or_default())
+            format!("{}.{}", column(value), field(value, index).map(quote).unwrap_or_default())
         }
     };
     let all_statics = || values.iter().filter(|column| column.part() == Part::Static).map(|column| name(column));
