@@ -35,6 +35,16 @@ impl JsonLines {
         &self.path
     }
 
+    /// [`set_aside`], after which the next line begins a new file.
+    ///
+    /// # Errors
+    /// Where the folder can't be written.
+    pub fn set_aside(&self) -> Result<Option<PathBuf>, JsonLinesError> {
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        *file = None;
+        set_aside(&self.path)
+    }
+
     /// Adds lines, and returns when they are on the disk. Blocks.
     ///
     /// # Errors
@@ -136,9 +146,10 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("lines.jsonl");
         assert_eq!(set_aside(&path).expect("nothing to do"), None);
+        let lines = JsonLines::at(&path);
         for n in 1..3 {
-            JsonLines::at(&path).write([n]).expect("written");
-            let aside = set_aside(&path).expect("renamed").expect("there was one");
+            lines.clone().write([n]).expect("written");
+            let aside = lines.set_aside().expect("renamed").expect("there was one");
             assert_eq!(aside, folder.path().join(format!("lines.jsonl.{n}")));
             assert_eq!(read(&aside), format!("{n}\n"));
             assert!(!path.exists());

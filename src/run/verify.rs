@@ -7,7 +7,7 @@ use crate::cluster::{CqlSource, CqlTarget};
 use crate::engine::pace::Steering;
 use crate::event::{Event, Events};
 use crate::job::{JobTable, RunCommand, RunOutcome, Verdict};
-use crate::json_lines::{self, JsonLines};
+use crate::json_lines::JsonLines;
 use crate::preflight::{self, Candidate, ReadyPair, Sides, TableGuard};
 use crate::rejects::Rejects;
 use crate::ring::{Token, TokenRange};
@@ -127,8 +127,7 @@ async fn begin(settings: &VerifySettings, events: &Events) -> Result<Begun, Erro
             }
         }
     }
-    let file = settings.differences.clone();
-    let file = file.unwrap_or_else(|| json_lines::beside(checkpoint.path(), "-differences.jsonl"));
+    let file = settings.differences_file(checkpoint.path());
     let report = Report::new(JsonLines::at(&file), lines);
     let mut begun = Begun {
         sides,
@@ -232,7 +231,7 @@ fn goes_on(settings: &VerifySettings, begun: &mut Begun) -> Result<bool, Error> 
 
 /// Begins another verification. The lines of the one before are kept.
 fn begin_anew(begun: &mut Begun, events: &Events) -> Result<(), Error> {
-    if let Some(aside) = json_lines::set_aside(&begun.file)? {
+    if let Some(aside) = begun.report.set_aside()? {
         let message = format!("the differences of an earlier verification are now in {}", aside.display());
         events.emit(Event::Note { message });
     }

@@ -109,7 +109,7 @@ pub fn list_element(table: &Table, column: &Column, how: ListWrite) -> String {
     update_of(table, column.part(), " USING TIMESTAMP ? AND TTL ?", &assignment)
 }
 
-/// Deletes some cells of one part of a row, or all of it: binds the timestamp, the elements or their keys, the row's key or, for
+/// Deletes some cells of one part of a row, or all of it: binds the elements or their keys, the timestamp, the row's key or, for
 /// statics, that of the partition.
 pub fn delete(table: &Table, part: Part, of: &[RemovedPart]) -> String {
     let values = table.value_columns();

@@ -1,6 +1,6 @@
 //! The bar: one share of the ring, and a line of numbers below it.
 
-use super::progress::{Snapshot, TableProgress};
+use super::snapshot::{Snapshot, TableProgress};
 use super::terminal::Terminal;
 use super::text::{Style, short, to_stderr};
 use super::verify::Examples;
@@ -177,12 +177,12 @@ impl Renderer for Bar {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ui::progress::{Compared, RunRows};
+    use crate::ui::snapshot::{Comparison, RunRows};
 
     #[test]
     fn the_numbers_of_a_verification() {
         let verdict = crate::job::Verdict { rows_different: 3, ..Default::default() };
-        let compared = Compared { rows_rechecking: 2, verdict, ..Compared::default() };
+        let compared = Comparison { rows_rechecking: 2, verdict, ..Comparison::default() };
         let snapshot = Snapshot {
             fraction: 0.412,
             ranges: 24,

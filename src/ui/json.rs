@@ -2,7 +2,7 @@
 //! ever added. The last line of a run that ended is of type `finished`.
 
 use super::out::Out;
-use super::progress::{Snapshot, TableProgress};
+use super::snapshot::{Snapshot, TableProgress};
 use super::{Finish, Renderer};
 use crate::clock::unix_ms;
 use crate::event::Event;

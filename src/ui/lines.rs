@@ -1,6 +1,6 @@
 //! A line every ten seconds, for logs and pipes.
 
-use super::progress::{Snapshot, TableProgress};
+use super::snapshot::{Snapshot, TableProgress};
 use super::text::{Style, short, to_stderr};
 use super::verify::Examples;
 use super::{Finish, Renderer, Waiting, summary};

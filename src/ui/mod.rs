@@ -11,6 +11,7 @@ mod json;
 mod lines;
 mod out;
 mod progress;
+mod snapshot;
 mod summary;
 pub mod tables;
 mod terminal;
@@ -23,7 +24,8 @@ use crate::event::{Event, Events};
 use crate::shutdown::Stop;
 use crate::side::Side;
 use crate::verify::ended::VerifyEnded;
-use progress::{Progress, Snapshot, TableProgress};
+use progress::Progress;
+use snapshot::{Snapshot, TableProgress};
 use std::fmt::Write;
 use std::io::IsTerminal;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -110,7 +112,7 @@ impl From<VerifyEnded> for Finish {
 
 enum Message {
     Event(Box<Event>),
-    Finish(Option<Finish>),
+    Finish(Box<Option<Finish>>),
 }
 
 /// The thread that shows what happens.
@@ -153,7 +155,7 @@ impl Ui {
 
     /// Shows the end and stops. No end is an error that is told elsewhere. Where nobody reads, a signal ends the waiting.
     pub async fn finish(self, ended: Option<impl Into<Finish>>, stop: &Stop) {
-        let _ = self.messages.send(Message::Finish(ended.map(Into::into)));
+        let _ = self.messages.send(Message::Finish(Box::new(ended.map(Into::into))));
         tokio::select! {
             _ = self.shown => {}
             () = stop.another_signal() => {}
@@ -176,7 +178,7 @@ fn show(mode: Mode, inbox: &mpsc::Receiver<Message>, mut progress: Progress) {
                 renderer.event(&event, &progress.snapshot());
             }
             Ok(Message::Finish(ended)) => {
-                return renderer.finish(&progress.snapshot(), progress.tables(), ended.as_ref());
+                return renderer.finish(&progress.snapshot(), progress.tables(), (*ended).as_ref());
             }
             Err(RecvTimeoutError::Disconnected) => return,
             Err(RecvTimeoutError::Timeout) => {

@@ -1,6 +1,6 @@
 //! What is said while a copy runs, and at its end.
 
-use super::progress::{Snapshot, TableProgress};
+use super::snapshot::{Snapshot, TableProgress};
 use super::text::{Style, count, duration, indented, safe, short};
 use super::verify;
 use crate::call::Class;

@@ -1,6 +1,6 @@
 //! What a verification has come to, and what to do next.
 
-use super::progress::{Compared, Snapshot, TableProgress};
+use super::snapshot::{Comparison, Snapshot, TableProgress};
 use super::summary::broken;
 use super::text::{Style, count, duration, safe, short};
 use super::verify::words;
@@ -32,7 +32,7 @@ pub(super) fn verdict(snapshot: &Snapshot, tables: &[TableProgress], ended: &Ver
 }
 
 #[expect(clippy::cast_precision_loss, reason = "numbers to look at")]
-fn headline(snapshot: &Snapshot, compared: &Compared, ended: &VerifyEnded, style: Style) -> String {
+fn headline(snapshot: &Snapshot, compared: &Comparison, ended: &VerifyEnded, style: Style) -> String {
     let verdict = &ended.verdict;
     let word = match (ended.conclusion(), ended.outcome) {
         (Conclusion::Equal, _) => style.good("equal:"),

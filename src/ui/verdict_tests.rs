@@ -5,11 +5,11 @@ use crate::checkpoint::status::TableState;
 use crate::schema::TableName;
 use crate::shutdown::Signal;
 use crate::side::Side;
-use crate::ui::progress::Counted;
+use crate::ui::snapshot::Counted;
 use std::path::PathBuf;
 
 fn snapshot(rows_compared: u64) -> Snapshot {
-    let compared = Compared { rows_compared, ..Compared::default() };
+    let compared = Comparison { rows_compared, ..Comparison::default() };
     Snapshot {
         fraction: 1.0,
         ranges: 24,

@@ -6,6 +6,7 @@ use crate::job::Verdict;
 use crate::verify::difference::Class;
 use crate::verify::ended::VerificationBegun;
 use crate::verify::line::{ColumnLine, DifferenceLine, KeyLiterals, Written, WrittenLine};
+use std::fmt::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -81,14 +82,16 @@ fn difference(line: &DifferenceLine, style: Style) -> String {
         _ => style.bad("differs:"),
     };
     let mut text = format!("{word} {}: {}", place(&line.table, &line.key, line.is_static), words(class));
-    if let Some(first) = line.columns.iter().find(|column| column.class == class) {
-        text += &format!(": {}", column(first));
+    // Of a row that one side alone has, the columns say nothing new.
+    let columns = if matches!(class, Class::Missing | Class::Extra) { &[][..] } else { &line.columns };
+    if let Some(first) = columns.iter().find(|column| column.class == class) {
+        let _ = write!(text, ": {}", column(first));
     }
-    if line.columns.len() > 1 {
-        text += &format!(" (and {} more)", line.columns.len() - 1);
+    if columns.len() > 1 {
+        let _ = write!(text, " (and {} more)", columns.len() - 1);
     }
     if let Some(note) = &line.note {
-        text += &format!("; {}", safe(note));
+        let _ = write!(text, "; {}", safe(note));
     }
     text
 }
@@ -174,9 +177,8 @@ mod tests {
         KeyLiterals(vec![("channel".to_owned(), "42".to_owned()), ("id".to_owned(), "'\u{1b}[2J'".to_owned())])
     }
 
-    fn cell(value: &str) -> Option<CellLine> {
-        let value = value.to_owned();
-        Some(CellLine { value, hex: "0x".to_owned(), writetime: Some(7), expires_at: Some(60) })
+    fn cell(value: &str) -> CellLine {
+        CellLine { value: value.to_owned(), hex: "0x".to_owned(), writetime: Some(7), expires_at: Some(60) }
     }
 
     fn line(class: Class, columns: Vec<ColumnLine>) -> DifferenceLine {
@@ -197,17 +199,17 @@ mod tests {
 
     fn column(class: Class, target: Option<CellLine>) -> ColumnLine {
         let element = (class == Class::ColumnMissing).then(|| "'k'".to_owned());
-        ColumnLine { column: "body".to_owned(), element, class, list: None, source: cell("'x'"), target }
+        ColumnLine { column: "body".to_owned(), element, class, list: None, source: Some(cell("'x'")), target }
     }
 
     #[test]
     fn each_class_is_told_in_words() {
         let lines = Class::ALL.map(|class| {
             let columns = match class {
-                Class::Missing | Class::Extra | Class::Marker => Vec::new(),
+                Class::Marker => Vec::new(),
                 Class::ColumnMissing => vec![column(class, None)],
-                Class::ValueTie => vec![column(class, cell("'y'")), column(Class::Expiry, cell("'x'"))],
-                _ => vec![column(class, cell("'y'"))],
+                Class::ValueTie => vec![column(class, Some(cell("'y'"))), column(Class::Expiry, Some(cell("'x'")))],
+                _ => vec![column(class, Some(cell("'y'")))],
             };
             difference(&line(class, columns), Style::plain())
         });

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 /// A verification that begins, or goes on.
 #[derive(Clone, Debug, Default, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct VerificationBegun {
     /// Its number: 1 is the job's first.
     pub id: i64,

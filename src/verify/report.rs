@@ -8,10 +8,11 @@ use crate::call::{CallError, Class};
 use crate::engine::retry::GaveUp;
 use crate::event::{Event, Events};
 use crate::job::RangeKey;
-use crate::json_lines::JsonLines;
+use crate::json_lines::{JsonLines, JsonLinesError};
 use crate::row::layout::Part;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// The note of a row that never stood still.
@@ -37,6 +38,14 @@ impl Report {
     /// Tells of these tables, by their number in the job.
     pub fn new(file: JsonLines, tables: BTreeMap<usize, LineTable>) -> Report {
         Report { file, tables: Arc::new(tables) }
+    }
+
+    /// Moves the file of an earlier verification aside, and says where it is now.
+    ///
+    /// # Errors
+    /// Where the folder can't be written.
+    pub fn set_aside(&self) -> Result<Option<PathBuf>, JsonLinesError> {
+        self.file.set_aside()
     }
 
     /// The line of a row that differs.
