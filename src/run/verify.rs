@@ -22,7 +22,7 @@ use crate::verify::compare::Rules;
 use crate::verify::ended::{VerificationBegun, VerifyEnded};
 use crate::verify::line::LineTable;
 use crate::verify::report::Report;
-use crate::verify::{self, Mending, Pair, Rechecks};
+use crate::verify::{self, Conduct, Mending, Pair};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -259,9 +259,10 @@ async fn one_pass(
     let told = VerificationBegun::new(settings, id, seed, file.clone(), found);
     events.emit(Event::VerificationBegun(Box::new(told)));
 
-    let rechecks = Rechecks {
-        after: settings.recheck_after,
+    let conduct = Conduct {
+        recheck_after: settings.recheck_after,
         started_at: i64::try_from(started_at.as_micros()).unwrap_or(i64::MAX),
+        report: report.clone(),
     };
     let watch = checkpoint.watch()?;
     let steering = Steering { pace: settings.job.pace.clone(), live: watch.live() };
@@ -270,8 +271,7 @@ async fn one_pass(
     let guard = TableGuard::new(&sides, guarded, settings.job.pace.patience, events, stop);
     let findings = guard.findings();
     let committer = Committer::<Verdict>::guarded(checkpoint, guard, events.clone());
-    let ended =
-        verify::run(&pairs, work, rechecks, &report, steering, committer.ledger(), events.clone(), stop.clone()).await;
+    let ended = verify::run(&pairs, work, &conduct, steering, committer.ledger(), events.clone(), stop.clone()).await;
     drop(watch);
     let drained = committer.drain().await?;
     let (mut changed, unseen) = (findings.take_changed(), findings.unseen());

@@ -109,14 +109,12 @@ pub(super) async fn read<S: Source, T: Target>(
             Err(Unread::GaveUp(gave_up)) => return Err(gave_up),
             Err(Unread::Unreadable(error, tries)) => return Err(GaveUp::Failed(error, tries)),
         };
-        position = arrived.fetched.next.clone();
+        let next = arrived.fetched.next.clone();
         let has_rows = arrived.fetched.page.rows() > 0;
         if has_rows {
             pages.push(arrived);
         }
-        if is_static && has_rows {
-            break;
-        }
+        position = next.filter(|_| !(is_static && has_rows));
     }
     Ok(pages)
 }
@@ -179,13 +177,11 @@ fn newest(row: Row<'_>, part: Part) -> Option<i64> {
 }
 
 fn newest_of(cell: &[u8]) -> Option<i64> {
-    match cell.try_into() {
-        Ok(one) => Some(i64::from_be_bytes(one)),
-        Err(_) => {
-            let all = crate::row::element::numbers::<8>(cell).ok()?;
-            all.into_iter().flatten().map(i64::from_be_bytes).max()
-        }
+    if let Ok(one) = cell.try_into() {
+        return Some(i64::from_be_bytes(one));
     }
+    let all = crate::row::element::numbers::<8>(cell).ok()?;
+    all.into_iter().flatten().map(i64::from_be_bytes).max()
 }
 
 impl Suspect {

@@ -41,13 +41,12 @@ pub(super) fn steps<S: Source, T: Target>(
 ) -> Vec<Written> {
     let Some(mending) = &learned.task.pair.mending else { return Vec::new() };
     let repairs = mending.repairs && looked.can_be_repaired();
-    let deletes = mending.deletes && removal(suspect, looked, learned.task.rechecks.started_at).is_some();
+    let deletes = mending.deletes && removal(suspect, looked, learned.task.conduct.started_at).is_some();
     let steps = [repairs.then_some(Written::Repaired), deletes.then_some(Written::Deleted)];
     steps.into_iter().flatten().collect()
 }
 
 /// Mends a row as far as it can be, and looks at it once more. What of it is deleted was known before: [`steps`].
-
 ///
 /// # Errors
 /// Where a side can't be read or written.
@@ -58,7 +57,7 @@ pub(super) async fn mend<S: Source, T: Target>(
     suspect: &Suspect,
     looked: Looked,
 ) -> Result<Mended, GaveUp> {
-    let removal = removal(suspect, &looked, learned.task.rechecks.started_at);
+    let removal = removal(suspect, &looked, learned.task.conduct.started_at);
     let mut mended = Mended { left: Some(looked), ..Mended::default() };
     let Some(mending) = &learned.task.pair.mending else { return Ok(mended) };
     if mending.repairs && mended.left.as_ref().is_some_and(Looked::can_be_repaired) {

@@ -78,6 +78,7 @@ pub(super) enum MergeError {
 }
 
 /// The merge of one scan.
+#[expect(clippy::struct_excessive_bools, reason = "each is a property of the scan but for the last")]
 pub(super) struct Merge<'a> {
     order: &'a RowOrder,
     rules: &'a Rules,

@@ -24,7 +24,7 @@ pub mod report;
 mod stream;
 mod task;
 
-pub use task::{Mending, Pair, Rechecks};
+pub use task::{Conduct, Mending, Pair};
 
 use crate::checkpoint::Ledger;
 use crate::engine::pace::Steering;
@@ -33,25 +33,21 @@ use crate::engine::{self, Ended};
 use crate::event::Events;
 use crate::job::{Verdict, Work};
 use crate::shutdown::Stop;
-use report::Report;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use task::Comparing;
 
-/// Compares `work`, range by range in its order, tells `report` what differs, and reports it to `ledger`. There is a pair for each
+/// Compares `work`, range by range in its order, and reports it to `ledger`. There is a pair for each
 /// table that has work, by the table's number. How it ends is told in [`engine::run`].
 pub async fn run<S: Source, T: Target>(
     pairs: &BTreeMap<usize, Arc<Pair<S, T>>>,
     work: Vec<Work>,
-    rechecks: Rechecks,
-    report: &Report,
+    conduct: &Conduct,
     steering: impl Into<Steering>,
     ledger: Ledger<Verdict>,
     events: Events,
     stop: Stop,
 ) -> Ended {
-    let task = |(&number, pair): (&usize, &Arc<Pair<S, T>>)| {
-        (number, Comparing::new(Arc::clone(pair), rechecks, report.clone()))
-    };
+    let task = |(&number, pair)| (number, Comparing::new(Arc::clone(pair), conduct.clone()));
     engine::run(pairs.iter().map(task).collect(), work, steering, ledger, events, stop).await
 }

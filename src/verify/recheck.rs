@@ -1,13 +1,13 @@
 //! Rows that differed are looked at again, several times, before anybody is told: live applications write to one side after
 //! the other, and a reader that comes in between sees a difference that is none.
 
-use super::difference::{Class, Classes};
+use super::difference::{CellState, Class, Classes, ColumnDifference};
 use super::line::Written;
 use super::look::{Looked, look};
 use super::mend::{self, Mended};
 use super::merge::Suspect;
 use super::report::STILL_CHANGES;
-use super::task::Comparing;
+use super::task::{Comparing, Conduct};
 use crate::engine::retry::GaveUp;
 use crate::engine::seam::{Source, Target};
 use crate::engine::{Learned, Shared};
@@ -16,7 +16,7 @@ use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt};
 use std::time::Duration;
 
-/// A row must differ in so many looks, and be the same at both sides in the last two of them.
+/// A row must differ in so many looks, and in the same way in the last two of them.
 const LOOKS: u32 = 3;
 /// A row that is another one with each look is given up after so many.
 const LOOKS_MAX: u32 = 10;
@@ -36,8 +36,8 @@ pub(super) struct Rechecked {
 struct Open {
     suspect: Suspect,
     looked: Option<Looked>,
-    /// Whether it was another one in the last look than in the one before.
-    changes: bool,
+    /// What of it was the same in the last look as in the one before, if anything differed in the same way.
+    stands: Option<Looked>,
 }
 
 /// Looks at suspects until it is certain of each that it differs, or that it doesn't; mends them where that is wanted, and reports
@@ -51,23 +51,24 @@ pub(super) async fn settle<S: Source, T: Target>(
     key: RangeKey,
     suspects: Vec<Suspect>,
 ) -> Result<Rechecked, GaveUp> {
-    let Comparing { rechecks, report, .. } = &learned.task;
+    let Conduct { recheck_after, report, .. } = &learned.task.conduct;
     let mut done = Rechecked::default();
     done.counts.rows_rechecked = suspects.len() as u64;
     let mut open: Vec<Open> =
-        suspects.into_iter().map(|suspect| Open { suspect, looked: None, changes: true }).collect();
+        suspects.into_iter().map(|suspect| Open { suspect, looked: None, stands: None }).collect();
     let mut certain: Vec<(Suspect, Looked)> = Vec::new();
-    let mut wait = rechecks.after;
+    let mut wait = *recheck_after;
     for looks in 1..=LOOKS_MAX {
         tokio::select! {
             biased;
             () = learned.calls.stop().requested() => return Err(GaveUp::Stopped),
             () = tokio::time::sleep(wait) => {}
         }
-        wait = (wait * 2).min(WAIT_MAX.max(rechecks.after));
+        wait = (wait * 2).min(WAIT_MAX.max(*recheck_after));
         look_again(shared, learned, &mut open).await?;
-        let (ready, rest): (Vec<Open>, Vec<Open>) = open.into_iter().partition(|open| looks >= LOOKS && !open.changes);
-        certain.extend(ready.into_iter().filter_map(|open| Some((open.suspect, open.looked?))));
+        let (ready, rest): (Vec<Open>, Vec<Open>) =
+            open.into_iter().partition(|open| looks >= LOOKS && open.stands.is_some());
+        certain.extend(ready.into_iter().filter_map(|open| Some((open.suspect, open.stands?))));
         open = rest;
         if open.is_empty() {
             break;
@@ -145,11 +146,28 @@ async fn look_again<S: Source, T: Target>(
         };
         // A row between that is equal by now needn't be read again.
         open.suspect.follows &= !std::mem::take(&mut before_is_gone);
-        open.changes = open.looked.as_ref().is_none_or(|before| before.state != now.state);
+        open.stands = open.looked.as_ref().and_then(|before| standing(before, &now));
         open.looked = Some(now);
         true
     });
     Ok(())
+}
+
+/// What differs in the same way in two looks. In a row that applications write all the time, one column may still lack what
+/// was written to it long ago.
+fn standing(before: &Looked, now: &Looked) -> Option<Looked> {
+    if before.alone.is_some() || now.alone.is_some() {
+        return (before.alone == now.alone && before.state == now.state).then(|| now.clone());
+    }
+    let cell = |state: &Option<CellState>| state.as_ref().map(|state| (state.bytes.clone(), state.writetime));
+    let is_same = |a: &ColumnDifference, b: &ColumnDifference| {
+        (a.value, a.class, &a.element) == (b.value, b.class, &b.element)
+            && cell(&a.source) == cell(&b.source)
+            && cell(&a.target) == cell(&b.target)
+    };
+    let columns = now.columns.iter().filter(|now| before.columns.iter().any(|before| is_same(before, now)));
+    let columns: Vec<ColumnDifference> = columns.cloned().collect();
+    (!columns.is_empty()).then(|| Looked { columns, ..now.clone() })
 }
 
 /// Counts a row in each of its classes, and once as different where it is.

@@ -55,21 +55,22 @@ pub struct Mending<T> {
     pub acknowledged: AtomicU64,
 }
 
-/// When a row that differs is looked at again.
-#[derive(Clone, Copy, Debug)]
-pub struct Rechecks {
-    /// For the first time; then after twice as long, and so on.
-    pub after: Duration,
+/// How a verification goes about rows that differ.
+#[derive(Clone, Debug)]
+pub struct Conduct {
+    /// When they are looked at again for the first time; then after twice as long, and so on.
+    pub recheck_after: Duration,
     /// When the verification began, in microseconds since the Unix epoch.
     pub started_at: i64,
+    /// Where it is told.
+    pub report: Report,
 }
 
 /// A pair that is compared.
 #[derive(Debug)]
 pub(super) struct Comparing<S, T> {
     pub(super) pair: Arc<Pair<S, T>>,
-    pub(super) rechecks: Rechecks,
-    pub(super) report: Report,
+    pub(super) conduct: Conduct,
     /// How often ranges were begun anew in this run, since rows of them were mended.
     anew: Mutex<HashMap<RangeKey, u32>>,
 }
@@ -79,8 +80,8 @@ pub(super) struct Comparing<S, T> {
 const ANEW_MAX: u32 = 3;
 
 impl<S, T> Comparing<S, T> {
-    pub(super) fn new(pair: Arc<Pair<S, T>>, rechecks: Rechecks, report: Report) -> Self {
-        Comparing { pair, rechecks, report, anew: Mutex::default() }
+    pub(super) fn new(pair: Arc<Pair<S, T>>, conduct: Conduct) -> Self {
+        Comparing { pair, conduct, anew: Mutex::default() }
     }
 
     /// Whether a range is to be compared once more, and counts that.
