@@ -104,11 +104,12 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
                 continue;
             }
             let has_room = settles.is_empty() || self.suspects < SUSPECTS_MAX;
+            let may_step = has_room && charge.is_none();
             tokio::select! {
                 biased;
                 Some(settled) = settles.next(), if !settles.is_empty() => self.take_settled(settled),
                 () = poll_some(&mut charge), if charge.is_some() => charge = None,
-                heads = heads(&mut merging), if merging.is_some() && charge.is_none() && has_room => {
+                heads = heads(&mut merging, may_step), if merging.is_some() => {
                     let Some(now) = &mut merging else { continue };
                     match self.step(now, heads) {
                         Step::Merged(merged) => {
@@ -269,11 +270,12 @@ enum Step {
     Halted,
 }
 
-/// Resolves when it is known what comes next at both sides.
-async fn heads<S: Source, T: Target>(merging: &mut Option<Merging<'_, S, T>>) -> [Head; 2] {
+/// Resolves when it is known what comes next at both sides, and a step may be taken. Pages go on to arrive meanwhile: a read that
+/// nobody polls would keep its place in the pacer's lines from all others.
+async fn heads<S: Source, T: Target>(merging: &mut Option<Merging<'_, S, T>>, may_step: bool) -> [Head; 2] {
     let Some(Merging { streams: [source, target], .. }) = merging else { return std::future::pending().await };
     poll_fn(|context| match (source.poll_head(context), target.poll_head(context)) {
-        (Poll::Ready(source), Poll::Ready(target)) => Poll::Ready([source, target]),
+        (Poll::Ready(source), Poll::Ready(target)) if may_step => Poll::Ready([source, target]),
         _ => Poll::Pending,
     })
     .await
