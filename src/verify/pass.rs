@@ -26,6 +26,9 @@ use std::task::Poll;
 
 /// Keys of suspects that a pass holds at most, in bytes, while they are looked at again. What comes behind waits.
 const SUSPECTS_MAX: usize = 4 << 20;
+/// A pass that has nothing but suspects left, and no more than this of them, lets another range begin: most of the time that
+/// looks take is waiting.
+const SUSPECTS_AT_REST: usize = 256 << 10;
 
 /// The scan that is merged.
 struct Merging<'a, S: Source, T: Target> {
@@ -88,6 +91,7 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
         let mut charge: Option<BoxFuture<'a, ()>> = None;
         let mut merging = if self.course.next_scan().is_some() { Some(self.merging()) } else { None };
         let mut pause = Box::pin(shared.pacer.pause_lasts(REPORT_EVERY));
+        let mut resting = None;
         loop {
             if self.course.halted() {
                 (merging, charge) = (None, None);
@@ -102,6 +106,9 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
                 // Nothing can happen any more, yet something was never settled. Better a failed range than a lost row.
                 self.course.fail("a comparison got lost inside migrate: please report this".to_owned());
                 continue;
+            }
+            if merging.is_none() && resting.is_none() && self.suspects <= SUSPECTS_AT_REST {
+                resting = shared.rest();
             }
             let has_room = settles.is_empty() || self.suspects < SUSPECTS_MAX;
             let may_step = has_room && charge.is_none();
@@ -132,6 +139,7 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
             }
             self.course.report(REPORT_EVERY).await?;
         }
+        drop(resting);
         self.end().await
     }
 
