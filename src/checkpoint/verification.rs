@@ -3,8 +3,8 @@
 use super::error::CheckpointError;
 use super::{Checkpoint, found};
 use crate::clock::unix_ms;
-use crate::job::{Counts, FoundVerification, RunOutcome, Verdict, Verification, VerifiedTable, Work, share};
-use crate::ring::{TilingCheck, TokenRange};
+use crate::job::{Counts, FoundVerification, RangeKey, RunOutcome, Verdict, Verification, VerifiedTable, Work, share};
+use crate::ring::{TilingCheck, Token, TokenRange};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -78,6 +78,25 @@ impl Checkpoint {
         }
         found.fraction = share(found.tables.iter().map(|table| (table.fraction, table.weight)));
         Ok((found, work))
+    }
+
+    /// The ranges of the latest verification that are done, and held no row at either side.
+    ///
+    /// # Errors
+    /// Where the file can't be read.
+    pub fn ranges_without_rows(&self) -> Result<Vec<RangeKey>, CheckpointError> {
+        let fail = |error| CheckpointError::sqlite(&self.path, "read the verification", error);
+        let mut statement = self
+            .connection
+            .prepare(
+                "SELECT table_id, first_token, last_token FROM verified_range WHERE state = 'done' AND rows_compared = 0",
+            )
+            .map_err(fail)?;
+        let key = |row: &Row<'_>| Ok((row.get::<_, usize>(0)?, Token(row.get(1)?), Token(row.get(2)?)));
+        let keys =
+            statement.query_map((), key).and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>).map_err(fail)?;
+        let key = |(table, first, last)| Some(RangeKey { table, range: TokenRange::new(first, last)? });
+        Ok(keys.into_iter().filter_map(key).collect())
     }
 
     /// Puts each range with rows that differ, or that nobody could tell of, back to its beginning, with nothing counted but
