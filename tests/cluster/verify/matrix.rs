@@ -116,17 +116,16 @@ fn spots(column: &Column) -> Vec<Spot<'_>> {
                     Box::new(move |value| collection(&[&key, value], 1))
                 }
             };
-            let first = |t: &Type| some(t).next().unwrap();
-            let of_key = spot(&first(key), Flip::Key, String::new(), entry(Vec::new(), first(value), true));
-            let of_value = spot(&first(value), Flip::Value, String::new(), entry(first(key), Vec::new(), false));
+            let of_key = spot(&longest(key), Flip::Key, String::new(), entry(Vec::new(), longest(value), true));
+            let of_value = spot(&longest(value), Flip::Value, String::new(), entry(longest(key), Vec::new(), false));
             vec![of_key, of_value]
         }
         Shape::Udt(_, fields) => {
             let field = |t: &Type| {
                 let suffix = format!(".{}", t.name);
-                some(t).next().map(|value| spot(&value, Flip::Value, suffix, plain()))
+                spot(&longest(t), Flip::Value, suffix, plain())
             };
-            fields.iter().filter_map(field).collect()
+            fields.iter().map(field).collect()
         }
     }
 }
@@ -134,6 +133,11 @@ fn spots(column: &Column) -> Vec<Spot<'_>> {
 /// Encodings with bits in them.
 fn some(t: &Type) -> impl Iterator<Item = Vec<u8>> {
     t.all().into_iter().filter(|value| !value.is_empty())
+}
+
+/// The one with most bits.
+fn longest(t: &Type) -> Vec<u8> {
+    some(t).max_by_key(Vec::len).unwrap()
 }
 
 /// Goal: what a copy made of every type, in every shape, is equal; and a single bit that is flipped in any cell, element, key or field

@@ -34,9 +34,11 @@ fn a_repair_leaves_what_only_the_target_can_have() {
     }
     let known: BTreeSet<Key> = planted.iter().map(Planted::key).collect();
     assert!(repaired.is_subset(&known), "rows were repaired in which nothing differs");
-    // What was written and made no difference is listed, and counts as nothing.
-    let mended = planted.iter().filter(|row| row.classes != row.left).count();
-    assert_eq!(counted(&finished, "rows_repaired"), mended as u64);
+    // What was written and changed nothing is listed, and isn't counted; a list may have got what it lacked, elsewhere.
+    let mended = planted.iter().filter(|row| row.classes != row.left).count() as u64;
+    let lists = planted.iter().filter(|row| row.left == ["list"]).count() as u64;
+    let counted_rows = counted(&finished, "rows_repaired");
+    assert!((mended..=mended + lists).contains(&counted_rows), "{counted_rows} of {mended} to {}", mended + lists);
     // What a delete covers.
     let said = lines(&field.job);
     for row in planted.iter().filter(|row| row.case.contains("deleted at the target")) {
