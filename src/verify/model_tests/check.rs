@@ -22,6 +22,8 @@ pub(super) struct Book<'a> {
     /// What was last told of a row.
     told: BTreeMap<Key, BTreeSet<Class>>,
     lines: usize,
+    /// Rows that there were before a run.
+    known: BTreeSet<Key>,
     below: BTreeSet<Key>,
     /// The target, and which rows differed, before the run.
     before: (Stored, BTreeSet<Key>),
@@ -33,7 +35,16 @@ impl<'a> Book<'a> {
         let changed = case.changes.iter().map(|change| &change.key);
         let restless = short.map(|(key, _)| key).chain(changed).cloned().collect();
         let before = (Stored::new(), BTreeSet::new());
-        Book { case, now, restless, told: BTreeMap::new(), lines: 0, below: BTreeSet::new(), before }
+        Book {
+            case,
+            now,
+            restless,
+            told: BTreeMap::new(),
+            lines: 0,
+            known: BTreeSet::new(),
+            below: BTreeSet::new(),
+            before,
+        }
     }
 
     /// What each row of either side shows.
@@ -46,7 +57,9 @@ impl<'a> Book<'a> {
 
     pub(super) fn before_a_run(&mut self, sides: &Sides) {
         let target = sides.target.0.lock().expect("not poisoned").clone();
-        let different = self.classes(sides).into_iter().filter(|(_, classes)| !is_harmless(classes));
+        let now = self.classes(sides);
+        self.known.extend(now.keys().cloned());
+        let different = now.into_iter().filter(|(_, classes)| !is_harmless(classes));
         self.before = (target, different.map(|(key, _)| key).collect());
     }
 
@@ -131,10 +144,11 @@ impl<'a> Book<'a> {
                     *expected += count(classes);
                 }
             }
-            let is_restless = |key: &&Key| range.contains(key.0);
-            *restless += self.restless.iter().filter(is_restless).count() as u64;
+            // Rows that were compared, and then deleted.
+            let is_gone = |key: &&Key| self.case.deletes && !now.contains_key(*key) && !self.restless.contains(*key);
+            let unsure = self.restless.iter().chain(self.known.iter().filter(is_gone));
+            *restless += unsure.filter(|key| range.contains(key.0)).count() as u64;
         }
-        let _ = now;
         for (position, (counted, expected, restless)) in groups {
             let rows = expected.rows_compared..=expected.rows_compared + restless;
             let same = Verdict {
