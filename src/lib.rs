@@ -25,8 +25,9 @@
 //! | [`preflight`], [`plan`] | all that can be known before the first row; what will happen, as data |
 //! | [`table_options`] | what of a target table endangers a copy, and setting it right meanwhile |
 //! | [`checkpoint`] | the only code that knows SQLite; `migrations.sql` is its DDL |
-//! | [`copy`] | readers, writes, retries, the pace, the low-water mark |
-//! | [`verify`] | rows of both sides compared, and the words for how they differ |
+//! | [`engine`] | what works through ranges: readers, pages, splits, retries, the pace, the low-water mark |
+//! | [`copy`] | what becomes of rows in a copy: batches, written through one bounded pool |
+//! | [`verify`] | what becomes of them in a verification: both sides merged, differences looked at again, mended, told |
 //! | [`event`], [`ui`] | the vocabulary of everything that happens; the only code that prints |
 //!
 //! # The laws
@@ -47,15 +48,16 @@
 //! 9. **Memory is bounded in bytes.** Pages and requests under way share one budget.
 //! 10. **The checkpoint is the truth.** One job, one file, one live process; no secret in it; looking changes nothing.
 //! 11. **Production first.** Limits, latency and overload set the pace; failing calls are retried with growing waits; what
-//!     can't be done is said. ([`copy::pace`])
+//!     can't be done is said. ([`engine::pace`])
 //!
 //! # Words
 //!
 //! *source*, *target*: the cluster that is read, the one that is written. *Selection*: the patterns of tables that a job is
 //! known by. *Broken*: said of a table that can't be copied, or whose copy can't be trusted, while others can. *Range*: tokens from `first` to `last`, both
 //! included. *Cursor*: the token up to which a range is acknowledged, and the row of the partition behind it. *Slice*: rows of a
-//! partition between two places in the order of its clustering key. *Lane*: one table's way from source to target.
-//! *Page*: what the source answers at once. *Batch*: mutations that travel together. *Run*: one life of the process. *Job*:
+//! partition between two places in the order of its clustering key. *Lane*: one table's way from source to target. *Pair*: a table at both sides. *Suspect*: a row that
+//! differed when it was read. *Difference*: one that still does.
+//! *Page*: what a server answers at once. *Batch*: mutations that travel together. *Run*: one life of the process. *Job*:
 //! what a checkpoint is for.
 
 pub mod blocking;

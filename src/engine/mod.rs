@@ -37,6 +37,7 @@ use standstill::{Calls, Standstill};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 /// How a run ended.
@@ -113,6 +114,8 @@ pub struct Shared<K: Task> {
     pub(crate) pacer: Pacer,
     /// Readers that are at work.
     readers: AtomicUsize,
+    /// Those among them that read nothing more: others may take their places.
+    resting: watch::Sender<usize>,
     pub(crate) patience: Patience,
     standstill: Arc<Standstill>,
     pub(crate) clock: Clock,
@@ -156,6 +159,7 @@ pub async fn run<K: Task>(
         ledger,
         pacer,
         readers: 0.into(),
+        resting: watch::Sender::new(0),
         standstill,
         events,
         stop: stop.clone(),
@@ -167,6 +171,7 @@ pub async fn run<K: Task>(
     let mut running = JoinSet::new();
     let mut readers = shared.pacer.readers();
     readers.mark_changed();
+    let mut resting = shared.resting.subscribe();
     let (mut failed, mut gave_up) = (false, None);
     let mut steer = std::pin::pin!(shared.pacer.steer(|side| shared.standstill.fails(side)));
     let mut watch = std::pin::pin!(shared.standstill.watch(
@@ -180,8 +185,8 @@ pub async fn run<K: Task>(
             () = stop.immediate() => break,
             // What can't be recorded needn't be finished, and a reader that waits for its cluster would notice late.
             () = shared.ledger.gone() => { failed = true; break }
-            Ok(()) = readers.changed() => {
-                let wanted = (*readers.borrow_and_update()).min(ranges);
+            Ok(()) = async { tokio::select! { biased; changed = readers.changed() => changed, changed = resting.changed() => changed } } => {
+                let wanted = (*readers.borrow_and_update() + *resting.borrow_and_update()).min(ranges);
                 while shared.readers.load(Ordering::Relaxed) < wanted {
                     shared.readers.fetch_add(1, Ordering::Relaxed);
                     running.spawn(reader(Arc::clone(&shared)));
@@ -255,10 +260,33 @@ async fn reader<K: Task>(shared: Arc<Shared<K>>) -> Result<(), CheckpointError> 
     Ok(())
 }
 
+/// A reader that reads nothing more of its range, and has let another one take its place, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Resting<'a>(&'a watch::Sender<usize>);
+
+impl Drop for Resting<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|resting| *resting -= 1);
+    }
+}
+
+/// No more readers rest at the same time.
+const RESTING_MAX: usize = 256;
+
 impl<K: Task> Shared<K> {
+    /// Lets another reader begin, while this one waits for something else than rows.
+    pub(crate) fn rest(&self) -> Option<Resting<'_>> {
+        let one_more = |resting: &mut usize| {
+            let may = *resting < RESTING_MAX;
+            *resting += usize::from(may);
+            may
+        };
+        self.resting.send_if_modified(one_more).then(|| Resting(&self.resting))
+    }
+
     /// Whether a reader is to go, since fewer are wanted by now.
     fn is_one_too_many(&self) -> bool {
-        let wanted = *self.pacer.readers().borrow();
+        let wanted = *self.pacer.readers().borrow() + *self.resting.borrow();
         let fewer = |now: usize| (now > wanted).then(|| now - 1);
         self.readers.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fewer).is_ok()
     }

@@ -87,7 +87,7 @@ async fn verify(settings: &VerifySettings, events: &Events, stop: &Stop) -> Resu
         // What differed first, once: it may have been mended meanwhile. Then everything.
         is_second_look = !is_second_look && begun.checkpoint.reopen_different()? > 0;
         if !is_second_look {
-            begin_anew(&mut begun, events)?;
+            begin_anew(&mut begun)?;
         }
     }
 }
@@ -142,7 +142,11 @@ async fn begin(settings: &VerifySettings, events: &Events) -> Result<Begun, Erro
         checkpoint,
     };
     if !goes_on(settings, &mut begun)? {
-        begin_anew(&mut begun, events)?;
+        if let Some(aside) = begun.report.set_aside()? {
+            let message = format!("the differences of an earlier verification are now in {}", aside.display());
+            events.emit(Event::Note { message });
+        }
+        begin_anew(&mut begun)?;
     }
     Ok(begun)
 }
@@ -229,12 +233,8 @@ fn goes_on(settings: &VerifySettings, begun: &mut Begun) -> Result<bool, Error> 
     Ok(mends && begun.checkpoint.reopen_different()? > 0)
 }
 
-/// Begins another verification. The lines of the one before are kept.
-fn begin_anew(begun: &mut Begun, events: &Events) -> Result<(), Error> {
-    if let Some(aside) = begun.report.set_aside()? {
-        let message = format!("the differences of an earlier verification are now in {}", aside.display());
-        events.emit(Event::Note { message });
-    }
+/// Begins another verification.
+fn begin_anew(begun: &mut Begun) -> Result<(), Error> {
     let mut parameters = begun.parameters.clone();
     if parameters.contains_key("sample") {
         parameters.insert("seed".to_owned(), begun.seed.to_string());
@@ -256,6 +256,7 @@ async fn one_pass(
     let verification = checkpoint.verification()?;
     let (id, started_at) = verification.map(|latest| (latest.id, latest.started_at)).unwrap_or_default();
     let seed = Some(begun.seed);
+    *events.counters().verdict() = found.verdict;
     let told = VerificationBegun::new(settings, id, seed, file.clone(), found);
     events.emit(Event::VerificationBegun(Box::new(told)));
 

@@ -26,6 +26,8 @@ pub(super) struct Progress {
     tables: Vec<TableProgress>,
     /// What is compared, once that has begun.
     verification: Option<Box<VerificationBegun>>,
+    /// The last pass that came to its end, where one follows another.
+    last_pass: Option<(u64, Verdict)>,
     /// Rows that this run had compared by then.
     compared_before: u64,
     started: Instant,
@@ -54,6 +56,7 @@ impl Progress {
             counters,
             tables: Vec::new(),
             verification: None,
+            last_pass: None,
             compared_before: 0,
             started: Instant::now(),
             ranges: 0,
@@ -83,6 +86,7 @@ impl Progress {
                 self.found(tables);
             }
             Event::VerificationBegun(begun) => self.verification_begun(begun),
+            Event::PassDone { pass, verdict, .. } => self.last_pass = Some((*pass, *verdict)),
             Event::TableBroken { table, reason, .. } => {
                 self.table(*table, |table| table.reason = Some(reason.clone()));
             }
@@ -141,7 +145,6 @@ impl Progress {
             | Event::Rechecked { .. }
             | Event::Difference(_)
             | Event::Mended(_)
-            | Event::PassDone { .. }
             | Event::Committed { .. }
             | Event::Set { .. }
             | Event::Paused
@@ -320,6 +323,7 @@ impl Progress {
             rows_different: load(&c.rows_different),
             rows_mended: load(&c.rows_mended),
             verdict,
+            last_pass: self.last_pass,
             begun: begun.clone(),
         }
     }

@@ -103,6 +103,9 @@ pub(super) struct Comparison {
     pub(super) rows_mended: u64,
     /// What it has come to in all runs, as far as that is committed.
     pub(super) verdict: Verdict,
+    /// The last pass that came to its end, where one follows another: its number, and what it had come to.
+    #[serde(skip)]
+    pub(super) last_pass: Option<(u64, Verdict)>,
     /// What is compared, and how.
     #[serde(skip)]
     pub(super) begun: VerificationBegun,

@@ -22,6 +22,14 @@ pub(super) fn verdict(snapshot: &Snapshot, tables: &[TableProgress], ended: &Ver
             let _ = write!(text, "\n* {}", harmless(class));
         }
     }
+    if let Some((pass, verdict)) = &compared.last_pass {
+        let different = match verdict.rows_different {
+            0 => style.good("nothing differed"),
+            1 => style.bad("1 row differed"),
+            rows => style.bad(&format!("{} rows differed", count(rows))),
+        };
+        let _ = write!(text, "\nlast whole pass, number {}: {different}", count(*pass));
+    }
     text += &each_table(tables, &ended.verdict);
     text += &broken(tables, style);
     if let Some(file) = &ended.differences {
@@ -40,11 +48,14 @@ fn headline(snapshot: &Snapshot, compared: &Comparison, ended: &VerifyEnded, sty
         (Conclusion::Differences, _) => style.bad(&format!("{} rows differ:", count(verdict.rows_different))),
         (Conclusion::Incomplete, _) => style.warn("nothing differs, but not everything could be compared:"),
         (Conclusion::Unfinished, RunOutcome::Error) => style.bad("stopped by an error, nothing differs so far:"),
+        (Conclusion::Unfinished, _) if compared.last_pass.is_some() => {
+            style.warn("stopped, nothing differs so far in this pass:")
+        }
         (Conclusion::Unfinished, _) => style.warn("stopped, nothing differs so far:"),
     };
     let elapsed = Duration::from_millis(snapshot.elapsed_ms);
     let this_run = match compared.rows_compared {
-        rows if rows == verdict.rows_compared => String::new(),
+        rows if rows >= verdict.rows_compared => String::new(),
         rows => format!(", {} of them", count(rows)),
     };
     let rate = compared.rows_compared as f64 / elapsed.as_secs_f64().max(0.001);

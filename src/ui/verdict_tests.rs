@@ -169,3 +169,17 @@ fn what_was_stopped_goes_on() {
     let gave_up = VerifyEnded { gave_up: Some(Side::Target), ..ended(RunOutcome::Incomplete, equal()) };
     assert!(super::verdict(&partly, &[], &gave_up, Style::plain()).contains("once the target answers again"));
 }
+
+#[test]
+fn a_pass_that_was_stopped_does_not_hide_what_the_one_before_had_found() {
+    let stopped = VerifyEnded { signal: Some(Signal::Interrupt), ..ended(RunOutcome::Stopped, equal()) };
+    let mut partly = Snapshot { fraction: 0.5, ..snapshot(5 * COMPARED) };
+    partly.compared.as_mut().expect("of a verification").last_pass =
+        Some((4, Verdict { rows_different: 2, ..equal() }));
+    let text = text(&partly, &[], &stopped);
+    assert!(
+        text.starts_with("stopped, nothing differs so far in this pass: 1 000 000 rows compared in 5.1s"),
+        "{text}"
+    );
+    assert!(text.contains("\nlast whole pass, number 4: 2 rows differed\n"), "{text}");
+}

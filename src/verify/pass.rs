@@ -26,6 +26,9 @@ use std::task::Poll;
 
 /// Keys of suspects that a pass holds at most, in bytes, while they are looked at again. What comes behind waits.
 const SUSPECTS_MAX: usize = 4 << 20;
+/// A pass that has nothing but suspects left, and no more than this of them, lets another range begin: most of the time that
+/// looks take is waiting.
+const SUSPECTS_AT_REST: usize = 256 << 10;
 
 /// The scan that is merged.
 struct Merging<'a, S: Source, T: Target> {
@@ -88,6 +91,7 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
         let mut charge: Option<BoxFuture<'a, ()>> = None;
         let mut merging = if self.course.next_scan().is_some() { Some(self.merging()) } else { None };
         let mut pause = Box::pin(shared.pacer.pause_lasts(REPORT_EVERY));
+        let mut resting = None;
         loop {
             if self.course.halted() {
                 (merging, charge) = (None, None);
@@ -103,12 +107,16 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
                 self.course.fail("a comparison got lost inside migrate: please report this".to_owned());
                 continue;
             }
+            if merging.is_none() && resting.is_none() && self.suspects <= SUSPECTS_AT_REST {
+                resting = shared.rest();
+            }
             let has_room = settles.is_empty() || self.suspects < SUSPECTS_MAX;
+            let may_step = has_room && charge.is_none();
             tokio::select! {
                 biased;
                 Some(settled) = settles.next(), if !settles.is_empty() => self.take_settled(settled),
                 () = poll_some(&mut charge), if charge.is_some() => charge = None,
-                heads = heads(&mut merging), if merging.is_some() && charge.is_none() && has_room => {
+                heads = heads(&mut merging, may_step), if merging.is_some() => {
                     let Some(now) = &mut merging else { continue };
                     match self.step(now, heads) {
                         Step::Merged(merged) => {
@@ -131,6 +139,7 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
             }
             self.course.report(REPORT_EVERY).await?;
         }
+        drop(resting);
         self.end().await
     }
 
@@ -269,11 +278,12 @@ enum Step {
     Halted,
 }
 
-/// Resolves when it is known what comes next at both sides.
-async fn heads<S: Source, T: Target>(merging: &mut Option<Merging<'_, S, T>>) -> [Head; 2] {
+/// Resolves when it is known what comes next at both sides, and a step may be taken. Pages go on to arrive meanwhile: a read that
+/// nobody polls would keep its place in the pacer's lines from all others.
+async fn heads<S: Source, T: Target>(merging: &mut Option<Merging<'_, S, T>>, may_step: bool) -> [Head; 2] {
     let Some(Merging { streams: [source, target], .. }) = merging else { return std::future::pending().await };
     poll_fn(|context| match (source.poll_head(context), target.poll_head(context)) {
-        (Poll::Ready(source), Poll::Ready(target)) => Poll::Ready([source, target]),
+        (Poll::Ready(source), Poll::Ready(target)) if may_step => Poll::Ready([source, target]),
         _ => Poll::Pending,
     })
     .await

@@ -197,7 +197,9 @@ impl Running {
 
     /// Waits until the first range is about to be claimed.
     pub(crate) fn await_begin(&mut self) {
-        self.await_event("the begin", |event| matches!(event["type"].as_str(), Some("planned" | "resumed")));
+        self.await_event("the begin", |event| {
+            matches!(event["type"].as_str(), Some("planned" | "resumed" | "verification_begun"))
+        });
     }
 
     /// Waits until rows have been written and are recorded.
