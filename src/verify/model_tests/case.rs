@@ -36,6 +36,8 @@ pub(super) struct Case {
     pub(super) changes: Vec<Change>,
     /// Whether rows that nobody has compared change at one side between the runs.
     pub(super) drifts: bool,
+    /// Whether ranges with differences are taken up again between the runs.
+    pub(super) reopens: bool,
 }
 
 /// A row that changes at one side first, and a moment later at the other one.
@@ -77,6 +79,7 @@ impl search::Case for Case {
             deletes: mends && one_in(rng, 2),
             changes: Vec::new(),
             drifts: one_in(rng, 4),
+            reopens: one_in(rng, 4),
             source,
         };
         if one_in(rng, 4) {
@@ -116,6 +119,7 @@ impl search::Case for Case {
         with(&mut |case| case.deletes = false);
         with(&mut |case| (case.repairs, case.deletes) = (false, false));
         with(&mut |case| case.drifts = false);
+        with(&mut |case| case.reopens = false);
         smaller.retain(|case| case.size() < self.size());
         smaller
     }
@@ -135,11 +139,11 @@ impl search::Case for Case {
         for change in changes {
             let _ = writeln!(text, "{}: {change:?}", name(&change.key));
         }
-        let Case { recheck_ms, timestamp_max, repairs, deletes, drifts, .. } = self;
+        let Case { recheck_ms, timestamp_max, repairs, deletes, drifts, reopens, .. } = self;
         let _ = writeln!(
             text,
             "target: {tombstones_max} tombstones at most, pages above {timeout_above:?} rows time out, bisects {can_bisect}\n\
-             rechecks after {recheck_ms} ms, timestamps up to {timestamp_max}, repairs {repairs}, deletes {deletes}, drifts {drifts}"
+             rechecks after {recheck_ms} ms, timestamps up to {timestamp_max}, repairs {repairs}, deletes {deletes}, drifts {drifts}, reopens {reopens}"
         );
         text
     }
@@ -173,6 +177,7 @@ impl Case {
             *repairs,
             *deletes,
             *drifts,
+            self.reopens,
         ];
         self.source.size() + others.len() + changes.len() + extras.into_iter().filter(|&extra| extra).count()
     }

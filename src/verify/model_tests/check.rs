@@ -79,6 +79,7 @@ impl<'a> Book<'a> {
         let below: BTreeMap<&Key, &BTreeSet<Class>> = now.iter().filter(|(key, _)| !is_left(key, &work)).collect();
         let is_lost = |key: &&Key| !below.contains_key(*key) && now.contains_key(*key);
         if !self.mends()
+            && !self.case.reopens
             && let Some(lost) = self.below.iter().find(is_lost)
         {
             return Err(format!("a cursor moved back before {}", name(lost)));
