@@ -292,7 +292,12 @@ async fn run<C: Counts, G: Guard>(
             }
         }
         watched.pass(&mut group, asked).await;
-        if !group.is_empty() {
+        if group.is_empty() {
+            // Of a file that was deleted while nothing happens, in a pause for one, nobody else would tell.
+            if let Err(gone) = checkpoint.still_there() {
+                return (checkpoint, Err(gone));
+            }
+        } else {
             let result;
             (checkpoint, result) = commit(checkpoint, fold(group), &events).await;
             if result.is_err() {

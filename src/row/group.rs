@@ -47,6 +47,8 @@ pub struct Grouper {
     mode: BatchMode,
     policy: Policy,
     range: TokenRange,
+    /// What of a row is written, where it isn't all of it.
+    only: Option<Part>,
     last_token: Option<Token>,
     /// The partition key of the last row, as it was on the wire: a partition may go on on the next page.
     last_partition: Vec<u8>,
@@ -96,7 +98,13 @@ impl Grouper {
     /// For the scan of `range`.
     pub fn new(layout: Arc<Layout>, limits: BatchLimits, mode: BatchMode, policy: Policy, range: TokenRange) -> Self {
         let (last_partition, scratch) = (Vec::new(), Scratch::default());
-        Grouper { layout, limits, mode, policy, range, last_token: None, last_partition, scratch }
+        Grouper { layout, limits, mode, policy, range, only: None, last_token: None, last_partition, scratch }
+    }
+
+    /// Of rows, their statics alone; or all but those.
+    #[must_use]
+    pub fn only(self, part: Part) -> Self {
+        Grouper { only: Some(part), ..self }
     }
 
     /// The batches of the next page, in token order. `read_at` is when the page was asked for, in seconds since the Unix
@@ -144,8 +152,11 @@ impl Grouper {
                 place = placement(token);
             }
             check_clustering(&rows, row)?;
-            mutation(&mut rows, row, is_first, &mut self.scratch)
+            mutation(&mut rows, row, is_first, self.only, &mut self.scratch)
                 .map_err(|Misread { value, what }| GroupError::Value { column: value, what })?;
+            if self.only.is_some() && rows.statements.len() == first_statement {
+                continue;
+            }
 
             let joins = open.as_ref().is_some_and(|open| self.joins(open, same_partition, bytes, place));
             if !joins {

@@ -51,14 +51,23 @@ pub(super) struct Misread {
     pub(super) what: &'static str,
 }
 
-/// Appends the statements of one row: of its statics, where it is the first row of its partition, and its own.
-pub(super) fn mutation(rows: &mut Rows, row: usize, is_first: bool, scratch: &mut Scratch) -> Result<(), Misread> {
+/// Appends the statements of one row: of its statics, where it is the first row of its partition, and its own; of `only` one of
+/// them where that is given.
+pub(super) fn mutation(
+    rows: &mut Rows,
+    row: usize,
+    is_first: bool,
+    only: Option<Part>,
+    scratch: &mut Scratch,
+) -> Result<(), Misread> {
     if rows.layout.is_plain() && rows.page.span(row, 0, rows.layout.columns()).len() < LARGE_ROW {
         plain(rows, row, &mut scratch.groups);
         return Ok(());
     }
+    let is_wanted = |part| only.is_none_or(|only| only == part);
     let has_row = rows.layout.clustering_key == 0 || rows.page.cell(row, rows.layout.partition_key).is_some();
     let has_statics = is_first && rows.layout.values.last().is_some_and(|value| value.part == Part::Static);
+    let (has_row, has_statics) = (has_row && is_wanted(Part::Regular), has_statics && is_wanted(Part::Static));
     if rows.layout.has_counters() {
         let forms = [(has_statics, Form::StaticCounters), (has_row, Form::Counters)];
         let wanted = forms.into_iter().filter(|(wanted, _)| *wanted);

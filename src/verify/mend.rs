@@ -83,7 +83,8 @@ pub(super) async fn mend<S: Source, T: Target>(
     Ok(mended)
 }
 
-/// Writes the source's row as it is now.
+/// Writes the source's row as it is now, or a partition's statics: what is at the same row is somebody else's suspect, and of lists
+/// two who write the same at once write it twice.
 async fn repair<S: Source, T: Target>(
     shared: &Shared<Comparing<S, T>>,
     learned: &Learned<Comparing<S, T>>,
@@ -94,7 +95,7 @@ async fn repair<S: Source, T: Target>(
     let Mending { writer, limits, policy, rejects, acknowledged, .. } = mending;
     let layout = Arc::clone(&learned.task.pair.source_layout);
     let range = TokenRange::of(suspect.token);
-    let mut grouper = Grouper::new(layout, *limits, BatchMode::None, *policy, range);
+    let mut grouper = Grouper::new(layout, *limits, BatchMode::None, *policy, range).only(suspect.part);
     let _permit = shared.pacer.pool.acquire().await;
     for page in read(shared, learned, Side::Source, &[suspect]).await? {
         let batches = grouper

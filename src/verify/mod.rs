@@ -6,8 +6,8 @@
 //! scan ─► stream (target) ─┘
 //! ```
 //!
-//! [`compare`] tells two rows apart by their raw bytes, [`difference`] has the words for what it finds, [`line`] is how a
-//! difference stands in the file of differences. Ranges, pages, splits, pace and patience are the [engine](crate::engine)'s.
+//! [`compare`] tells two rows apart by their raw bytes, [`difference`] has the words for what it finds, [`mod@line`] is how a
+//! difference stands in the file of differences. Ranges, pages, splits, pace and patience are the [`crate::engine`]'s.
 
 mod cell;
 pub mod compare;

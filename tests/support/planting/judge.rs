@@ -18,7 +18,7 @@ pub fn read(lines: impl BufRead) -> io::Result<Differences> {
         let line: Value = serde_json::from_str(&line?).map_err(io::Error::other)?;
         // Others tell what was repaired.
         if line.get("class").is_some() {
-            found.insert(key(&line), texts(&line["classes"]).collect());
+            found.insert(key(&line), classes(&line));
         }
     }
     Ok(found)
@@ -30,6 +30,11 @@ pub fn key(line: &Value) -> Key {
     let table = line["table"].as_str().unwrap_or_default();
     let table = table.rsplit_once('.').map_or(table, |(_, name)| name).trim_matches('"');
     (table.to_owned(), texts(&line["key_hex"]).collect(), line["static"] == true)
+}
+
+/// The classes that it tells.
+pub fn classes(line: &Value) -> BTreeSet<String> {
+    texts(&line["classes"]).collect()
 }
 
 fn texts(list: &Value) -> impl Iterator<Item = String> {
