@@ -19,7 +19,7 @@ use super::{Conduct, Mending, Pair, run};
 use crate::checkpoint::{self, Checkpoint, CheckpointError, Committer};
 use crate::clock::{Clock, unix_ms};
 use crate::copy::fakes::{MemorySource, MemoryTarget, Rows, layout};
-use crate::copy::model_tests::case::Plan;
+use crate::copy::model_tests::case::{Act, Plan};
 use crate::copy::model_tests::one_run;
 use crate::copy::model_tests::search::{self, search};
 use crate::copy::model_tests::world::{ModelGuard, ModelTarget, World};
@@ -52,8 +52,12 @@ fn the_laws_hold_whatever_happens() {
 
 #[test]
 fn the_same_seed_brings_the_same_order_of_everything() {
-    for seed in 0..30 {
-        let [once, again] = [(); 2].map(|()| search::try_case(&<Case as search::Case>::of(seed)));
+    // Who of several goes on first after a pause is left to chance by tokio.
+    let pauses = |case: &Case| case.source.runs.iter().flat_map(|plan| &plan.acts).any(|act| matches!(act.1, Act::Pause));
+    let cases = (0..60).map(<Case as search::Case>::of).filter(|case| !pauses(case));
+    for case in cases {
+        let seed = case.source.seed;
+        let [once, again] = [(); 2].map(|()| search::try_case(&case));
         assert_eq!(once, again, "seed {seed}");
     }
 }
