@@ -99,7 +99,8 @@ impl Checkpoint {
         Ok(keys.into_iter().filter_map(key).collect())
     }
 
-    /// Puts each range with rows that differ, or that nobody could tell of, back to its beginning, with nothing counted but
+    /// Puts each range with rows that differ, or that nobody could tell of, back to its beginning, with all pieces of a range that
+    /// was split (the first of them has counts of the others), with nothing counted but
     /// [`Counts::KEPT`]; the latest verification goes on. Gives how many such ranges there are. Those that failed stay as they
     /// are: they are tried again anyway.
     ///
@@ -115,7 +116,8 @@ impl Checkpoint {
                 &format!(
                     "UPDATE verified_range SET state = 'pending', cursor = NULL, partition_key = NULL, clustering_key = NULL,
                          ended_at = NULL, error = NULL, remedy = NULL, {}
-                     WHERE rows_different > 0 OR rows_unsettled > 0",
+                     WHERE state <> 'skipped' AND (table_id, position) IN
+                         (SELECT table_id, position FROM verified_range WHERE rows_different > 0 OR rows_unsettled > 0)",
                     forgotten.join(", ")
                 ),
                 (),
