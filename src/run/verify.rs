@@ -239,7 +239,8 @@ fn goes_on(settings: &VerifySettings, begun: &mut Begun, events: &Events) -> Res
         return Ok(false);
     }
     let mends = settings.repair || settings.delete_extra;
-    let goes_on = !latest.is_finished() || mends && begun.checkpoint.reopen_different()? > 0;
+    // What was found before is to be mended, too.
+    let goes_on = (mends && begun.checkpoint.reopen_different()? > 0) | !latest.is_finished();
     begun.seed = seed.filter(|_| goes_on).unwrap_or(begun.seed);
     Ok(goes_on)
 }

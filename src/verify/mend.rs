@@ -90,7 +90,8 @@ pub(super) async fn mend<S: Source, T: Target>(
         }
     }
     if steps.removals.is_empty() || mended.left.is_none() {
-        let is_extra = |left: &Looked| left.classes().iter().any(|class| matches!(class, Class::Extra | Class::ColumnExtra));
+        let is_extra =
+            |left: &Looked| left.classes().iter().any(|class| matches!(class, Class::Extra | Class::ColumnExtra));
         if mending.deletes && mended.left.as_ref().is_some_and(is_extra) {
             mended.note.get_or_insert_with(|| YOUNG.to_owned());
         }

@@ -19,6 +19,8 @@ use std::time::Duration;
 
 /// A row must differ in so many looks, and in the same way in the last two of them.
 const LOOKS: u32 = 3;
+/// A row that one side alone has in so many looks, over a minute, is no matter of time, however often it is written there.
+const LOOKS_ALONE: u32 = 6;
 /// A row that is another one with each look is given up after so many.
 const LOOKS_MAX: u32 = 10;
 /// No wait between two looks is longer.
@@ -39,6 +41,8 @@ struct Open {
     looked: Option<Looked>,
     /// What of it was the same in the last look as in the one before, if anything differed in the same way.
     stands: Option<Looked>,
+    /// In how many looks, one after another, the same side alone had it.
+    alone: u32,
 }
 
 /// Looks at suspects until it is certain of each that it differs, or that it doesn't; mends them where that is wanted, and reports
@@ -56,7 +60,7 @@ pub(super) async fn settle<S: Source, T: Target>(
     let mut done = Rechecked::default();
     done.counts.rows_rechecked = suspects.len() as u64;
     let mut open: Vec<Open> =
-        suspects.into_iter().map(|suspect| Open { suspect, looked: None, stands: None }).collect();
+        suspects.into_iter().map(|suspect| Open { suspect, looked: None, stands: None, alone: 0 }).collect();
     let mut certain: Vec<(Suspect, Looked)> = Vec::new();
     let mut wait = *recheck_after;
     for looks in 1..=LOOKS_MAX {
@@ -154,7 +158,10 @@ async fn look_again<S: Source, T: Target>(
         };
         // A row between that is equal by now needn't be read again.
         open.suspect.follows &= !std::mem::take(&mut before_is_gone);
-        open.stands = open.looked.as_ref().and_then(|before| standing(before, &now));
+        let was_alone = open.looked.as_ref().is_none_or(|before| before.alone == now.alone);
+        open.alone = if now.alone.is_some() && was_alone { open.alone + 1 } else { 0 };
+        let is_gone = || (open.alone >= LOOKS_ALONE).then(|| now.clone());
+        open.stands = open.looked.as_ref().and_then(|before| standing(before, &now)).or_else(is_gone);
         open.looked = Some(now);
         true
     });
