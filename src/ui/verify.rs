@@ -258,7 +258,7 @@ mod tests {
             columns: Vec::new(),
         };
         let mended = Event::Mended(Box::new(written));
-        insta::assert_snapshot!(examples.line(&mended, Style::plain()).unwrap_or_default(), @r"deleted: chat.messages channel = 42, id = '\u{1b}[2J'; a newer write shadows it");
+        insta::assert_snapshot!(examples.line(&mended, Style::plain()).unwrap_or_default(), @r"deleted: chat.messages channel = 42, id = '\u{1b}[2J'");
         // The next pass has its own.
         examples.line(&Event::VerificationBegun(Box::new(begun)), Style::plain());
         assert!(examples.line(&event, Style::plain()).is_some_and(|line| line.starts_with("differs:")));

@@ -17,6 +17,7 @@ use crate::job::RangeKey;
 use crate::ring::TokenRange;
 use crate::row::{BatchMode, Grouper};
 use crate::side::Side;
+use std::pin::pin;
 use std::sync::Arc;
 
 /// The note of a row that a repair did not bring back.
@@ -140,8 +141,8 @@ async fn delete<S: Source, T: Target>(
 ) -> Result<(), GaveUp> {
     let _permit = shared.pacer.pool.acquire().await;
     let turns = shared.pacer.turns(Side::Target, learned.calls.stop());
-    let delete = |_| turns.call(Load::default(), std::future::ready(()), mending.writer.delete(removal));
-    let delete = with_retries(Side::Target, shared.patience, &learned.calls, delete);
+    let delete = |_| turns.call(Load::default(), std::future::ready(()), || mending.writer.delete(removal));
+    let delete = pin!(with_retries(Side::Target, shared.patience, &learned.calls, delete));
     turns.or_stopped(delete).await
 }
 
