@@ -137,7 +137,8 @@ fn some(t: &Type) -> impl Iterator<Item = Vec<u8>> {
 
 /// The one with most bits.
 fn longest(t: &Type) -> Vec<u8> {
-    some(t).max_by_key(Vec::len).unwrap()
+    // The first of these: of booleans, all but the first are true whatever bit is flipped.
+    some(t).collect::<Vec<_>>().into_iter().rev().max_by_key(Vec::len).unwrap()
 }
 
 /// Goal: what a copy made of every type, in every shape, is equal; and a single bit that is flipped in any cell, element, key or field
