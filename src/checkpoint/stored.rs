@@ -5,18 +5,18 @@ use crate::job::{Counts, Tally};
 use crate::ring::{Token, TokenRange};
 
 /// A range as it is stored.
-pub(crate) struct Stored {
+pub(crate) struct Stored<C = Tally> {
     /// Pieces of one range have one position.
     pub(crate) position: i64,
     pub(crate) range: TokenRange,
-    pub(crate) tally: Tally,
+    pub(crate) tally: C,
 }
 
 /// The ranges of the first table, in ascending order.
-pub(crate) fn ranges(checkpoint: &Checkpoint) -> Vec<Stored> {
-    let names = Tally::NAMES.join(", ");
+pub(crate) fn ranges<C: Counts>(checkpoint: &Checkpoint) -> Vec<Stored<C>> {
+    let (names, ranges) = (C::NAMES.join(", "), C::RANGES);
     let text = format!(
-        "SELECT position, first_token, last_token, {names} FROM token_range WHERE table_id = 0 ORDER BY first_token"
+        "SELECT position, first_token, last_token, {names} FROM {ranges} WHERE table_id = 0 ORDER BY first_token"
     );
     let mut statement = checkpoint.connection.prepare(&text).expect("is SQL");
     let range = |row: &rusqlite::Row<'_>| {
@@ -27,8 +27,8 @@ pub(crate) fn ranges(checkpoint: &Checkpoint) -> Vec<Stored> {
 }
 
 /// Why ranges failed.
-pub(crate) fn failures(checkpoint: &Checkpoint) -> Vec<String> {
-    let mut statement =
-        checkpoint.connection.prepare("SELECT error FROM token_range WHERE state = 'failed'").expect("is SQL");
+pub(crate) fn failures<C: Counts>(checkpoint: &Checkpoint) -> Vec<String> {
+    let text = format!("SELECT error FROM {} WHERE state = 'failed'", C::RANGES);
+    let mut statement = checkpoint.connection.prepare(&text).expect("is SQL");
     statement.query_map((), |row| row.get(0)).expect("readable").map(|error| error.expect("readable")).collect()
 }

@@ -3,8 +3,8 @@
 use super::error::CheckpointError;
 use super::{Checkpoint, found};
 use crate::clock::unix_ms;
-use crate::job::{Counts, FoundVerification, RunOutcome, Verdict, Verification, VerifiedTable, Work, share};
-use crate::ring::{TilingCheck, TokenRange};
+use crate::job::{Counts, FoundVerification, RangeKey, RunOutcome, Verdict, Verification, VerifiedTable, Work, share};
+use crate::ring::{TilingCheck, Token, TokenRange};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -80,7 +80,27 @@ impl Checkpoint {
         Ok((found, work))
     }
 
-    /// Puts each range with rows that differ, or that nobody could tell of, back to its beginning, with nothing counted but
+    /// The ranges of the latest verification that are done, and held no row at either side.
+    ///
+    /// # Errors
+    /// Where the file can't be read.
+    pub fn ranges_without_rows(&self) -> Result<Vec<RangeKey>, CheckpointError> {
+        let fail = |error| CheckpointError::sqlite(&self.path, "read the verification", error);
+        let mut statement = self
+            .connection
+            .prepare(
+                "SELECT table_id, first_token, last_token FROM verified_range WHERE state = 'done' AND rows_compared = 0",
+            )
+            .map_err(fail)?;
+        let key = |row: &Row<'_>| Ok((row.get::<_, usize>(0)?, Token(row.get(1)?), Token(row.get(2)?)));
+        let keys =
+            statement.query_map((), key).and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>).map_err(fail)?;
+        let key = |(table, first, last)| Some(RangeKey { table, range: TokenRange::new(first, last)? });
+        Ok(keys.into_iter().filter_map(key).collect())
+    }
+
+    /// Puts each range with rows that differ, or that nobody could tell of, back to its beginning, with all pieces of a range that
+    /// was split (the first of them has counts of the others), with nothing counted but
     /// [`Counts::KEPT`]; the latest verification goes on. Gives how many such ranges there are. Those that failed stay as they
     /// are: they are tried again anyway.
     ///
@@ -96,7 +116,8 @@ impl Checkpoint {
                 &format!(
                     "UPDATE verified_range SET state = 'pending', cursor = NULL, partition_key = NULL, clustering_key = NULL,
                          ended_at = NULL, error = NULL, remedy = NULL, {}
-                     WHERE rows_different > 0 OR rows_unsettled > 0",
+                     WHERE state <> 'skipped' AND (table_id, position) IN
+                         (SELECT table_id, position FROM verified_range WHERE rows_different > 0 OR rows_unsettled > 0)",
                     forgotten.join(", ")
                 ),
                 (),

@@ -2,7 +2,9 @@
 
 use crate::call::{CallError, Class};
 use crate::clock::Clock;
-use crate::engine::seam::{Fetched, Partitions, Placement, Position, Read, Removal, Scan, Slice, Source, Target};
+use crate::engine::seam::{
+    Fetched, Partitions, Placement, Position, Read, Removal, RemovedPart, Scan, Slice, Source, Target,
+};
 use crate::ring::{Token, TokenRange};
 use crate::row::page::encode;
 use crate::row::slice::{Cut, bisect};
@@ -58,6 +60,8 @@ pub(crate) type Written = (Vec<u8>, i64, i64);
 pub(crate) struct TargetRow {
     pub(crate) cells: [Option<Written>; 2],
     pub(crate) marker: Option<(i64, i64)>,
+    /// It was deleted at this time: nothing older comes to life again.
+    pub(crate) deleted: Option<i64>,
 }
 
 /// A last-write-wins store that outlives the runs of a test.
@@ -126,15 +130,62 @@ impl MemorySource {
         }
     }
 
+    /// What stands in the way of a read; if nothing does, its number.
+    pub(crate) async fn meet_trouble(&self, read: &Read) -> Result<u64, CallError> {
+        tokio::task::yield_now().await;
+        let number = self.reads.fetch_add(1, Ordering::Relaxed) + 1;
+        if let Some((every, class)) = self.fail_every
+            && number.is_multiple_of(every)
+        {
+            return Err(CallError { class, message: "forged".to_owned() });
+        }
+        if self.timeout_above.is_some_and(|rows| self.rows_asked(read) > rows)
+            || self.timeout_at.is_some_and(|token| read.scan.range().contains(token))
+        {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            return Err(CallError { class: Class::Timeout, message: "too many rows".to_owned() });
+        }
+        Ok(number)
+    }
+
+    fn rows_asked(&self, read: &Read) -> usize {
+        usize::try_from(read.rows).expect("positive").min(self.page_rows)
+    }
+
+    /// A page of `rows`, which may have changed since the page before.
+    pub(crate) fn page(&self, rows: &Rows, read: &Read, number: u64) -> Result<Fetched, CallError> {
+        let count =
+            if self.empty_every > 0 && number.is_multiple_of(self.empty_every) { 0 } else { self.rows_asked(read) };
+        let entries = self.entries(rows, &read.scan);
+        let state = read.position.state.as_deref().unwrap_or_default();
+        let (mut page, mut passed, mut end) = (Vec::new(), 0, first_behind(&entries, &read.scan, state));
+        let mut reached = state.to_vec();
+        while page.len() < count && end < entries.len() {
+            let (key, cells) = entries[end];
+            match cells {
+                Some(cells) => page.push(encode_row(key, cells)),
+                None => passed += 1,
+            }
+            if passed > self.tombstones.1 {
+                return Err(CallError { class: Class::Failure, message: "too many tombstones".to_owned() });
+            }
+            end += 1;
+            reached = state_of(key);
+        }
+        let more = end < entries.len();
+        let next = more.then(|| Position { leg: 0, state: Some(reached.into()) });
+        Ok(Fetched { page: Page::parse(encode(&page), page.len(), layout().columns()).expect("well formed"), next })
+    }
+
     /// What a scan comes by, in its order: rows, and tombstones of rows.
-    fn entries(&self, scan: &Scan) -> Vec<(&Key, Option<&[Option<Cell>; 2]>)> {
+    fn entries<'a>(&'a self, rows: &'a Rows, scan: &Scan) -> Vec<Entry<'a>> {
         let range = scan.range();
         let (from, is_within) = ((range.first(), vec![], vec![]), |key: &Key| range.contains(key.0));
-        let rows = self.rows.range(from.clone()..).take_while(|(key, _)| is_within(key));
-        let rows = rows.map(|(key, cells)| (key, Some(cells)));
+        let alive = rows.range(from.clone()..).take_while(|(key, _)| is_within(key));
+        let alive = alive.map(|(key, cells)| (key, Some(cells)));
         let tombstones = self.tombstones.0.range(from..).take_while(|key| is_within(key));
-        let tombstones = tombstones.filter(|key| !self.rows.contains_key(*key)).map(|key| (key, None));
-        let mut entries: Vec<_> = rows.chain(tombstones).collect();
+        let tombstones = tombstones.filter(|key| !rows.contains_key(*key)).map(|key| (key, None));
+        let mut entries: Vec<_> = alive.chain(tombstones).collect();
         entries.sort_by_key(|(key, _)| *key);
         match scan {
             Scan::Tokens(_) => {}
@@ -221,39 +272,8 @@ pub(crate) fn sample_rows(count: usize) -> Rows {
 
 impl Source for MemorySource {
     async fn read_page(&self, read: &Read) -> Result<Fetched, CallError> {
-        tokio::task::yield_now().await;
-        let number = self.reads.fetch_add(1, Ordering::Relaxed) + 1;
-        if let Some((every, class)) = self.fail_every
-            && number.is_multiple_of(every)
-        {
-            return Err(CallError { class, message: "forged".to_owned() });
-        }
-        let at =
-            read.position.state.as_ref().map_or(0, |bytes| usize::from_be_bytes(bytes[..].try_into().expect("ours")));
-        let asked = usize::try_from(read.rows).expect("positive").min(self.page_rows);
-        if self.timeout_above.is_some_and(|rows| asked > rows)
-            || self.timeout_at.is_some_and(|token| read.scan.range().contains(token))
-        {
-            tokio::time::sleep(Duration::from_secs(5)).await;
-            return Err(CallError { class: Class::Timeout, message: "too many rows".to_owned() });
-        }
-        let count = if self.empty_every > 0 && number.is_multiple_of(self.empty_every) { 0 } else { asked };
-        let entries = self.entries(&read.scan);
-        let (mut page, mut passed, mut end) = (Vec::new(), 0, at);
-        while page.len() < count && end < entries.len() {
-            let (key, cells) = entries[end];
-            match cells {
-                Some(cells) => page.push(encode_row(key, cells)),
-                None => passed += 1,
-            }
-            if passed > self.tombstones.1 {
-                return Err(CallError { class: Class::Failure, message: "too many tombstones".to_owned() });
-            }
-            end += 1;
-        }
-        let more = end < entries.len();
-        let next = more.then(|| Position { leg: 0, state: Some(end.to_be_bytes().to_vec().into()) });
-        Ok(Fetched { page: Page::parse(encode(&page), page.len(), layout().columns()).expect("well formed"), next })
+        let number = self.meet_trouble(read).await?;
+        self.page(&self.rows, read, number)
     }
 
     fn bisect(&self, slice: &Slice) -> Option<Cut> {
@@ -274,6 +294,28 @@ impl Source for MemorySource {
     fn remedy(&self, range: TokenRange) -> String {
         format!("compact {range}")
     }
+}
+
+/// A row, or the tombstone of one.
+type Entry<'a> = (&'a Key, Option<&'a [Option<Cell>; 2]>);
+
+/// The paging state of a page that ends with this row.
+fn state_of((token, partition, clustering): &Key) -> Vec<u8> {
+    let length = u32::try_from(partition.len()).expect("small").to_be_bytes();
+    [&token.0.to_be_bytes()[..], &length, partition, clustering].concat()
+}
+
+/// The index of the first entry behind the page of this state.
+fn first_behind(entries: &[Entry<'_>], scan: &Scan, state: &[u8]) -> usize {
+    let Some((token, rest)) = state.split_first_chunk() else { return 0 };
+    let (length, rest) = rest.split_first_chunk().expect("ours");
+    let (partition, clustering) = rest.split_at(u32::from_be_bytes(*length) as usize);
+    let last = (Token(i64::from_be_bytes(*token)), partition, clustering);
+    entries.partition_point(|((token, partition, clustering), _)| match scan {
+        Scan::FirstRows(_) => (*token, partition.as_slice()) <= (last.0, last.1),
+        Scan::Slice(Slice { reversed: true, .. }) => (*token, partition.as_slice(), clustering.as_slice()) >= last,
+        _ => (*token, partition.as_slice(), clustering.as_slice()) <= last,
+    })
 }
 
 fn encode_row((_, partition, clustering): &Key, cells: &[Option<Cell>; 2]) -> Vec<Option<Vec<u8>>> {
@@ -317,8 +359,23 @@ impl Target for MemoryTarget {
         }
     }
 
-    async fn delete(&self, _: &Removal) -> Result<(), CallError> {
-        unreachable!("a copy deletes nothing")
+    async fn delete(&self, removal: &Removal) -> Result<(), CallError> {
+        tokio::task::yield_now().await;
+        let Removal { row, of, timestamp, .. } = removal;
+        let key = (row.partition_key().remove(0), row.clustering_key().expect("a row").remove(0));
+        let mut store = self.store.0.lock().expect("not poisoned");
+        let row = store.entry(key).or_default();
+        let mut drop_cell = |value: usize| drop(row.cells[value].take_if(|cell| cell.1 <= *timestamp));
+        if of.is_empty() {
+            (0..2).for_each(&mut drop_cell);
+            row.marker.take_if(|marker| marker.0 <= *timestamp);
+            row.deleted = row.deleted.max(Some(*timestamp));
+        }
+        for part in of {
+            let RemovedPart::Column { value } = part else { unreachable!("there are only columns of one cell") };
+            drop_cell(*value);
+        }
+        Ok(())
     }
 
     fn in_flight(&self, batch: &Batch) -> usize {
@@ -366,10 +423,14 @@ fn decode(wire: &[Option<Vec<u8>>], form: Form) -> Write {
 impl Write {
     fn apply(self, store: &mut Stored, now: i64) {
         let row = store.entry(self.key).or_default();
+        if row.deleted.is_some_and(|at| at >= self.writetime) {
+            return;
+        }
         let expiry = if self.ttl == 0 { 0 } else { now + i64::from(self.ttl) };
         for (old, new) in row.cells.iter_mut().zip(self.cells) {
+            // Of two cells of one time, the servers keep what expires, what expires later, the greater value.
             if let Some(value) = new
-                && old.as_ref().is_none_or(|old| old.1 <= self.writetime)
+                && old.as_ref().is_none_or(|old| (old.1, old.2, &old.0) <= (self.writetime, expiry, &value))
             {
                 *old = Some((value, self.writetime, expiry));
             }

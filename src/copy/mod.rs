@@ -9,7 +9,7 @@ mod pass;
 pub(crate) mod write;
 
 #[cfg(test)]
-mod collisions;
+pub(crate) mod collisions;
 #[cfg(test)]
 pub(crate) mod fakes;
 #[cfg(test)]
@@ -19,7 +19,7 @@ mod lost_tests;
 #[cfg(test)]
 mod memory_tests;
 #[cfg(test)]
-mod model_tests;
+pub(crate) mod model_tests;
 #[cfg(test)]
 mod pace_tests;
 #[cfg(test)]
@@ -29,7 +29,7 @@ mod split_tests;
 #[cfg(test)]
 mod standstill_tests;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 #[cfg(test)]
 pub(crate) use pass::{piece, tally};

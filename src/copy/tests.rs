@@ -42,7 +42,7 @@ pub(super) fn lane(source: MemorySource, target: MemoryTarget) -> Lane<MemorySou
     Lane { source, target, layout: layout(), limits: limits(), mode: BatchMode::Auto, policy: Policy::default() }
 }
 
-pub(super) fn job() -> Job {
+pub(crate) fn job() -> Job {
     let name = TableName { keyspace: "ks".to_owned(), table: "t".to_owned() };
     let table = JobTable {
         source: name.clone(),
@@ -175,7 +175,7 @@ pub(super) async fn copy(
     Ok(ended)
 }
 
-pub(super) fn rejects(checkpoint: &Checkpoint) -> Rejects {
+pub(crate) fn rejects(checkpoint: &Checkpoint) -> Rejects {
     let table = crate::schema::tests::table(&[("k", "pk0 bigint"), ("c", "ck0 bigint")]);
     Rejects::beside(checkpoint.path(), (0..2).map(|number| (number, (&table, &table.name))))
 }
@@ -489,7 +489,7 @@ fn a_newer_cell_at_the_target_survives() {
     let scene = Scene::new(30, 1);
     let newer: Written = (b"dual write".to_vec(), i64::MAX, 0);
     let (_, partition, clustering) = scene.rows.keys().nth(4).expect("there is one").clone();
-    let row = TargetRow { cells: [Some(newer.clone()), None], marker: None };
+    let row = TargetRow { cells: [Some(newer.clone()), None], ..TargetRow::default() };
     scene.store.0.lock().expect("not poisoned").insert((partition.clone(), clustering.clone()), row);
     runtime().block_on(scene.copy(scene.source(), scene.target(), Events::none(), Stop::default())).expect("copied");
     let store = scene.store.0.lock().expect("not poisoned");

@@ -1,5 +1,6 @@
 //! The commands, from settings to exit code.
 
+mod choice;
 mod control;
 mod copy;
 mod open;
@@ -60,6 +61,16 @@ pub enum Error {
         /// Why it isn't one.
         error: LiteralError,
     },
+    /// An unfinished verification of something else.
+    #[error("the checkpoint has an unfinished verification ({done} of {of} ranges are compared) of something else: {}", parameters.join(", "))]
+    OtherVerification {
+        /// Its ranges that are done.
+        done: u64,
+        /// All of its ranges.
+        of: u64,
+        /// What it compares, and how.
+        parameters: Vec<String>,
+    },
     /// The operating system.
     #[error("failed to {what}")]
     Io {
@@ -97,6 +108,10 @@ impl Error {
             Error::JsonLines(_) => {
                 Some("check the folder's permissions and free space, then run the same command again".to_owned())
             }
+            Error::OtherVerification { .. } => Some(
+                "run that one to its end, drop it with `--restart`, or name another file with `--checkpoint FILE`"
+                    .to_owned(),
+            ),
             Error::Partition { .. }
             | Error::MisplacedFlag { .. }
             | Error::Io { .. }
@@ -114,7 +129,7 @@ impl Error {
             Error::Schema(error) => error.exit_code(),
             Error::Options(error) => error.exit_code(),
             Error::Checkpoint(error) if error.is_refusal() => 5,
-            Error::Declined => 5,
+            Error::Declined | Error::OtherVerification { .. } => 5,
             Error::Checkpoint(_) | Error::JsonLines(_) | Error::Io { .. } | Error::FewFiles(_) => 1,
             Error::Stopped(signal) => signal.exit_code(),
         }

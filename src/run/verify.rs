@@ -1,7 +1,7 @@
 //! The verification: both sides, the job and its checkpoint, what of the ring is compared, and the passes over it.
 
 use super::open::{Opened, open, policy};
-use super::{Error, whole};
+use super::{Error, choice, whole};
 use crate::checkpoint::{Checkpoint, Committer};
 use crate::cluster::{CqlSource, CqlTarget};
 use crate::engine::pace::Steering;
@@ -10,11 +10,10 @@ use crate::job::{JobTable, RunCommand, RunOutcome, Verdict};
 use crate::json_lines::JsonLines;
 use crate::preflight::{self, Candidate, ReadyPair, Sides, TableGuard};
 use crate::rejects::Rejects;
-use crate::ring::{Token, TokenRange};
-use crate::row::{Policy, token_of};
-use crate::schema::{Table, TableName, parse_literal};
-use crate::settings::sample::sampled;
-use crate::settings::verify::{GivenKey, VerifySettings};
+use crate::ring::Token;
+use crate::row::Policy;
+use crate::schema::{Table, TableName};
+use crate::settings::verify::VerifySettings;
 use crate::shutdown::Stop;
 use crate::ui::ask::may_delete;
 use crate::ui::{Mode, Ui};
@@ -23,11 +22,12 @@ use crate::verify::ended::{VerificationBegun, VerifyEnded};
 use crate::verify::line::LineTable;
 use crate::verify::report::Report;
 use crate::verify::{self, Conduct, Mending, Pair};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
+use tempfile::TempDir;
 
 /// Compares, shows how it goes, and gives the exit code.
 ///
@@ -56,11 +56,14 @@ struct Begun {
     pairs: BTreeMap<usize, Arc<Pair<CqlSource, CqlTarget>>>,
     report: Report,
     file: PathBuf,
-    parameters: BTreeMap<String, String>,
-    /// What of each table is compared.
-    ranges: BTreeMap<usize, Vec<(TokenRange, bool)>>,
+    /// As the source describes them, by their number.
+    sources: BTreeMap<usize, Table>,
     seed: u64,
+    /// The keys of partitions that were named, as they were typed, by table and token.
+    partitions: BTreeMap<(usize, Token), String>,
     checkpoint: Checkpoint,
+    /// The folder of a checkpoint that nobody needs later.
+    _scratch: Option<TempDir>,
 }
 
 /// Compares both sides, in as many passes as are wanted, and gives how the last one ended.
@@ -87,38 +90,40 @@ async fn verify(settings: &VerifySettings, events: &Events, stop: &Stop) -> Resu
         // What differed first, once: it may have been mended meanwhile. Then everything.
         is_second_look = !is_second_look && begun.checkpoint.reopen_different()? > 0;
         if !is_second_look {
-            begin_anew(&mut begun)?;
+            begin_anew(settings, &mut begun)?;
         }
     }
 }
 
 /// Everything before the first row.
 async fn begin(settings: &VerifySettings, events: &Events) -> Result<Begun, Error> {
-    let (job, mends) = (&settings.job, settings.repair || settings.delete_extra);
-    let look = async |sides: &Sides, known| preflight::look_at_pairs(sides, job, known, mends, events).await;
-    // `--restart` begins the verification anew: what the copy has done stays.
-    let Opened { sides, tables, candidates, has_misfits, checkpoint } = open(job, false, look, events).await?;
-    if settings.delete_extra && !settings.yes {
-        let targets: Vec<TableName> = tables.iter().map(|table| table.target.clone()).collect();
-        if !may_delete(&sides.target.info.name, &targets).await {
-            return Err(Error::Declined);
-        }
+    // Some partitions are compared at once, beside whatever goes on with the job's own checkpoint.
+    let scratch = if settings.partitions.is_empty() {
+        None
+    } else {
+        Some(tempfile::tempdir().map_err(|error| Error::Io { what: "make a folder for what is compared", error })?)
+    };
+    let mut job = settings.job.clone();
+    if let Some(scratch) = &scratch {
+        job.checkpoint = scratch.path().join("partitions.db");
     }
-    let policy = policy(job, &sides, checkpoint.created_at()?, events).await;
+    let file = settings.differences_file();
+    let mends = settings.repair || settings.delete_extra;
+    let look = async |sides: &Sides, known| preflight::look_at_pairs(sides, &job, known, mends, events).await;
+    // `--restart` begins the verification anew: what the copy has done stays.
+    let Opened { sides, tables, candidates, has_misfits, checkpoint } = open(&job, false, look, events).await?;
+    let policy = policy(&job, &sides, checkpoint.created_at()?, events).await;
     let ready = candidates.iter().enumerate().filter_map(|(number, candidate)| {
         let ready = candidate.verdict.as_ref().ok()?;
         Some((number, (&ready.source, &ready.target.name)))
     });
-    let rejects = Rejects::beside(checkpoint.path(), ready.clone());
+    let rejects = Rejects::beside(&settings.job.checkpoint, ready.clone());
     let lines = ready.map(|(number, (source, target))| (number, LineTable::new(source, target))).collect();
-    let seed = settings.seed.unwrap_or_else(|| fastrand::u64(..));
-    let copied = checkpoint.copy_ranges()?;
-    let (mut pairs, mut ranges) = (BTreeMap::new(), BTreeMap::new());
+    let (mut pairs, mut sources) = (BTreeMap::new(), BTreeMap::new());
     for (number, Candidate { table, verdict }) in candidates.into_iter().enumerate() {
         match verdict {
             Ok(ready) => {
-                let of_table = copied.get(&number).cloned().unwrap_or_default();
-                ranges.insert(number, compared(settings, &ready.source, of_table, seed)?);
+                sources.insert(number, ready.source.clone());
                 pairs.insert(number, Arc::new(pair(settings, policy, &rejects, *ready)));
             }
             Err(error) => {
@@ -127,70 +132,34 @@ async fn begin(settings: &VerifySettings, events: &Events) -> Result<Begun, Erro
             }
         }
     }
-    let file = settings.differences_file(checkpoint.path());
     let report = Report::new(JsonLines::at(&file), lines);
     let mut begun = Begun {
         sides,
         tables,
         has_misfits,
         pairs,
+        sources,
         report,
         file,
-        parameters: parameters(settings),
-        ranges,
-        seed,
+        seed: settings.seed.unwrap_or_else(|| fastrand::u64(..)),
+        partitions: BTreeMap::new(),
         checkpoint,
+        _scratch: scratch,
     };
-    if !goes_on(settings, &mut begun)? {
+    if settings.delete_extra && !settings.yes {
+        let targets: Vec<TableName> = begun.pairs.keys().map(|&number| begun.tables[number].target.clone()).collect();
+        if !may_delete(&begun.sides.target.info.name, &targets).await {
+            return Err(Error::Declined);
+        }
+    }
+    if !goes_on(settings, &mut begun, events)? {
         if let Some(aside) = begun.report.set_aside()? {
             let message = format!("the differences of an earlier verification are now in {}", aside.display());
             events.emit(Event::Note { message });
         }
-        begin_anew(&mut begun)?;
+        begin_anew(settings, &mut begun)?;
     }
     Ok(begun)
-}
-
-/// What is compared, in the words of the checkpoint: two verifications of the same are one.
-fn parameters(settings: &VerifySettings) -> BTreeMap<String, String> {
-    let mut parameters = BTreeMap::from([("expiry-tolerance".to_owned(), settings.expiry_tolerance.to_string())]);
-    if let Some(sample) = settings.sample {
-        parameters.insert("sample".to_owned(), sample.to_string());
-    }
-    if !settings.partitions.is_empty() {
-        let mut keys: Vec<&str> = settings.partitions.iter().map(|key| key.text.as_str()).collect();
-        keys.sort_unstable();
-        keys.dedup();
-        parameters.insert("partitions".to_owned(), keys.join("\n"));
-    }
-    parameters
-}
-
-/// Which tokens of a table's ranges are compared.
-fn compared(
-    settings: &VerifySettings,
-    table: &Table,
-    ranges: Vec<TokenRange>,
-    seed: u64,
-) -> Result<Vec<(TokenRange, bool)>, Error> {
-    if let Some(share) = settings.sample {
-        return Ok(ranges.into_iter().flat_map(|range| sampled(range, share, seed)).collect());
-    }
-    if settings.partitions.is_empty() {
-        return Ok(ranges.into_iter().map(|range| (range, true)).collect());
-    }
-    let token = |given: &GivenKey| {
-        let key = parse_literal::partition_key(table, &given.text);
-        let key = key.map_err(|error| Error::Partition { place: given.place.clone(), error })?;
-        Ok(token_of(key.iter().map(Vec::as_slice)))
-    };
-    let tokens: BTreeSet<Token> = settings.partitions.iter().map(token).collect::<Result<_, Error>>()?;
-    let cuts: Vec<Token> = tokens.iter().flat_map(|token| token.previous().into_iter().chain([*token])).collect();
-    let pieces = ranges.into_iter().flat_map(|range| {
-        let inside: Vec<Token> = cuts.iter().copied().filter(|cut| range.contains(*cut)).collect();
-        range.cut(&inside)
-    });
-    Ok(pieces.map(|piece| (piece, piece.width() == 1 && tokens.contains(&piece.first()))).collect())
 }
 
 fn pair(settings: &VerifySettings, policy: Policy, rejects: &Rejects, table: ReadyPair) -> Pair<CqlSource, CqlTarget> {
@@ -216,30 +185,50 @@ fn pair(settings: &VerifySettings, policy: Policy, rejects: &Rejects, table: Rea
 
 /// Whether the latest verification is this one, and there is something left of it: ranges that nobody has compared, or, where they
 /// are to be mended, some with differences.
-fn goes_on(settings: &VerifySettings, begun: &mut Begun) -> Result<bool, Error> {
+///
+/// # Errors
+/// Where there is something left of one that compares something else.
+fn goes_on(settings: &VerifySettings, begun: &mut Begun, events: &Events) -> Result<bool, Error> {
     let Some(latest) = begun.checkpoint.verification()?.filter(|_| !settings.job.restart) else { return Ok(false) };
+    let is_begun = !latest.is_finished() && latest.ranges_done > 0;
     let mut known = latest.parameters.clone();
     let seed = known.remove("seed").and_then(|seed| seed.parse().ok());
     let is_same_seed = settings.seed.is_none() || settings.seed == seed;
-    let is_same = known == begun.parameters && is_same_seed && latest.tables.iter().eq(begun.pairs.keys());
-    if !is_same {
+    if known != choice::parameters(settings) || !is_same_seed {
+        if is_begun {
+            let (done, of) = (latest.ranges_done, latest.ranges);
+            let parameters = latest.parameters.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            return Err(Error::OtherVerification { done, of, parameters });
+        }
         return Ok(false);
     }
-    begun.seed = seed.unwrap_or(begun.seed);
-    if !latest.is_finished() {
-        return Ok(true);
+    if begun.pairs.keys().any(|table| !latest.tables.contains(table)) {
+        if is_begun {
+            let message = "the job has more tables than its unfinished verification, which is begun anew".to_owned();
+            events.emit(Event::Warning { message });
+        }
+        return Ok(false);
     }
     let mends = settings.repair || settings.delete_extra;
-    Ok(mends && begun.checkpoint.reopen_different()? > 0)
+    let goes_on = !latest.is_finished() || mends && begun.checkpoint.reopen_different()? > 0;
+    begun.seed = seed.filter(|_| goes_on).unwrap_or(begun.seed);
+    Ok(goes_on)
 }
 
 /// Begins another verification.
-fn begin_anew(begun: &mut Begun) -> Result<(), Error> {
-    let mut parameters = begun.parameters.clone();
-    if parameters.contains_key("sample") {
+fn begin_anew(settings: &VerifySettings, begun: &mut Begun) -> Result<(), Error> {
+    let mut copied = begun.checkpoint.copy_ranges()?;
+    let mut ranges = BTreeMap::new();
+    for (&number, source) in &begun.sources {
+        let compared = choice::compared(settings, source, copied.remove(&number).unwrap_or_default(), begun.seed)?;
+        begun.partitions.extend(compared.partitions.into_iter().map(|(token, key)| ((number, token), key)));
+        ranges.insert(number, compared.ranges);
+    }
+    let mut parameters = choice::parameters(settings);
+    if settings.sample.is_some() {
         parameters.insert("seed".to_owned(), begun.seed.to_string());
     }
-    begun.checkpoint.begin_verification(&parameters, &begun.ranges)?;
+    begun.checkpoint.begin_verification(&parameters, &ranges)?;
     Ok(())
 }
 
@@ -257,7 +246,7 @@ async fn one_pass(
     let (id, started_at) = verification.map(|latest| (latest.id, latest.started_at)).unwrap_or_default();
     let seed = Some(begun.seed);
     *events.counters().verdict() = found.verdict;
-    let told = VerificationBegun::new(settings, id, seed, file.clone(), found);
+    let told = VerificationBegun::new(settings, id, seed, begun.partitions.len(), file.clone(), found);
     events.emit(Event::VerificationBegun(Box::new(told)));
 
     let conduct = Conduct {
@@ -291,6 +280,9 @@ async fn one_pass(
     if is_lost {
         return Err(changed.swap_remove(0).1.into());
     }
+    if outcome == RunOutcome::Done && tell_empty(&begun.partitions, &tables, &checkpoint, events)? {
+        outcome = RunOutcome::Incomplete;
+    }
     let verdict = checkpoint.verification()?.map(|latest| latest.verdict).unwrap_or_default();
     let told = VerifyEnded {
         outcome,
@@ -302,4 +294,25 @@ async fn one_pass(
         differences: file.exists().then(|| file.clone()),
     };
     Ok((Begun { sides, tables, pairs, report, file, checkpoint, ..begun }, told))
+}
+
+/// Tells which of the partitions that were named have no row at either side, and whether that is true of all of them: then nothing
+/// was compared.
+fn tell_empty(
+    partitions: &BTreeMap<(usize, Token), String>,
+    tables: &[JobTable],
+    checkpoint: &Checkpoint,
+    events: &Events,
+) -> Result<bool, Error> {
+    if partitions.is_empty() {
+        return Ok(false);
+    }
+    let empty = checkpoint.ranges_without_rows()?;
+    let empty: Vec<_> =
+        empty.into_iter().filter_map(|key| partitions.get_key_value(&(key.table, key.range.first()))).collect();
+    for ((table, _), key) in &empty {
+        let table = &tables[*table].source;
+        events.emit(Event::Warning { message: format!("{table} has no row of the partition `{key}`, at either side") });
+    }
+    Ok(empty.len() == partitions.len())
 }

@@ -210,6 +210,7 @@ impl Settings {
             let consistency = own.or(args.consistency).unwrap_or(ConsistencyLevel::LocalQuorum);
             Access::with_password(side, endpoint, &secret::PasswordSource { file, command }, consistency)
         };
+        let checkpoint = args.checkpoint.unwrap_or_else(|| "migrate.db".into());
         Ok(Settings {
             source: access(
                 Side::Source,
@@ -226,7 +227,8 @@ impl Settings {
                 args.target_consistency,
             )?,
             selection,
-            checkpoint: args.checkpoint.unwrap_or_else(|| "migrate.db".into()),
+            checks: Checks::new(args.recheck_after, args.expiry_tolerance, args.differences, &checkpoint)?,
+            checkpoint,
             restart: args.restart,
             dry_run: args.dry_run,
             unknown_timestamp: args.unknown_timestamp.unwrap_or(1),
@@ -249,7 +251,6 @@ impl Settings {
             batch: args.batch.unwrap_or_default(),
             ranges: args.ranges.map(usize::from),
             verify: args.verify.unwrap_or(false),
-            checks: Checks::new(args.recheck_after, args.expiry_tolerance, args.differences)?,
             json: args.json,
         })
     }

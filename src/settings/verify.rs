@@ -63,7 +63,11 @@ impl Checks {
         recheck_after: Option<Period>,
         expiry_tolerance: Option<Period>,
         differences: Option<PathBuf>,
+        checkpoint: &Path,
     ) -> Result<Checks, SettingsError> {
+        if let Some(file) = &differences {
+            expect_apart(file, checkpoint)?;
+        }
         let recheck_after = recheck_after.map_or(Duration::from_secs(2), |period| period.0);
         if recheck_after > Duration::from_secs(3600) {
             return Err(SettingsError::OutOfBounds {
@@ -119,9 +123,37 @@ impl VerifySettings {
 impl VerifySettings {
     /// Where differences are listed: beside the checkpoint, unless the operator says where.
     #[must_use]
-    pub fn differences_file(&self, checkpoint: &Path) -> PathBuf {
-        self.differences.clone().unwrap_or_else(|| json_lines::beside(checkpoint, "-differences.jsonl"))
+    pub fn differences_file(&self) -> PathBuf {
+        let name = if self.partitions.is_empty() { "-differences.jsonl" } else { "-partition-differences.jsonl" };
+        self.differences.clone().unwrap_or_else(|| json_lines::beside(&self.job.checkpoint, name))
     }
+}
+
+/// Refuses to list differences in a file that is something else: the checkpoint, one of the files that belong to it, or any that
+/// isn't such a list.
+fn expect_apart(file: &Path, checkpoint: &Path) -> Result<(), SettingsError> {
+    let place = |path: &Path| {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        (folder.canonicalize().unwrap_or_else(|_| folder.to_owned()), path.file_name().map(ToOwned::to_owned))
+    };
+    let belongs =
+        ["", "-lock", "-wal", "-shm", "-journal", "-rejects.jsonl"].map(|end| json_lines::beside(checkpoint, end));
+    let is_same = |other: &PathBuf| {
+        let is_one = file.canonicalize().is_ok_and(|file| other.canonicalize().is_ok_and(|other| file == other));
+        is_one || place(file) == place(other)
+    };
+    let is_list = || {
+        let mut first = [0];
+        let read = std::fs::File::open(file).and_then(|mut file| std::io::Read::read(&mut file, &mut first));
+        !file.is_file() || matches!(read, Ok(0)) || first == *b"{"
+    };
+    if belongs.iter().any(is_same) || !is_list() {
+        return Err(SettingsError::Conflict {
+            what: format!("`--differences {}` names a file that is something else", file.display()),
+            hint: "name another file, or leave it out: differences are listed beside the checkpoint then".to_owned(),
+        });
+    }
+    Ok(())
 }
 
 /// Refuses flags that can't be meant together.

@@ -40,6 +40,7 @@ impl VerificationBegun {
         settings: &VerifySettings,
         id: i64,
         seed: Option<u64>,
+        partitions: usize,
         differences: PathBuf,
         found: FoundVerification,
     ) -> VerificationBegun {
@@ -48,7 +49,7 @@ impl VerificationBegun {
             resumed: found.ranges_done > 0 || found.fraction > 0.0,
             sample: settings.sample.map(|share| share.to_string()),
             seed: seed.filter(|_| settings.sample.is_some()),
-            partitions: settings.partitions.len(),
+            partitions,
             repair: settings.repair,
             delete_extra: settings.delete_extra,
             follow: settings.follow,

@@ -18,6 +18,8 @@ pub mod line;
 mod look;
 mod mend;
 mod merge;
+#[cfg(test)]
+mod model_tests;
 mod pass;
 mod recheck;
 pub mod report;

@@ -61,6 +61,9 @@ pub(super) struct Pass<'a, S: Source, T: Target> {
     suspects: usize,
     /// Rows that were written or deleted in this pass.
     mended: u64,
+    /// Whether it began where its range begins. Rows before the cursor of a range that was split are counted in another one, so
+    /// what began there can't be compared once more from the beginning without counting them twice.
+    is_from_start: bool,
 }
 
 impl<'a, S: Source, T: Target> Pass<'a, S, T> {
@@ -70,6 +73,7 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
         learned: &'a Learned<Comparing<S, T>>,
         begun: Begun,
     ) -> Self {
+        let is_from_start = begun.cursor == Cursor::default();
         let row = begun.cursor.row.clone();
         let behind = row.map(|row| (row.token(), row));
         Pass {
@@ -78,6 +82,7 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
             seen_statics: BTreeSet::new(),
             suspects: 0,
             mended: 0,
+            is_from_start,
         }
     }
 
@@ -256,7 +261,7 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
 
     async fn end(self) -> Result<PassEnd, CheckpointError> {
         let Course { shared, learned, key, .. } = self.course;
-        if self.mended == 0 || !self.course.is_whole() || !learned.task.may_begin_anew(key) {
+        if self.mended == 0 || !self.is_from_start || !self.course.is_whole() || !learned.task.may_begin_anew(key) {
             return self.course.end().await;
         }
         // What was written is to be seen with everything around it.

@@ -11,68 +11,68 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 /// Cells that live no longer than this may be gone before they can be written.
-pub(super) const SHORT: i32 = 30;
+pub(crate) const SHORT: i32 = 30;
 
 /// A table, how its ring is cut, and the runs of a job that copies it. The last run meets no trouble.
 #[derive(Clone, Debug)]
-pub(super) struct Case {
-    pub(super) seed: u64,
-    pub(super) rows: Rows,
-    pub(super) tombstones: BTreeSet<Key>,
+pub(crate) struct Case {
+    pub(crate) seed: u64,
+    pub(crate) rows: Rows,
+    pub(crate) tombstones: BTreeSet<Key>,
     /// So many tombstones a page may pass.
-    pub(super) tombstones_max: usize,
+    pub(crate) tombstones_max: usize,
     /// Pages of more rows take too long.
-    pub(super) timeout_above: Option<usize>,
+    pub(crate) timeout_above: Option<usize>,
     /// Whether a value between two others can be told.
-    pub(super) can_bisect: bool,
-    pub(super) cuts: Vec<Token>,
-    pub(super) ranges_min: usize,
-    pub(super) limits: BatchLimits,
-    pub(super) mode: BatchMode,
+    pub(crate) can_bisect: bool,
+    pub(crate) cuts: Vec<Token>,
+    pub(crate) ranges_min: usize,
+    pub(crate) limits: BatchLimits,
+    pub(crate) mode: BatchMode,
     /// The target refuses rows of this clustering key.
-    pub(super) poison: Option<Vec<u8>>,
-    pub(super) runs: Vec<Plan>,
+    pub(crate) poison: Option<Vec<u8>>,
+    pub(crate) runs: Vec<Plan>,
 }
 
 /// One run.
 #[derive(Clone, Debug)]
-pub(super) struct Plan {
-    pub(super) readers: usize,
-    pub(super) writers: usize,
-    pub(super) memory: u64,
-    pub(super) give_up_after_s: u64,
+pub(crate) struct Plan {
+    pub(crate) readers: usize,
+    pub(crate) writers: usize,
+    pub(crate) memory: u64,
+    pub(crate) give_up_after_s: u64,
     /// Rows of a page at most.
-    pub(super) page_rows: usize,
-    pub(super) source: Weather,
-    pub(super) target: Weather,
+    pub(crate) page_rows: usize,
+    pub(crate) source: Weather,
+    pub(crate) target: Weather,
     /// What the operator does: after so many milliseconds each.
-    pub(super) acts: Vec<(u64, Act)>,
-    pub(super) crash: Option<Crash>,
+    pub(crate) acts: Vec<(u64, Act)>,
+    pub(crate) crash: Option<Crash>,
     /// From this look on, the guard objects.
-    pub(super) distrusted_from: Option<usize>,
+    pub(crate) distrusted_from: Option<usize>,
     /// The longest that a commit, or a look of the guard, takes.
-    pub(super) commit_ms: u64,
+    pub(crate) commit_ms: u64,
     /// The source has no tombstones any more, and is as fast as one could wish.
-    pub(super) compacted: bool,
+    pub(crate) compacted: bool,
 }
 
 /// How a side behaves.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Weather {
+pub(crate) struct Weather {
     /// How many of a thousand calls fail …
-    pub(super) failing: u32,
+    pub(crate) failing: u32,
     /// … in one of these ways.
-    pub(super) classes: Vec<Class>,
+    pub(crate) classes: Vec<Class>,
     /// Calls that fail one after another: the first, and how many.
-    pub(super) outage: Option<(u64, u64)>,
+    pub(crate) outage: Option<(u64, u64)>,
     /// How many of a thousand calls are slow …
-    pub(super) slow: u32,
+    pub(crate) slow: u32,
     /// … by up to so many milliseconds.
-    pub(super) slow_ms: u64,
+    pub(crate) slow_ms: u64,
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum Act {
+pub(crate) enum Act {
     Pause,
     Continue,
     Set(Knob, Option<String>),
@@ -81,7 +81,7 @@ pub(super) enum Act {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Crash {
+pub(crate) enum Crash {
     /// At the n-th instant: an event, a call that begins, one that took effect, one that is about to be answered.
     Instant(u64),
     /// After so many milliseconds, wherever everybody stands.
@@ -89,7 +89,7 @@ pub(super) enum Crash {
 }
 
 impl Case {
-    pub(super) fn of(seed: u64) -> Case {
+    pub(crate) fn of(seed: u64) -> Case {
         let rng = &mut Rng::with_seed(seed);
         let (rows, tombstones) = table(rng);
         let tokens: Vec<Token> = rows.keys().chain(&tombstones).map(|key| key.0).collect();
@@ -113,12 +113,12 @@ impl Case {
         }
     }
 
-    pub(super) fn ranges(&self) -> Vec<TokenRange> {
+    pub(crate) fn ranges(&self) -> Vec<TokenRange> {
         tile(&self.cuts, self.ranges_min)
     }
 
     /// Smaller cases of the same kind.
-    pub(super) fn smaller(&self) -> Vec<Case> {
+    pub(crate) fn smaller(&self) -> Vec<Case> {
         let mut smaller = Vec::new();
         let mut with = |change: &mut dyn FnMut(&mut Case)| {
             let mut case = self.clone();
@@ -162,7 +162,7 @@ impl Case {
     }
 
     /// How much there is to understand.
-    fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         let run = |plan: &Plan| {
             let Plan { readers, writers, source, target, acts, crash, distrusted_from, compacted, .. } = plan;
             let weather = |weather: &Weather| {
@@ -181,7 +181,7 @@ impl Case {
     }
 
     /// The case, for people.
-    pub(super) fn words(&self) -> String {
+    pub(crate) fn words(&self) -> String {
         let mut text = String::new();
         let mut partitions: BTreeMap<(Token, &[u8]), [Vec<u64>; 2]> = BTreeMap::new();
         let number = |key: &Key| u64::from_be_bytes(key.2[..].try_into().unwrap_or_default());
@@ -352,16 +352,16 @@ fn cuts(rng: &mut Rng, tokens: &[Token]) -> Vec<Token> {
     cuts
 }
 
-fn one_in(rng: &mut Rng, n: u32) -> bool {
+pub(crate) fn one_in(rng: &mut Rng, n: u32) -> bool {
     rng.u32(..n) == 0
 }
 
 /// A number below one of `limits`: small ones are as likely as large ones.
-fn below(rng: &mut Rng, limits: &[u64]) -> u64 {
+pub(crate) fn below(rng: &mut Rng, limits: &[u64]) -> u64 {
     let limit = *pick(rng, limits);
     rng.u64(..limit)
 }
 
-fn pick<'a, T>(rng: &mut Rng, of: &'a [T]) -> &'a T {
+pub(crate) fn pick<'a, T>(rng: &mut Rng, of: &'a [T]) -> &'a T {
     &of[rng.usize(..of.len())]
 }

@@ -5,7 +5,7 @@ use super::world::{World, is_below};
 use crate::checkpoint::{Checkpoint, stored};
 use crate::copy::fakes::{Cell, Key, Stored, TargetRow};
 use crate::copy::tests::expected_marker;
-use crate::job::Work;
+use crate::job::{Tally, Work};
 use crate::ring::Token;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -98,7 +98,7 @@ pub(super) fn accounts(
     read_again: &BTreeSet<Token>,
 ) -> Result<(), String> {
     let mut groups: BTreeMap<i64, (u64, u64, bool)> = BTreeMap::new();
-    for stored::Stored { position, range, tally } in stored::ranges(checkpoint) {
+    for stored::Stored { position, range, tally } in stored::ranges::<Tally>(checkpoint) {
         let (read, counted, again) = groups.entry(position).or_default();
         *read += tally.rows_read;
         *counted += below.iter().filter(|key| range.contains(key.0)).count() as u64;

@@ -6,32 +6,33 @@
 //! guard objects. After each run, and whenever something is said to be durable, the laws are looked at from outside ([`check`]).
 //! The last run meets no trouble and must end with all of it done.
 //!
-//! The same seed brings the same order of everything: one thread, paused time, no disk in between.
-//! `MIGRATE_TEST_CASES` says how many cases, `MIGRATE_TEST_SEED` replays one.
+//! The same seed brings the same order of everything: one thread, paused time, no disk in between. [`search`] tries seeds.
 
-mod case;
+pub(crate) mod case;
 mod check;
-mod world;
+pub(crate) mod search;
+pub(crate) mod world;
 
 use super::fakes::{MemorySource, MemoryTarget, Store, layout};
 use super::tests::{job, rejects};
-use super::{Ended, Lane, run};
+use super::{Lane, run};
 use crate::blocking::inline;
 use crate::checkpoint::{self, Checkpoint, CheckpointError, Committer};
 use crate::engine::pace::Steering;
-use crate::job::{RunCommand, RunOutcome};
+use crate::job::{RunCommand, RunOutcome, Tally};
 use crate::row::Policy;
 use crate::settings::live::Live;
 use crate::settings::{Pace, Patience};
 use crate::shutdown::Stop;
 use case::{Case, Crash, Plan};
+use search::search;
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::Hasher;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::watch;
 use world::{ModelGuard, ModelSource, ModelTarget, World, operate};
@@ -43,75 +44,38 @@ const STUCK_AFTER: Duration = Duration::from_secs(900);
 const TAKES_AT_MOST: Duration = Duration::from_secs(30);
 
 #[test]
-#[expect(clippy::print_stdout, reason = "the seed of a run that fails must be known, whatever comes of it")]
 fn the_laws_hold_whatever_happens() {
-    let number = |name| std::env::var(name).ok().map(|text| text.parse::<u64>().expect(name));
-    let seed = number("MIGRATE_TEST_SEED");
-    let cases = if seed.is_some() { 1 } else { number("MIGRATE_TEST_CASES").unwrap_or(20_000) };
-    let first = seed.unwrap_or_else(|| fastrand::u64(..1 << 40));
-    let next = AtomicU64::new(0);
-    let failed: Mutex<Option<(u64, Case, String)>> = Mutex::default();
-    let started = std::time::Instant::now();
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                while let number = next.fetch_add(1, Ordering::Relaxed)
-                    && number < cases
-                    && failed.lock().expect("not poisoned").is_none()
-                {
-                    let case = Case::of(first + number);
-                    if let Err(violation) = try_case(&case) {
-                        println!("case {number}, seed {}: {violation}", case.seed);
-                        let (case, violation) = shrunk(case, violation);
-                        failed.lock().expect("not poisoned").get_or_insert((number, case, violation));
-                    }
-                }
-            });
-        }
-    });
-    let (runs, took) = (RUNS.load(Ordering::Relaxed), started.elapsed());
-    println!("{cases} cases from seed {first} on, {runs} runs, {took:?}");
-    if let Some((number, case, violation)) = failed.into_inner().expect("not poisoned") {
-        let seed = case.seed;
-        panic!(
-            "case {number}: {violation}\nMIGRATE_TEST_SEED={seed} replays it. Made smaller, it is:\n{}",
-            case.words()
-        );
-    }
+    search::<Case>(20_000);
 }
 
 #[test]
 fn the_same_seed_brings_the_same_order_of_everything() {
     for seed in 0..100 {
-        let [once, again] = [(); 2].map(|()| try_case(&Case::of(seed)));
+        let [once, again] = [(); 2].map(|()| search::try_case(&Case::of(seed)));
         assert_eq!(once, again, "seed {seed}");
     }
 }
 
-/// Making a case smaller takes no longer.
-const SHRINK_FOR: Duration = Duration::from_secs(20);
-
-/// The smallest case that was found to fail, and how it does.
-fn shrunk(mut case: Case, mut violation: String) -> (Case, String) {
-    let started = std::time::Instant::now();
-    let fails = |case: Case| try_case(&case).err().map(|why| (case, why));
-    let is_time = |_: &Case| started.elapsed() < SHRINK_FOR;
-    while let Some(smaller) = case.smaller().into_iter().take_while(is_time).find_map(fails) {
-        (case, violation) = smaller;
+impl search::Case for Case {
+    fn of(seed: u64) -> Case {
+        Case::of(seed)
     }
-    (case, violation)
-}
 
-/// Runs a case; answers what tells apart what happened.
-fn try_case(case: &Case) -> Result<Vec<u64>, String> {
-    let tried = catch_unwind(AssertUnwindSafe(|| all_runs(case)));
-    tried.unwrap_or_else(|panic| Err(format!("a panic: {}", words(&*panic))))
-}
+    fn seed(&self) -> u64 {
+        self.seed
+    }
 
-fn words(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().cloned();
-    text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default()
+    fn smaller(&self) -> Vec<Case> {
+        self.smaller()
+    }
+
+    fn words(&self) -> String {
+        self.words()
+    }
+
+    fn run(&self) -> Result<Vec<u64>, String> {
+        all_runs(self)
+    }
 }
 
 fn all_runs(case: &Case) -> Result<Vec<u64>, String> {
@@ -131,7 +95,8 @@ fn all_runs(case: &Case) -> Result<Vec<u64>, String> {
         fastrand::seed(case.seed.wrapping_add(number as u64));
         let world = World::new(&case.rows, &store, crate::rejects::path(&path), plan);
         let explain = |violation: String| format!("{violation} (in run {number})");
-        let outcome = one_run(case, plan, checkpoint, &world).map_err(explain)?;
+        let copy = |live, stop| copy(case, plan, checkpoint, &world, live, stop);
+        let outcome = one_run(plan, &world, copy).map_err(explain)?;
         traces.push(world.trace.lock().expect("not poisoned").finish());
         read_again.append(&mut *world.read_again.lock().expect("not poisoned"));
         checkpoint = checkpoint::open(&path).map_err(refused).map_err(explain)?;
@@ -149,15 +114,17 @@ fn all_runs(case: &Case) -> Result<Vec<u64>, String> {
     if checkpoint.work().map_err(refused)?.1.is_empty() {
         Ok(traces)
     } else {
-        Err(format!("ranges are left after a calm run: {:?}", checkpoint::stored::failures(&checkpoint)))
+        Err(format!("ranges are left after a calm run: {:?}", checkpoint::stored::failures::<Tally>(&checkpoint)))
     }
 }
 
-/// Answers how the run ended; nothing where it crashed.
-static RUNS: AtomicU64 = AtomicU64::new(0);
-
-fn one_run(case: &Case, plan: &Plan, checkpoint: Checkpoint, world: &Arc<World>) -> Result<Option<RunOutcome>, String> {
-    RUNS.fetch_add(1, Ordering::Relaxed);
+/// Does `work` as long as nothing is in the way. Answers how it ended; nothing where it crashed.
+pub(crate) fn one_run<F: Future<Output = Result<RunOutcome, CheckpointError>>>(
+    plan: &Plan,
+    world: &World,
+    work: impl FnOnce(watch::Receiver<Live>, Stop) -> F,
+) -> Result<Option<RunOutcome>, String> {
+    search::RUNS.fetch_add(1, Ordering::Relaxed);
     thread_local!(static COMMIT_MS: Cell<u64> = const { Cell::new(0) });
     COMMIT_MS.set(plan.commit_ms);
     inline::WAIT.set(Some(|| {
@@ -182,7 +149,7 @@ fn one_run(case: &Case, plan: &Plan, checkpoint: Checkpoint, world: &Arc<World>)
             tokio::select! {
                 biased;
                 () = crash => Ok(None),
-                ended = copy(case, plan, checkpoint, world, live, stop.clone()) => Ok(Some(ended)),
+                ended = work(live, stop.clone()) => Ok(Some(ended)),
                 () = operate(plan, operator, &stop) => Ok(None),
                 () = stands_still(world) => Err("nothing happens any more".to_owned()),
             }
@@ -195,11 +162,11 @@ fn one_run(case: &Case, plan: &Plan, checkpoint: Checkpoint, world: &Arc<World>)
     }
     match ended {
         _ if world.is_dead() => Ok(None),
-        Ok(Ok(Some(Ok(ended)))) => Ok(Some(ended.outcome)),
+        Ok(Ok(Some(Ok(outcome)))) => Ok(Some(outcome)),
         Ok(Ok(Some(Err(error)))) => Err(format!("it ended with {error}")),
         Ok(Ok(None)) => Ok(None),
         Ok(Err(violation)) => Err(violation),
-        Err(panic) => Err(format!("a panic: {}", words(&*panic))),
+        Err(panic) => Err(format!("a panic: {}", search::words(&*panic))),
     }
 }
 
@@ -217,7 +184,7 @@ async fn copy(
     world: &Arc<World>,
     live: watch::Receiver<Live>,
     stop: Stop,
-) -> Result<Ended, CheckpointError> {
+) -> Result<RunOutcome, CheckpointError> {
     let (_, work) = checkpoint.work()?;
     checkpoint.begin_run(RunCommand::Copy)?;
     let rejects = rejects(&checkpoint);
@@ -230,7 +197,7 @@ async fn copy(
     let lanes = BTreeMap::from([(0, lane(case, plan, world))]);
     let ended = run(lanes, work, steering, committer.ledger(), rejects, events, stop).await;
     committer.finish(ended.outcome, 0, vec![]).await?;
-    Ok(ended)
+    Ok(ended.outcome)
 }
 
 fn lane(case: &Case, plan: &Plan, world: &Arc<World>) -> Lane<ModelSource, ModelTarget> {

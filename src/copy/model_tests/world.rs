@@ -24,27 +24,27 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 /// What everybody in a run knows.
-pub(super) struct World {
+pub(crate) struct World {
     /// What is at the source.
-    pub(super) rows: Rows,
-    pub(super) store: Store,
-    pub(super) rejects: PathBuf,
+    pub(crate) rows: Rows,
+    pub(crate) store: Store,
+    pub(crate) rejects: PathBuf,
     /// Instants so far, and the one to die at.
     instants: AtomicU64,
     crash_at: u64,
     /// Nothing has any effect any more: the process is dead.
-    pub(super) dead: Arc<AtomicBool>,
+    pub(crate) dead: Arc<AtomicBool>,
     distrusted: AtomicBool,
     /// The first law that was broken.
-    pub(super) violation: Mutex<Option<String>>,
+    pub(crate) violation: Mutex<Option<String>>,
     /// All events, in their order.
-    pub(super) trace: Mutex<DefaultHasher>,
+    pub(crate) trace: Mutex<DefaultHasher>,
     /// Tokens of which rows may have been counted more than once: see [`check::accounts`].
-    pub(super) read_again: Mutex<BTreeSet<Token>>,
+    pub(crate) read_again: Mutex<BTreeSet<Token>>,
 }
 
 impl World {
-    pub(super) fn new(rows: &Rows, store: &Store, rejects: PathBuf, plan: &Plan) -> Arc<World> {
+    pub(crate) fn new(rows: &Rows, store: &Store, rejects: PathBuf, plan: &Plan) -> Arc<World> {
         let crash_at = if let Some(Crash::Instant(n)) = plan.crash { n } else { u64::MAX };
         Arc::new(World {
             rows: rows.clone(),
@@ -60,32 +60,32 @@ impl World {
         })
     }
 
-    pub(super) fn instants(&self) -> u64 {
+    pub(crate) fn instants(&self) -> u64 {
         self.instants.load(Ordering::Relaxed)
     }
 
     /// One instant more. Nobody who passes one after the crash gets any further.
-    fn instant(&self) {
+    pub(crate) fn instant(&self) {
         if self.instants.fetch_add(1, Ordering::Relaxed) + 1 >= self.crash_at || self.is_dead() {
             self.dead.store(true, Ordering::Relaxed);
             std::panic::resume_unwind(Box::new("crash"));
         }
     }
 
-    pub(super) fn is_dead(&self) -> bool {
+    pub(crate) fn is_dead(&self) -> bool {
         self.dead.load(Ordering::Relaxed)
     }
 
-    pub(super) fn is_distrusted(&self) -> bool {
+    pub(crate) fn is_distrusted(&self) -> bool {
         self.distrusted.load(Ordering::Relaxed)
     }
 
-    pub(super) fn blame(&self, violation: String) {
+    pub(crate) fn blame(&self, violation: String) {
         self.violation.lock().expect("not poisoned").get_or_insert(violation);
     }
 
     /// Checks the laws whenever something is said to be durable.
-    pub(super) fn events(self: &Arc<World>) -> Events {
+    pub(crate) fn events(self: &Arc<World>) -> Events {
         let world = Arc::clone(self);
         Events::to(move |event| {
             let done = match event {
@@ -105,8 +105,8 @@ impl World {
             {
                 world.blame(format!("{violation}, at {event:?}"));
             }
-            // Whatever took some time on the real clock tells it.
-            if !matches!(event, Event::Committed { .. }) {
+            // Some tell what time it is on the real clock, or how long something took on it.
+            if !matches!(event, Event::Committed { .. } | Event::Difference(_) | Event::Mended(_)) {
                 format!("{event:?}").hash(&mut *world.trace.lock().expect("not poisoned"));
             }
             world.instant();
@@ -116,7 +116,7 @@ impl World {
 
 impl Weather {
     /// What becomes of a call that takes its time: the class of a failure, if it is one.
-    async fn meet(&self, number: u64) -> Option<Class> {
+    pub(crate) async fn meet(&self, number: u64) -> Option<Class> {
         if fastrand::u32(..1000) < self.slow {
             tokio::time::sleep(Duration::from_millis(fastrand::u64(..=self.slow_ms))).await;
         } else {
@@ -129,16 +129,16 @@ impl Weather {
     }
 }
 
-fn forged(class: Class) -> CallError {
+pub(crate) fn forged(class: Class) -> CallError {
     CallError { class, message: "forged".to_owned() }
 }
 
 /// The table at the source.
-pub(super) struct ModelSource {
-    pub(super) world: Arc<World>,
-    pub(super) inner: MemorySource,
-    pub(super) weather: Weather,
-    pub(super) calls: AtomicU64,
+pub(crate) struct ModelSource {
+    pub(crate) world: Arc<World>,
+    pub(crate) inner: MemorySource,
+    pub(crate) weather: Weather,
+    pub(crate) calls: AtomicU64,
 }
 
 impl ModelSource {
@@ -187,11 +187,11 @@ impl Source for ModelSource {
 }
 
 /// The table at the target.
-pub(super) struct ModelTarget {
-    pub(super) world: Arc<World>,
-    pub(super) inner: MemoryTarget,
-    pub(super) weather: Weather,
-    pub(super) calls: AtomicU64,
+pub(crate) struct ModelTarget {
+    pub(crate) world: Arc<World>,
+    pub(crate) inner: MemoryTarget,
+    pub(crate) weather: Weather,
+    pub(crate) calls: AtomicU64,
 }
 
 impl Target for ModelTarget {
@@ -216,7 +216,13 @@ impl Target for ModelTarget {
     }
 
     async fn delete(&self, removal: &Removal) -> Result<(), CallError> {
-        self.inner.delete(removal).await
+        self.world.instant();
+        let failure = self.weather.meet(self.calls.fetch_add(1, Ordering::Relaxed)).await;
+        if failure.is_none() || fastrand::bool() {
+            self.inner.delete(removal).await?;
+        }
+        self.world.instant();
+        failure.map_or(Ok(()), |class| Err(forged(class)))
     }
 
     fn in_flight(&self, batch: &Batch) -> usize {
@@ -233,11 +239,11 @@ impl Target for ModelTarget {
 }
 
 /// Objects from a look on.
-pub(super) struct ModelGuard {
-    pub(super) world: Arc<World>,
-    pub(super) from: Option<usize>,
-    pub(super) looks: usize,
-    pub(super) takes_ms: u64,
+pub(crate) struct ModelGuard {
+    pub(crate) world: Arc<World>,
+    pub(crate) from: Option<usize>,
+    pub(crate) looks: usize,
+    pub(crate) takes_ms: u64,
 }
 
 impl Guard for ModelGuard {
@@ -254,7 +260,7 @@ impl Guard for ModelGuard {
 }
 
 /// Does what the operator is to do, and then nothing for ever.
-pub(super) async fn operate(plan: &Plan, live: watch::Sender<Live>, stop: &Stop) {
+pub(crate) async fn operate(plan: &Plan, live: watch::Sender<Live>, stop: &Stop) {
     for (ms, act) in &plan.acts {
         tokio::time::sleep(Duration::from_millis(*ms)).await;
         match act {
@@ -272,7 +278,7 @@ pub(super) async fn operate(plan: &Plan, live: watch::Sender<Live>, stop: &Stop)
 }
 
 /// Whether a row is up to a cursor of the range that it lies in.
-pub(super) fn is_below(key: &Key, range: TokenRange, cursor: &Cursor) -> bool {
+pub(crate) fn is_below(key: &Key, range: TokenRange, cursor: &Cursor) -> bool {
     let is_done = range.after(cursor.token).is_none_or(|rest| !rest.contains(key.0));
     let is_up_to = |row: &crate::row::RowKey| {
         let clustering = row.clustering_key().unwrap_or_default();
