@@ -179,7 +179,7 @@ impl PreflightError {
             PreflightError::Differ { .. } => Some("make the target's table like the source's".to_owned()),
             PreflightError::Permission { grant, .. } => Some(format!("let an administrator run: {grant}")),
             PreflightError::Changed { .. } => Some(
-                "rows may be missing: begin anew with `--restart`, or copy this table in a job of its own; copying again changes nothing that was copied".to_owned(),
+                "rows may be missing: begin anew with `--restart`, or copy this table in a job of its own; copying again changes nothing that was copied. To verify alone, name another file with `--checkpoint FILE`".to_owned(),
             ),
             PreflightError::Partitioner { .. }
             | PreflightError::Names { .. }

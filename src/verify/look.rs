@@ -67,6 +67,10 @@ pub(super) async fn look<S: Source, T: Target>(
         if columns.is_empty() && (any || class.is_none()) {
             return Ok(None);
         }
+        let class = class.map(|class| match class {
+            Class::Marker if !pair.infers_markers => Class::Extra,
+            class => class,
+        });
         let state = state([source, target], part);
         let newest_at_target = target.and_then(|row| newest(row, part));
         Ok(Some(Looked { alone: class, columns, state, newest_at_target }))
