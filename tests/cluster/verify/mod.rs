@@ -44,7 +44,7 @@ impl Size {
 }
 
 impl Field {
-    /// Two tables are copied while they are empty, and filled on both sides.
+    /// Two tables are copied while they are all but empty, and filled on both sides.
     fn plant(name: &str, size: Size, mendable: bool) -> Option<Field> {
         let mut lab = Lab::open(name)?;
         let sides = Sides {
@@ -55,9 +55,12 @@ impl Field {
         for (table, _) in tables {
             lab.source.block_on(planting::create(&sides, table)).unwrap();
         }
+        // Only where a copy has inferred a marker, a bare row of the target is no row that is extra.
+        let insert = "INSERT INTO plain (k, id, author, content) VALUES (0x00, 1, 1, 'one') USING TIMESTAMP 1000";
+        lab.source.run(insert);
         let job = lab.job("plain").arg("--table").arg(&lab.name("rich")).args(&["--ranges", "40"]);
         job.succeed();
-        let mut truth = Truth::default();
+        let mut truth = Truth { rows: 1, ..Truth::default() };
         for (table, rows) in tables {
             let borders = borders(&job.checkpoint, table.name);
             let seed = lab.random.next();

@@ -47,7 +47,12 @@ fn a_verification_that_is_killed_goes_on_and_counts_all_once() {
     for kill in 0..KILLS {
         let mut run = slow.start();
         run.await_begin();
-        let killed_at = Instant::now() + Duration::from_millis(field.lab.random.below(4000));
+        if kill % 3 == 2 {
+            run.await_event("something that is saved", |event| {
+                matches!(event["type"].as_str(), Some("range_compared" | "range_verified"))
+            });
+        }
+        let killed_at = Instant::now() + Duration::from_millis(field.lab.random.below(1500));
         while let Some(event) = run.next(killed_at) {
             assert_ne!(event["type"], "finished", "it is too fast: killed only {kill} times");
         }
