@@ -53,7 +53,8 @@ fn the_laws_hold_whatever_happens() {
 #[test]
 fn the_same_seed_brings_the_same_order_of_everything() {
     // Who of several goes on first after a pause is left to chance by tokio.
-    let pauses = |case: &Case| case.source.runs.iter().flat_map(|plan| &plan.acts).any(|act| matches!(act.1, Act::Pause));
+    let pauses =
+        |case: &Case| case.source.runs.iter().flat_map(|plan| &plan.acts).any(|act| matches!(act.1, Act::Pause));
     let cases = (0..60).map(<Case as search::Case>::of).filter(|case| !pauses(case));
     for case in cases {
         let seed = case.source.seed;
