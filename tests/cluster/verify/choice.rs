@@ -150,7 +150,8 @@ fn the_pace_of_a_verification_is_held_and_changed() {
     let first = run.await_type("progress");
     run.await_type("progress");
     let last = run.await_type("progress");
-    assert_eq!(compared(&first), compared(&last));
+    // What is at hand may be compared still; nothing more is read.
+    assert_eq!(first["rows_read"], last["rows_read"]);
     control(&job, &["set", "rows-per-second=off"]);
     control(&job, &["continue"]);
     run.await_type("continued");

@@ -176,12 +176,17 @@ fn dropped_writes_are_found() {
     assert!(beside.keys().all(|key| touched.contains(key)), "rows that nobody wrote: {beside:?}");
     job.verify().args(&["--recheck-after", "100ms", "--restart"]).run().assert_code(4);
     assert_same(&truth, &found(&job), &[]);
-    // Repaired, but for rows that were deleted at the source: nothing is left of the others.
-    let extra = truth.values().filter(|classes| classes.contains("extra")).count();
+    // Everything is repaired; of rows that were deleted at the source, those that were loaded go, and what was written a moment
+    // ago may be a row that is on its way to the source.
+    let (young, old): (Differences, Differences) = truth
+        .into_iter()
+        .filter(|(_, classes)| classes.contains("extra"))
+        .partition(|(extra, _)| left.iter().any(|(id, sides)| key(*id) == *extra && sides[1] != Some(0)));
     let finished = job.verify().args(&["--recheck-after", "100ms", "--repair", "--delete-extra", "--yes"]).run();
-    finished.assert_code(0);
-    assert_eq!(finished.end()["verdict"]["rows_deleted"], extra);
-    job.verify().args(&["--recheck-after", "100ms"]).succeed();
+    finished.assert_code(if young.is_empty() { 0 } else { 4 });
+    assert_eq!(finished.end()["verdict"]["rows_deleted"], old.len());
+    job.verify().args(&["--recheck-after", "100ms", "--restart"]).run();
+    assert_same(&young, &found(&job), &[]);
 }
 
 /// Goal: `--follow` compares again and again, so that a later pass finds what an earlier one couldn't have.
