@@ -16,6 +16,7 @@ use crate::rejects::{Reject, Rejects};
 use crate::row::{Batch, Settled};
 use crate::settings::Patience;
 use crate::side::Side;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -52,12 +53,13 @@ pub(crate) async fn write<K: Task, T: Target>(
         let turns = shared.pacer.turns(Side::Target, learned.calls.stop());
         let load = Load { rows: part.row_count() as u64, bytes: part.bytes() as u64 };
         let in_flight = target.in_flight(&part);
+        let (turns, whole) = (&turns, &part);
         let send = |tries| {
             let room = shared.budget.request(in_flight);
-            turns.call(load, room, target.write(&part, shared.clock, tries))
+            turns.call(load, room, move || target.write(whole, shared.clock, tries))
         };
-        let write = with_retries(Side::Target, patience, &learned.calls, send);
-        let (error, tries) = match turns.or_stopped(write).await {
+        let written = turns.or_stopped(pin!(with_retries(Side::Target, patience, &learned.calls, send))).await;
+        let (error, tries) = match written {
             Ok(more) => {
                 all_acknowledged.fetch_add(1, Ordering::Relaxed);
                 settled += more;

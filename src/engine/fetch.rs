@@ -12,6 +12,7 @@ use crate::event::Event;
 use crate::row::RowKey;
 use crate::settings::Patience;
 use crate::side::Side;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -92,7 +93,7 @@ pub(crate) async fn fetch<K: Task>(
         let read_page = |tries: u32| {
             let attempt = before + tries;
             let read = Read { scan: scan.clone(), position: position.clone(), rows: rows_at(attempt), attempt };
-            turns.call(Load::default(), std::future::ready(()), async move {
+            turns.call(Load::default(), std::future::ready(()), move || async move {
                 // The server takes the time when the request arrives, so the time of asking is the closer one.
                 let read_at = shared.clock.seconds();
                 let fetched = table.read_page(&read).await?;
@@ -100,8 +101,8 @@ pub(crate) async fn fetch<K: Task>(
             })
         };
         let patience = patience(is_suspect, shared.patience);
-        let read = with_retries(side, patience, calls, read_page);
-        let (error, tries) = match turns.or_stopped(read).await {
+        let read = turns.or_stopped(pin!(with_retries(side, patience, calls, read_page))).await;
+        let (error, tries) = match read {
             Ok((fetched, read_at, shrunk_to)) => {
                 page_size.learn(&fetched.page);
                 reservation.fit(fetched.page.size());

@@ -15,6 +15,7 @@ use crate::job::RangeKey;
 use crate::ring::TokenRange;
 use crate::row::{BatchMode, Grouper};
 use crate::side::Side;
+use std::pin::pin;
 use std::sync::Arc;
 
 /// The note of a row that a repair did not bring back.
@@ -73,9 +74,9 @@ pub(super) async fn mend<S: Source, T: Target>(
         let _permit = shared.pacer.pool.acquire().await;
         let turns = shared.pacer.turns(Side::Target, learned.calls.stop());
         let delete = |_| {
-            turns.call(crate::engine::pace::Load::default(), std::future::ready(()), mending.writer.delete(&removal))
+            turns.call(crate::engine::pace::Load::default(), std::future::ready(()), || mending.writer.delete(&removal))
         };
-        let delete = with_retries(Side::Target, shared.patience, &learned.calls, delete);
+        let delete = pin!(with_retries(Side::Target, shared.patience, &learned.calls, delete));
         turns.or_stopped(delete).await?;
         mended.written.push(Written::Deleted);
         mended.left = look(shared, learned, &[suspect]).await?.pop().flatten();

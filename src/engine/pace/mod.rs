@@ -20,7 +20,7 @@ use gate::Gate;
 pub(in crate::engine) use gate::SILENT;
 use limiter::Limiter;
 pub(crate) use permits::{Permit, Permits};
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
@@ -188,13 +188,17 @@ impl Pacer {
 }
 
 impl Turns<'_> {
-    /// Makes a call when it is its turn and there is `room`, which is held meanwhile, and learns from how it ends.
-    pub(crate) async fn call<R, T>(
+    /// Makes a call when it is its turn and there is `room`, which is held meanwhile, and learns from how it ends. The call is
+    /// made here rather than handed in: a future that is handed in takes its place twice, and the driver's are large.
+    pub(crate) async fn call<R, T, F>(
         &self,
         load: Load,
         room: impl Future<Output = R>,
-        call: impl Future<Output = Result<T, CallError>>,
-    ) -> Result<T, CallError> {
+        call: impl FnOnce() -> F,
+    ) -> Result<T, CallError>
+    where
+        F: Future<Output = Result<T, CallError>>,
+    {
         let Some(permit) = self.pacer.turn(self.side, load, self.stop).await else {
             self.halted.store(true, Ordering::Relaxed);
             return std::future::pending().await;
@@ -202,15 +206,17 @@ impl Turns<'_> {
         let _room = room.await;
         let in_flight = (self.side == Side::Target).then_some(self.pacer.events.counters());
         let turn = self.pacer.gate(self.side).begin(permit, in_flight);
-        let result = call.await;
+        let result = call().await;
         turn.ended(&result);
         result
     }
 
     /// The outcome of `calls`, whose each try is made by [`Turns::call`]. What waits for its turn isn't waited for when
     /// somebody asks to stop: it has not been sent.
-    pub(crate) async fn or_stopped<T>(&self, calls: impl Future<Output = Result<T, GaveUp>>) -> Result<T, GaveUp> {
-        let mut calls = pin!(calls);
+    pub(crate) async fn or_stopped<T>(
+        &self,
+        mut calls: Pin<&mut impl Future<Output = Result<T, GaveUp>>>,
+    ) -> Result<T, GaveUp> {
         std::future::poll_fn(|context| match calls.as_mut().poll(context) {
             Poll::Pending if self.halted.load(Ordering::Relaxed) => Poll::Ready(Err(GaveUp::Stopped)),
             polled => polled,
