@@ -103,7 +103,10 @@ impl Page {
 
     /// The bytes of the first `columns` cells of all rows, with their lengths.
     pub fn bytes_of(&self, columns: usize) -> usize {
-        (0..self.rows()).map(|row| self.span(row, 0, columns.min(self.columns)).len()).sum()
+        if columns >= self.columns {
+            return self.bytes.len();
+        }
+        self.cells.chunks_exact(self.columns).map(|row| (row[columns] - row[0]) as usize).sum()
     }
 
     /// What the page takes of memory, in bytes.
@@ -113,10 +116,13 @@ impl Page {
 
     /// What the largest of its rows takes of memory, in bytes; 0 for a page without rows.
     pub fn largest_row(&self) -> usize {
-        let starts = self.cells.iter().step_by(self.columns.max(1)).map(|&at| at as usize - 4);
-        let ends = starts.clone().skip(1).chain([self.bytes.len()]);
-        let largest = starts.zip(ends).map(|(start, end)| end - start).max();
-        largest.map_or(0, |largest| largest + self.columns * size_of::<u32>())
+        let (mut largest, mut end) = (0, self.bytes.len());
+        for row in self.cells.chunks_exact(self.columns.max(1)).rev() {
+            let start = row[0] as usize - 4;
+            largest = largest.max(end - start);
+            end = start;
+        }
+        if largest == 0 { 0 } else { largest + self.columns * size_of::<u32>() }
     }
 
     /// What the page took on the wire, in bytes.
@@ -158,6 +164,10 @@ mod tests {
             let sizes = rows.iter().map(|row| encode(std::slice::from_ref(row)).len() + columns * 4);
             prop_assert_eq!(page.largest_row(), sizes.clone().max().unwrap_or(0));
             prop_assert_eq!(page.size(), sizes.sum::<usize>());
+            for first in 0..=columns + 1 {
+                let of_row = |row: &Vec<_>| encode(&[row[..first.min(columns)].to_vec()]).len();
+                prop_assert_eq!(page.bytes_of(first), rows.iter().map(of_row).sum::<usize>());
+            }
             for (r, row) in rows.iter().enumerate() {
                 for (c, cell) in row.iter().enumerate() {
                     prop_assert_eq!(page.cell(r, c), cell.as_deref());
