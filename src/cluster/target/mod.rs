@@ -47,6 +47,8 @@ pub struct CqlTarget {
     counters: Option<CounterWrites>,
     /// Batches of n INSERTs, at n − 1: the driver takes a batch by reference, so the usual ones are made once.
     inserts: Vec<OnceLock<CqlBatch>>,
+    /// Batches of several kinds of statements that are not under way: the next one differs in few places.
+    mixed: Mutex<Vec<CqlBatch>>,
     limits: BatchLimits,
     /// Bytes of a request at most, where that is known.
     request_max: Option<usize>,
@@ -113,6 +115,7 @@ impl CqlTarget {
             lists: if writes_lists { Some(ListWrites::prepare(cluster, table, lists).await?) } else { None },
             counters: if has_counters { Some(CounterWrites::prepare(cluster, table).await?) } else { None },
             inserts: (0..BATCH_ROWS).map(|_| OnceLock::new()).collect(),
+            mixed: Mutex::default(),
             limits: limits::batch_limits(cluster).await,
             request_max: limits::request_max(cluster).await,
             replica_sets: Mutex::new(None),
@@ -186,19 +189,34 @@ impl CqlTarget {
             expect_room(bound.size(0), self.request_max)?;
             return self.session.execute_unpaged(statement, bound).await.map(drop).map_err(call::classify);
         }
-        let mixed;
-        let batch = match (self.inserts.get(count - 1), &self.insert) {
-            (Some(cell), Some(insert)) if bound.only_inserts() => {
-                cell.get_or_init(|| unlogged(vec![BatchStatement::PreparedStatement(insert.clone()); count]))
+        if let (Some(cell), Some(insert)) = (self.inserts.get(count - 1), &self.insert)
+            && bound.only_inserts()
+        {
+            let batch = cell.get_or_init(|| unlogged(vec![BatchStatement::PreparedStatement(insert.clone()); count]));
+            return self.session.batch(batch, bound.clone()).await.map(drop).map_err(call::classify);
+        }
+        let mixed = self.mixed(bound)?;
+        let result = self.session.batch(&mixed, bound.clone()).await.map(drop).map_err(call::classify);
+        self.mixed.lock().unwrap_or_else(PoisonError::into_inner).push(mixed);
+        result
+    }
+
+    /// A batch of these statements, made of one that was sent before where there is one: a copy of a statement is dear.
+    fn mixed(&self, bound: &Bound) -> Result<CqlBatch, CallError> {
+        let spare = self.mixed.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut batch = spare.unwrap_or_else(|| unlogged(Vec::new()));
+        batch.statements.truncate(bound.len());
+        for index in 0..bound.len() {
+            let wanted = self.statement(bound, index)?;
+            let copy = || BatchStatement::PreparedStatement(wanted.clone());
+            match batch.statements.get_mut(index) {
+                // Copies share what was prepared, its id included.
+                Some(BatchStatement::PreparedStatement(found)) if std::ptr::eq(found.get_id(), wanted.get_id()) => {}
+                Some(found) => *found = copy(),
+                None => batch.statements.push(copy()),
             }
-            _ => {
-                let statements = (0..count)
-                    .map(|index| self.statement(bound, index).cloned().map(BatchStatement::PreparedStatement));
-                mixed = unlogged(statements.collect::<Result<_, _>>()?);
-                &mixed
-            }
-        };
-        self.session.batch(batch, bound.clone()).await.map(drop).map_err(call::classify)
+        }
+        Ok(batch)
     }
 
     /// The replica sets of this moment. They are read anew when the ring has changed.
