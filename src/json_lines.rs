@@ -45,6 +45,17 @@ impl JsonLines {
         set_aside(&self.path)
     }
 
+    /// Makes sure that lines can be added. A file that wasn't there isn't there after it.
+    ///
+    /// # Errors
+    /// Where the file can't be written.
+    pub fn probe(&self) -> Result<(), JsonLinesError> {
+        let is_new = self.path.symlink_metadata().is_err();
+        let opened = OpenOptions::new().append(true).create(true).mode(0o600).open(&self.path);
+        let probed = opened.and_then(|_| if is_new { std::fs::remove_file(&self.path) } else { Ok(()) });
+        probed.map_err(|error| JsonLinesError { path: self.path.to_path_buf(), error })
+    }
+
     /// Adds lines, and returns when they are on the disk. Blocks.
     ///
     /// # Errors

@@ -213,10 +213,11 @@ impl Source for CqlSource {
         // Behind its start, up to its end.
         let start = range.first().0.saturating_sub(1);
         format!(
-            "`nodetool compact -st {start} -et {} {keyspace} {table}` on the source's replicas removes tombstones that are older than \
+            "`nodetool compact -st {start} -et {} {keyspace} {table}` on the {}'s replicas removes tombstones that are older than \
              gc_grace_seconds; a higher tombstone_failure_threshold or read timeout there lets them be read; then run the same \
              command again",
-            range.last()
+            range.last(),
+            self.cluster.side,
         )
     }
 }

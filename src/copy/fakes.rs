@@ -39,7 +39,8 @@ pub(crate) struct MemorySource {
     pub(crate) timeout_at: Option<Token>,
     /// Pages of more rows than this take too long.
     pub(crate) timeout_above: Option<usize>,
-    /// Whether the table is said to have static columns. Its rows are the same.
+    /// Whether the table is said to have static columns. Its rows are the same; one without a clustering key has its partition's
+    /// statics, in the place of the second value.
     pub(crate) has_statics: bool,
     /// Whether a value between two others can be told.
     pub(crate) can_bisect: bool,
@@ -156,7 +157,8 @@ impl MemorySource {
     pub(crate) fn page(&self, rows: &Rows, read: &Read, number: u64) -> Result<Fetched, CallError> {
         let count =
             if self.empty_every > 0 && number.is_multiple_of(self.empty_every) { 0 } else { self.rows_asked(read) };
-        let entries = self.entries(rows, &read.scan);
+        let shown = self.has_statics.then(|| with_statics(rows, &read.scan));
+        let entries = self.entries(shown.as_ref().unwrap_or(rows), &read.scan);
         let state = read.position.state.as_deref().unwrap_or_default();
         let (mut page, mut passed, mut end) = (Vec::new(), 0, first_behind(&entries, &read.scan, state));
         let mut reached = state.to_vec();
@@ -296,6 +298,24 @@ impl Source for MemorySource {
     }
 }
 
+/// Rows as a scan shows them: each with its partition's statics, which come alone only where there is no row.
+fn with_statics(rows: &Rows, scan: &Scan) -> Rows {
+    let is_static = |key: &Key| key.2.is_empty();
+    let shows_alone = match scan {
+        Scan::Tokens(_) | Scan::FirstRows(_) => true,
+        Scan::Slice(Slice { of, from, to, .. }) => {
+            matches!(of, Partitions::One(..)) && *from == Cut::START && *to == Cut::END
+        }
+    };
+    let full: BTreeSet<&[u8]> = rows.keys().filter(|key| !is_static(key)).map(|key| key.1.as_slice()).collect();
+    let shown = rows.iter().filter(|(key, _)| !is_static(key) || shows_alone && !full.contains(key.1.as_slice()));
+    let whole = |(key, cells): (&Key, &[Option<Cell>; 2])| {
+        let statics = rows.get(&(key.0, key.1.clone(), Vec::new())).and_then(|cells| cells[1].clone());
+        (key.clone(), [cells[0].clone(), statics.or(cells[1].clone())])
+    };
+    shown.map(whole).collect()
+}
+
 /// A row, or the tombstone of one.
 type Entry<'a> = (&'a Key, Option<&'a [Option<Cell>; 2]>);
 
@@ -322,7 +342,8 @@ fn encode_row((_, partition, clustering): &Key, cells: &[Option<Cell>; 2]) -> Ve
     let value = |i: usize| cells[i].as_ref().map(|cell| cell.0.clone());
     let writetime = |i: usize| cells[i].as_ref().map(|cell| cell.1.to_be_bytes().to_vec());
     let ttl = |i: usize| cells[i].as_ref().and_then(|cell| (cell.2 != 0).then(|| cell.2.to_be_bytes().to_vec()));
-    let keys = [Some(partition.clone()), Some(clustering.clone())];
+    let clustering = Some(clustering.clone()).filter(|clustering| !clustering.is_empty());
+    let keys = [Some(partition.clone()), clustering];
     keys.into_iter().chain([value(0), value(1), writetime(0), writetime(1), ttl(0), ttl(1)]).collect()
 }
 

@@ -140,7 +140,7 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
                             self.course.fail(format!("read failed after {tries} tries: {error}"));
                         }
                         Err(Unread::Unreadable(error, tries)) => {
-                            let goes_on = self.course.read_around(error, tries, self.queue.len());
+                            let goes_on = self.course.read_around(Side::Source, error, tries, self.queue.len());
                             wanted = goes_on.then(|| self.wanted(Position::default()));
                         }
                     }

@@ -10,6 +10,7 @@ use crate::call::CallError;
 use crate::checkpoint::{Change, CheckpointError};
 use crate::job::RangeKey;
 use crate::row::RowKey;
+use crate::side::Side;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -38,6 +39,8 @@ pub(crate) struct Course<'a, K: Task> {
     pub(crate) any_rows: bool,
     failure: Option<String>,
     unreadable: Option<(CallError, u32)>,
+    /// The side that could not read something, at last.
+    blamed: Side,
     stopping: bool,
     reported: Instant,
 }
@@ -58,6 +61,7 @@ impl<'a, K: Task> Course<'a, K> {
             any_rows: false,
             failure: None,
             unreadable: None,
+            blamed: K::SIDES[0],
             stopping: false,
             reported: Instant::now(),
         }
@@ -98,9 +102,10 @@ impl<'a, K: Task> Course<'a, K> {
         Some(&self.scan)
     }
 
-    /// Goes on with other scans in place of one that can't be read on, where that is possible; says whether it is. `queued`
+    /// Goes on with other scans in place of one that a side can't read on, where that is possible; says whether it is. `queued`
     /// batches are still to be sent.
-    pub(crate) fn read_around(&mut self, error: CallError, tries: u32, queued: usize) -> bool {
+    pub(crate) fn read_around(&mut self, side: Side, error: CallError, tries: u32, queued: usize) -> bool {
+        self.blamed = side;
         let (scan, last_row) = (self.scan.clone(), self.last_row.take());
         let had_holes = self.scans.holes().len();
         let table = self.learned.task.table(K::SIDES[0]);
@@ -183,14 +188,14 @@ impl<'a, K: Task> Course<'a, K> {
 
     /// Gives up rows that can't be read in any way. Whatever is around them is done; the next run tries them again.
     async fn quarantine(self) -> Result<PassEnd, CheckpointError> {
-        let (key, source) = (self.key, self.learned.task.table(K::SIDES[0]));
+        let (key, table) = (self.key, self.learned.task.table(self.blamed));
         let holes = self.scans.holes();
-        let places: Vec<String> = holes.iter().take(PLACES_LISTED).map(|hole| source.describe(&hole.scan)).collect();
+        let places: Vec<String> = holes.iter().take(PLACES_LISTED).map(|hole| table.describe(&hole.scan)).collect();
         let more = holes.len().saturating_sub(PLACES_LISTED);
         let more = if more > 0 { format!(" and {more} more places") } else { String::new() };
         let words = holes.last().map_or_else(String::new, |Hole { error, .. }| error.to_string());
         let error = format!("{}{more} can't be read: {words}", places.join("; "));
-        let remedy = Some(source.remedy(key.range));
+        let remedy = Some(table.remedy(key.range));
         self.shared.ledger.report(Change::Failed { key, error, remedy }).await?;
         Ok(PassEnd::Ended(RangeEnd::Failed { own: true }))
     }

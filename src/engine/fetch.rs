@@ -151,6 +151,11 @@ pub(crate) async fn partitions_behind<K: Task>(
         behind.extend(more.into_iter().filter(|key| !behind.contains(key)).collect::<Vec<_>>());
     }
     if K::SIDES.len() > 1 {
+        // Where one side has only statics of a partition, the other one may have rows of it that come behind them.
+        if row.clustering_key().is_none() {
+            behind.retain(|key| !key.is_beside(row));
+            behind.push(RowKey::new(row.bytes().0, &[]));
+        }
         behind.sort_by(RowKey::by_partition);
     }
     Ok(behind)

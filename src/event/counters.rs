@@ -4,6 +4,7 @@ use super::Event;
 use crate::job::{Counts, Tally, Verdict};
 use crate::slowed::PaceNow;
 use crate::verify::difference::Class;
+use crate::verify::line::Written;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -93,7 +94,10 @@ impl Counters {
             Event::Difference(line) => {
                 add(&self.rows_different, u64::from(!line.harmless && line.class != Some(Class::Unsettled)));
             }
-            Event::Mended(_) => add(&self.rows_mended, 1),
+            Event::Mended(line) => {
+                let is_done = matches!(line.what, Written::Repaired | Written::Deleted);
+                add(&self.rows_mended, u64::from(is_done));
+            }
             Event::Retry { .. } => add(&self.retries, 1),
             Event::RangeMoved { tally, .. } => *self.committed() += *tally,
             Event::RangeDone { tally, .. } => {

@@ -77,6 +77,12 @@ pub enum PreflightError {
         /// The columns, and when they were dropped, in milliseconds since the Unix epoch.
         columns: BTreeMap<String, i64>,
     },
+    /// Rows that CQL doesn't show as they are.
+    #[error("{table} has COMPACT STORAGE: its rows can't be compared")]
+    Compact {
+        /// The table at the source.
+        table: TableName,
+    },
     /// The order of its rows isn't known.
     #[error("{table} can't be compared: {error}")]
     Unordered {
@@ -174,12 +180,13 @@ impl PreflightError {
             }
             PreflightError::Select(error) => error.hint(),
             PreflightError::Unordered { error, .. } => Some(error.hint()),
+            PreflightError::Compact { .. } => Some("run ALTER TABLE … DROP COMPACT STORAGE first".to_owned()),
             PreflightError::View { .. } => Some("copy the base table; the target builds its own view".to_owned()),
             PreflightError::Readded { .. } => Some("drop the target's table and create it anew".to_owned()),
             PreflightError::Differ { .. } => Some("make the target's table like the source's".to_owned()),
             PreflightError::Permission { grant, .. } => Some(format!("let an administrator run: {grant}")),
             PreflightError::Changed { .. } => Some(
-                "rows may be missing: begin anew with `--restart`, or copy this table in a job of its own; copying again changes nothing that was copied".to_owned(),
+                "rows may be missing: begin anew with `--restart`, or copy this table in a job of its own; copying again changes nothing that was copied. To verify alone, name another file with `--checkpoint FILE`".to_owned(),
             ),
             PreflightError::Partitioner { .. }
             | PreflightError::Names { .. }
@@ -209,6 +216,7 @@ impl PreflightError {
             | PreflightError::Differ { .. }
             | PreflightError::Readded { .. }
             | PreflightError::Unordered { .. }
+            | PreflightError::Compact { .. }
             | PreflightError::Changed { .. }
             | PreflightError::Inexact { .. }
             | PreflightError::Schema { error: ReadError::Type(_), .. } => 5,

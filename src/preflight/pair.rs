@@ -39,6 +39,9 @@ pub(super) async fn look(
         let (source_table, target_table) = (table.source.clone(), table.target.clone());
         return Err(PreflightError::Differ { source_table, target_table, differences });
     }
+    if source_table.is_compact || target_table.is_compact {
+        return Err(PreflightError::Compact { table: table.source.clone() });
+    }
     let order = RowOrder::of(&source_table)
         .map_err(|error| PreflightError::Unordered { table: table.source.clone(), error })?;
     let (source_layout, target_layout) =

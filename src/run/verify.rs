@@ -2,7 +2,7 @@
 
 use super::open::{Opened, open, policy};
 use super::{Error, choice, whole};
-use crate::checkpoint::{Checkpoint, Committer};
+use crate::checkpoint::{Checkpoint, Committer, status};
 use crate::cluster::{CqlSource, CqlTarget};
 use crate::engine::pace::Steering;
 use crate::event::{Event, Events};
@@ -15,6 +15,7 @@ use crate::row::Policy;
 use crate::schema::{Table, TableName};
 use crate::settings::verify::VerifySettings;
 use crate::shutdown::Stop;
+use crate::table_options;
 use crate::ui::ask::may_delete;
 use crate::ui::{Mode, Ui};
 use crate::verify::compare::Rules;
@@ -26,7 +27,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// Compares, shows how it goes, and gives the exit code.
@@ -66,6 +67,9 @@ struct Begun {
     _scratch: Option<TempDir>,
 }
 
+/// Between two passes of `--follow`.
+const PAUSE: Duration = Duration::from_secs(10);
+
 /// Compares both sides, in as many passes as are wanted, and gives how the last one ended.
 async fn verify(settings: &VerifySettings, events: &Events, stop: &Stop) -> Result<VerifyEnded, Error> {
     let mut begun = tokio::select! {
@@ -87,6 +91,11 @@ async fn verify(settings: &VerifySettings, events: &Events, stop: &Stop) -> Resu
         }
         let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         events.emit(Event::PassDone { pass: passes, took_ms, verdict: ended.verdict });
+        // Whoever watches doesn't want all that both clusters can answer.
+        tokio::select! {
+            () = stop.requested() => {}
+            () = tokio::time::sleep(PAUSE.max(settings.recheck_after)) => {}
+        }
         // What differed first, once: it may have been mended meanwhile. Then everything.
         is_second_look = !is_second_look && begun.checkpoint.reopen_different()? > 0;
         if !is_second_look {
@@ -119,12 +128,20 @@ async fn begin(settings: &VerifySettings, events: &Events) -> Result<Begun, Erro
     });
     let rejects = Rejects::beside(&settings.job.checkpoint, ready.clone());
     let lines = ready.map(|(number, (source, target))| (number, LineTable::new(source, target))).collect();
+    // Repairs infer them, too.
+    let infers_markers = settings.repair
+        || match &scratch {
+            None => checkpoint.work()?.0.tally.rows_marker_inferred > 0,
+            Some(_) => {
+                status::read(&settings.job.checkpoint).is_ok_and(|job| job.counts.tally.rows_marker_inferred > 0)
+            }
+        };
     let (mut pairs, mut sources) = (BTreeMap::new(), BTreeMap::new());
     for (number, Candidate { table, verdict }) in candidates.into_iter().enumerate() {
         match verdict {
             Ok(ready) => {
                 sources.insert(number, ready.source.clone());
-                pairs.insert(number, Arc::new(pair(settings, policy, &rejects, *ready)));
+                pairs.insert(number, Arc::new(pair(settings, policy, infers_markers, &rejects, *ready)));
             }
             Err(error) => {
                 let (source, reason) = (table.source, error.to_string());
@@ -132,7 +149,12 @@ async fn begin(settings: &VerifySettings, events: &Events) -> Result<Begun, Erro
             }
         }
     }
+    if settings.repair {
+        let targets = pairs.keys().map(|&number| &tables[number].target);
+        table_options::warn(&sides.target, targets, false, events).await;
+    }
     let report = Report::new(JsonLines::at(&file), lines);
+    report.probe()?;
     let mut begun = Begun {
         sides,
         tables,
@@ -162,7 +184,13 @@ async fn begin(settings: &VerifySettings, events: &Events) -> Result<Begun, Erro
     Ok(begun)
 }
 
-fn pair(settings: &VerifySettings, policy: Policy, rejects: &Rejects, table: ReadyPair) -> Pair<CqlSource, CqlTarget> {
+fn pair(
+    settings: &VerifySettings,
+    policy: Policy,
+    infers_markers: bool,
+    rejects: &Rejects,
+    table: ReadyPair,
+) -> Pair<CqlSource, CqlTarget> {
     let mending = table.writer.map(|writer| Mending {
         limits: writer.limits(),
         writer,
@@ -179,6 +207,7 @@ fn pair(settings: &VerifySettings, policy: Policy, rejects: &Rejects, table: Rea
         target_layout: table.target_layout,
         order: table.order,
         rules: Rules { expiry_tolerance: settings.expiry_tolerance, policy },
+        infers_markers,
         mending,
     }
 }
@@ -210,7 +239,8 @@ fn goes_on(settings: &VerifySettings, begun: &mut Begun, events: &Events) -> Res
         return Ok(false);
     }
     let mends = settings.repair || settings.delete_extra;
-    let goes_on = !latest.is_finished() || mends && begun.checkpoint.reopen_different()? > 0;
+    // What was found before is to be mended, too.
+    let goes_on = (mends && begun.checkpoint.reopen_different()? > 0) | !latest.is_finished();
     begun.seed = seed.filter(|_| goes_on).unwrap_or(begun.seed);
     Ok(goes_on)
 }
@@ -252,7 +282,7 @@ async fn one_pass(
     let conduct = Conduct {
         recheck_after: settings.recheck_after,
         started_at: i64::try_from(started_at.as_micros()).unwrap_or(i64::MAX),
-        report: report.clone(),
+        report: report.of(id),
     };
     let watch = checkpoint.watch()?;
     let steering = Steering { pace: settings.job.pace.clone(), live: watch.live() };
@@ -279,6 +309,9 @@ async fn one_pass(
     checkpoint.end_verification(outcome)?;
     if is_lost {
         return Err(changed.swap_remove(0).1.into());
+    }
+    if let Some(error) = report.take_failure() {
+        return Err(error.into());
     }
     if outcome == RunOutcome::Done && tell_empty(&begun.partitions, &tables, &checkpoint, events)? {
         outcome = RunOutcome::Incomplete;

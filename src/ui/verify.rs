@@ -30,6 +30,10 @@ impl Examples {
                 return None;
             }
             Event::Difference(line) => (&mut self.differences, difference(line, style), "rows that differ"),
+            // What was not done in the end isn't worth a line here; the file has all of it.
+            Event::Mended(line) if matches!(line.what, Written::Repairing | Written::Deleting) => {
+                return Some(String::new());
+            }
             Event::Mended(line) => (&mut self.mended, mended(line, style), "rows that were written"),
             _ => return None,
         };
@@ -99,11 +103,11 @@ fn difference(line: &DifferenceLine, style: Style) -> String {
 /// A row that was written or deleted, on one line.
 fn mended(line: &WrittenLine, style: Style) -> String {
     let word = match line.what {
+        Written::Repairing | Written::Deleting => style.dim("about to write:"),
         Written::Repaired => style.good("repaired:"),
         Written::Deleted => style.warn("deleted:"),
     };
-    let note = line.note.as_ref().map_or_else(String::new, |note| format!("; {}", safe(note)));
-    format!("{word} {}{note}", place(&line.table, &line.key, line.is_static))
+    format!("{word} {}", place(&line.table, &line.key, line.is_static))
 }
 
 /// What a pass has come to; another follows.
@@ -251,7 +255,7 @@ mod tests {
             key_hex: Vec::new(),
             token: 1,
             is_static: false,
-            note: Some("a newer write shadows it".to_owned()),
+            columns: Vec::new(),
         };
         let mended = Event::Mended(Box::new(written));
         insta::assert_snapshot!(examples.line(&mended, Style::plain()).unwrap_or_default(), @r"deleted: chat.messages channel = 42, id = '\u{1b}[2J'; a newer write shadows it");

@@ -178,7 +178,7 @@ pub struct ColumnDifference {
 }
 
 /// What tells an element from the others of its column.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ElementKey {
     /// Raw bytes of the element of a set, or of the key of a map.
     Key(Vec<u8>),

@@ -70,15 +70,20 @@ pub struct WrittenLine {
     /// Whether these are a partition's statics.
     #[serde(rename = "static")]
     pub is_static: bool,
-    /// What else there is to say.
-    pub note: Option<String>,
+    /// Before it is done: how both sides differ, with what the target has.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub columns: Vec<ColumnLine>,
 }
 
 /// What was done to a row of the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Written {
-    /// The source's cells were written.
+    /// The source's cells are going to be written.
+    Repairing,
+    /// What the target alone has is going to be deleted.
+    Deleting,
+    /// The source's cells were written, and the row is another one now.
     Repaired,
     /// It was deleted.
     Deleted,
@@ -164,7 +169,7 @@ impl LineTable {
     }
 
     /// The line of a row that was written to the target, or of a partition's statics.
-    pub fn written(&self, what: Written, key: &RowKey, is_static: bool, note: Option<String>) -> WrittenLine {
+    pub fn written(&self, what: Written, key: &RowKey, is_static: bool, columns: &[ColumnDifference]) -> WrittenLine {
         let (literals, key_hex) = self.key(key, is_static);
         WrittenLine {
             what,
@@ -174,7 +179,7 @@ impl LineTable {
             key_hex,
             token: key.token().0,
             is_static,
-            note,
+            columns: columns.iter().map(|difference| self.column(difference)).collect(),
         }
     }
 

@@ -62,9 +62,9 @@ fn a_line_names_the_row_and_shows_both_sides() {
 
 #[test]
 fn what_was_written_is_listed() {
-    insta::assert_snapshot!(json(&lines().written(Written::Repaired, &key(Some(&[1])), false, None)), @r#"{"type":"repaired","table":"ks.t","target":"other.t","key":{"k":"42","B":"'it''s'","a":"0x01"},"key_hex":["0x0000002a","0x69742773","0x01"],"token":-7753534551135800826,"static":false,"note":null}"#);
-    let note = Some("a newer delete at the target shadows it".to_owned());
-    insta::assert_snapshot!(json(&lines().written(Written::Deleted, &key(Some(&[1])), true, note)), @r#"{"type":"deleted","table":"ks.t","target":"other.t","key":{"k":"42","B":"'it''s'"},"key_hex":["0x0000002a","0x69742773"],"token":-7753534551135800826,"static":true,"note":"a newer delete at the target shadows it"}"#);
+    insta::assert_snapshot!(json(&lines().written(Written::Repaired, &key(Some(&[1])), false, &[])), @r#"{"type":"repaired","table":"ks.t","target":"other.t","key":{"k":"42","B":"'it''s'","a":"0x01"},"key_hex":["0x0000002a","0x69742773","0x01"],"token":-7753534551135800826,"static":false}"#);
+    let deleting = lines().written(Written::Deleting, &key(Some(&[1])), true, &[]);
+    insta::assert_snapshot!(json(&deleting), @r#"{"type":"deleting","table":"ks.t","target":"other.t","key":{"k":"42","B":"'it''s'"},"key_hex":["0x0000002a","0x69742773"],"token":-7753534551135800826,"static":true}"#);
 }
 
 #[test]

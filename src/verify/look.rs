@@ -62,11 +62,16 @@ pub(super) async fn look<S: Source, T: Target>(
             ends.into_iter().flatten().max().is_some_and(|at| at <= now + pair.rules.expiry_tolerance)
                 && (column.source.is_none() || column.target.is_none())
         };
+        columns.iter_mut().for_each(shorten);
         let any = !columns.is_empty();
         columns.retain(|column| !is_ending(column));
         if columns.is_empty() && (any || class.is_none()) {
             return Ok(None);
         }
+        let class = class.map(|class| match class {
+            Class::Marker if !pair.infers_markers => Class::Extra,
+            class => class,
+        });
         let state = state([source, target], part);
         let newest_at_target = target.and_then(|row| newest(row, part));
         Ok(Some(Looked { alone: class, columns, state, newest_at_target }))
@@ -151,6 +156,17 @@ fn find<'p, S: Source, T: Target>(
 /// A row of a page that has arrived.
 fn of<'p>(arrived: &'p Arrived, row: usize, layout: &'p Layout) -> Row<'p> {
     Row { page: &arrived.fetched.page, row, layout, read_at: arrived.read_at }
+}
+
+/// Bytes of a value that are kept for the report. Rows may be of many megabytes, and many of them differ.
+const KEPT: usize = 4 << 10;
+
+fn shorten(column: &mut ColumnDifference) {
+    for state in [&mut column.source, &mut column.target].into_iter().flatten() {
+        if state.bytes.len() > KEPT {
+            state.bytes = state.bytes[..KEPT].to_vec();
+        }
+    }
 }
 
 /// Tells apart what both sides show of a part, but for TTLs, which go down while nothing happens. The other part is that of

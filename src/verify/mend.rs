@@ -1,15 +1,17 @@
 //! What is done about a row that differs, where the operator wants something done. A repair is what the copy would do: the
 //! source's row of this moment, with its own writetimes, so that it never wins over what is newer.
 
-use super::difference::{Class, ColumnDifference, ElementKey};
+use super::difference::Class;
 use super::line::Written;
 use super::look::{Looked, look, read};
 use super::merge::Suspect;
+use super::removal::{self, removals};
 use super::task::{Comparing, Mending};
 use crate::call::{CallError, Class as Failure};
 use crate::copy::write::{Outlet, write};
+use crate::engine::pace::Load;
 use crate::engine::retry::{GaveUp, with_retries};
-use crate::engine::seam::{Removal, RemovedPart, Source, Target};
+use crate::engine::seam::{Removal, Source, Target};
 use crate::engine::{Learned, Shared};
 use crate::job::RangeKey;
 use crate::ring::TokenRange;
@@ -23,31 +25,46 @@ const SHADOWED: &str = "it was written again, and a newer delete at the target s
 /// The note of a row that a repair left as it was.
 const WINS: &str = "it was written again, and what the target has is as new or newer";
 
+/// The note of a row that was to be deleted, and wasn't.
+const YOUNG: &str = "not deleted: it is a list, a counter, or so young that it may be on its way to the source";
+/// The note of a row that the target would not take, or not let go.
+const REFUSED: &str = "the target refuses what would mend it";
+
 /// What became of a row.
 #[derive(Debug, Default)]
 pub(super) struct Mended {
     /// How it differs still.
     pub(super) left: Option<Looked>,
     /// What to say of that.
-    pub(super) note: Option<&'static str>,
-    /// What was written, in this order.
-    pub(super) written: Vec<Written>,
+    pub(super) note: Option<String>,
+    /// What was done, in this order.
+    pub(super) done: Vec<Written>,
 }
 
-/// What is going to be done about a row at first.
+/// What is going to be done about a row.
+#[derive(Debug, Default)]
+pub(super) struct Steps {
+    /// The source's row is written.
+    pub(super) repairs: bool,
+    /// This is deleted.
+    pub(super) removals: Vec<Removal>,
+}
+
+/// What can be done about a row, and is wanted.
 pub(super) fn steps<S: Source, T: Target>(
     learned: &Learned<Comparing<S, T>>,
     suspect: &Suspect,
     looked: &Looked,
-) -> Vec<Written> {
-    let Some(mending) = &learned.task.pair.mending else { return Vec::new() };
-    let repairs = mending.repairs && looked.can_be_repaired();
-    let deletes = mending.deletes && removal(suspect, looked, learned.task.conduct.started_at).is_some();
-    let steps = [repairs.then_some(Written::Repaired), deletes.then_some(Written::Deleted)];
-    steps.into_iter().flatten().collect()
+) -> Steps {
+    let Comparing { pair, conduct, .. } = &learned.task;
+    let Some(mending) = &pair.mending else { return Steps::default() };
+    // Counters can't be deleted with a time of their own.
+    let deletes = mending.deletes && !pair.target_layout.has_counters();
+    let removals = if deletes { removals(suspect, looked, removal::latest(conduct.started_at)) } else { Vec::new() };
+    Steps { repairs: mending.repairs && looked.can_be_repaired(), removals }
 }
 
-/// Mends a row as far as it can be, and looks at it once more. What of it is deleted was known before: [`steps`].
+/// Mends a row as far as it can be, and looks at it once more.
 ///
 /// # Errors
 /// Where a side can't be read or written.
@@ -57,31 +74,76 @@ pub(super) async fn mend<S: Source, T: Target>(
     key: RangeKey,
     suspect: &Suspect,
     looked: Looked,
+    steps: Steps,
 ) -> Result<Mended, GaveUp> {
-    let removal = removal(suspect, &looked, learned.task.conduct.started_at);
+    let before = looked.state;
     let mut mended = Mended { left: Some(looked), ..Mended::default() };
     let Some(mending) = &learned.task.pair.mending else { return Ok(mended) };
-    if mending.repairs && mended.left.as_ref().is_some_and(Looked::can_be_repaired) {
-        repair(shared, learned, mending, key, suspect).await?;
-        mended.written.push(Written::Repaired);
+    if steps.repairs {
+        mended.try_to(repair(shared, learned, mending, key, suspect).await)?;
         mended.left = look(shared, learned, &[suspect]).await?.pop().flatten();
-        mended.note = mended.left.as_ref().filter(|left| left.can_be_repaired()).map(|left| {
+        if mended.left.as_ref().is_none_or(|left| left.state != before) {
+            mended.done.push(Written::Repaired);
+        }
+        if let Some(left) = mended.left.as_ref().filter(|left| left.can_be_repaired()) {
             let is_gone = left.classes().iter().any(|class| matches!(class, Class::Missing | Class::ColumnMissing));
-            if is_gone { SHADOWED } else { WINS }
-        });
+            mended.note.get_or_insert_with(|| if is_gone { SHADOWED } else { WINS }.to_owned());
+        }
     }
-    if let Some(removal) = removal.filter(|_| mending.deletes && mended.left.is_some()) {
-        let _permit = shared.pacer.pool.acquire().await;
-        let turns = shared.pacer.turns(Side::Target, learned.calls.stop());
-        let delete = |_| {
-            turns.call(crate::engine::pace::Load::default(), std::future::ready(()), || mending.writer.delete(&removal))
-        };
-        let delete = pin!(with_retries(Side::Target, shared.patience, &learned.calls, delete));
-        turns.or_stopped(delete).await?;
-        mended.written.push(Written::Deleted);
+    if steps.removals.is_empty() || mended.left.is_none() {
+        let is_extra =
+            |left: &Looked| left.classes().iter().any(|class| matches!(class, Class::Extra | Class::ColumnExtra));
+        if mending.deletes && mended.left.as_ref().is_some_and(is_extra) {
+            mended.note.get_or_insert_with(|| YOUNG.to_owned());
+        }
+        return Ok(mended);
+    }
+    let before = mended.left.as_ref().map(|left| left.state);
+    for removal in steps.removals {
+        mended.try_to(delete(shared, learned, mending, &removal).await)?;
+    }
+    mended.left = look(shared, learned, &[suspect]).await?.pop().flatten();
+    let is_bare = |left: &Looked| left.alone.is_some() && left.columns.is_empty();
+    if mended.left.as_ref().is_some_and(is_bare) {
+        let of_marker = removal::of_marker(suspect, removal::latest(learned.task.conduct.started_at));
+        mended.try_to(delete(shared, learned, mending, &of_marker).await)?;
         mended.left = look(shared, learned, &[suspect]).await?.pop().flatten();
+    }
+    if let Some(left) = mended.left.as_mut().filter(|left| left.alone.is_some()) {
+        // Whatever made the row, it was to go.
+        left.alone =
+            Some(if left.alone == Some(Class::Marker) { Class::Extra } else { left.alone.unwrap_or(Class::Extra) });
+    }
+    if mended.left.as_ref().map(|left| left.state) != before {
+        mended.done.push(Written::Deleted);
     }
     Ok(mended)
+}
+
+impl Mended {
+    /// Goes on after what the target refused for good: the row stays as it is, and others needn't.
+    fn try_to(&mut self, tried: Result<(), GaveUp>) -> Result<(), GaveUp> {
+        match tried {
+            Err(GaveUp::Failed(error, _)) if error.class == Failure::Rejected => {
+                self.note = Some(format!("{REFUSED}: {}", error.message));
+                Ok(())
+            }
+            tried => tried,
+        }
+    }
+}
+
+async fn delete<S: Source, T: Target>(
+    shared: &Shared<Comparing<S, T>>,
+    learned: &Learned<Comparing<S, T>>,
+    mending: &Mending<T>,
+    removal: &Removal,
+) -> Result<(), GaveUp> {
+    let _permit = shared.pacer.pool.acquire().await;
+    let turns = shared.pacer.turns(Side::Target, learned.calls.stop());
+    let delete = |_| turns.call(Load::default(), std::future::ready(()), || mending.writer.delete(removal));
+    let delete = pin!(with_retries(Side::Target, shared.patience, &learned.calls, delete));
+    turns.or_stopped(delete).await
 }
 
 /// Writes the source's row as it is now, or a partition's statics: what is at the same row is somebody else's suspect, and of lists
@@ -108,31 +170,6 @@ async fn repair<S: Source, T: Target>(
         }
     }
     Ok(())
-}
-
-/// What is to be deleted of a row at the target, if anything is. A delete has the writetime of the newest of what it deletes, so
-/// that whatever an application writes meanwhile stays; where that can't be read, that of the verification's beginning.
-fn removal(suspect: &Suspect, left: &Looked, started_at: i64) -> Option<Removal> {
-    let (row, part) = (suspect.key.clone(), suspect.part);
-    if left.alone == Some(Class::Extra) {
-        let timestamp = left.newest_at_target.unwrap_or(started_at);
-        return Some(Removal { row, part, of: Vec::new(), timestamp });
-    }
-    let extra = |column: &&ColumnDifference| column.class == Class::ColumnExtra;
-    let of: Vec<RemovedPart> = left.columns.iter().filter(extra).filter_map(removed).collect();
-    let newest = left.columns.iter().filter(extra).filter_map(|column| column.target.as_ref()?.writetime).max();
-    (!of.is_empty()).then(|| Removal { row, part, of, timestamp: newest.unwrap_or(started_at) })
-}
-
-/// Elements of lists have no key of their own that a client could name, and stay.
-fn removed(column: &ColumnDifference) -> Option<RemovedPart> {
-    let value = column.value;
-    match &column.element {
-        None => Some(RemovedPart::Column { value }),
-        Some(ElementKey::Key(key)) => Some(RemovedPart::Element { value, key: key.clone() }),
-        Some(ElementKey::Field(field)) => Some(RemovedPart::Field { value, field: *field }),
-        Some(ElementKey::Index(_)) => None,
-    }
 }
 
 impl Looked {

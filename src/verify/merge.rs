@@ -43,6 +43,8 @@ pub(super) struct Merged {
     pub(super) first_token: Option<Token>,
     /// The last row, with its token.
     pub(super) last: Option<(Token, RowKey)>,
+    /// The last row that was read; it may be one that was compared before.
+    pub(super) reached: Option<RowKey>,
 }
 
 impl Merged {
@@ -54,6 +56,7 @@ impl Merged {
         self.harmless += more.harmless;
         self.first_token = self.first_token.or(more.first_token);
         self.last = more.last.or(self.last.take());
+        self.reached = more.reached.or(self.reached.take());
     }
 }
 
@@ -157,7 +160,7 @@ impl<'a> Merge<'a> {
         let mut merged = Merged::default();
         let mut at = [source.at(), target.at()];
         let mut next = [self.load(Side::Source, source, at[0])?, self.load(Side::Target, target, at[1])?];
-        let mut last: Option<Next<'_>> = None;
+        let (mut last, mut reached): (Option<Next<'_>>, Option<Next<'_>>) = (None, None);
         loop {
             let order = match &next {
                 [Some(a), Some(b)] => self.compare(a, b),
@@ -170,6 +173,8 @@ impl<'a> Merge<'a> {
             if !self.is_done(&first) {
                 let same = matches!(&next, [Some(a), Some(b)] if self.partitions(a, b).is_eq());
                 self.settle(if same { next } else { taken }, taken, &mut merged, seen_statics)?;
+                merged.first_token.get_or_insert(first.token);
+                last = Some(first);
             }
             for (side, feed) in [(Side::Source, source), (Side::Target, target)] {
                 let index = side as usize;
@@ -180,10 +185,11 @@ impl<'a> Merge<'a> {
                     next[index] = self.load(side, feed, at[index])?;
                 }
             }
-            merged.first_token.get_or_insert(first.token);
-            last = Some(first);
+            reached = Some(first);
         }
-        merged.last = last.map(|last| (last.token, RowKey::new(last.partition, last.clustering)));
+        let key = |next: Next<'_>| RowKey::new(next.partition, next.clustering);
+        merged.last = last.map(|last| (last.token, key(last)));
+        merged.reached = reached.map(key);
         Ok((merged, at))
     }
 

@@ -22,6 +22,7 @@ mod merge;
 mod model_tests;
 mod pass;
 mod recheck;
+mod removal;
 pub mod report;
 mod stream;
 mod task;

@@ -191,7 +191,7 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
                         self.seen_statics = std::mem::take(&mut now.seen_statics);
                     }
                     error.message = format!("the {side}: {}", error.message);
-                    if self.course.read_around(error, tries, 0) { Step::GoOn } else { Step::Halted }
+                    if self.course.read_around(side, error, tries, 0) { Step::GoOn } else { Step::Halted }
                 }
             };
         }
@@ -209,7 +209,7 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
         };
         source.advance(at[0]);
         target.advance(at[1]);
-        if let Some((_, row)) = &merged.last {
+        if let Some(row) = &merged.reached {
             self.course.reached(row.clone());
         }
         match &mut now.withheld {
@@ -226,7 +226,7 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
     /// Counts what a step has found, and looks at its suspects again.
     fn submit(&mut self, merged: Merged) -> Option<impl Future<Output = Settled> + use<'a, S, T>> {
         let Course { shared, learned, key, .. } = self.course;
-        let Merged { rows, bytes, suspects, harmless, first_token, last } = merged;
+        let Merged { rows, bytes, suspects, harmless, first_token, last, .. } = merged;
         let (first_token, (last_token, last_key)) = first_token.zip(last)?;
         self.course.any_rows |= rows > 0;
         shared.events.emit(Event::Compared { rows, bytes, suspects: suspects.len() as u64 });
@@ -250,6 +250,10 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
         match settled.result {
             Ok(Rechecked { counts, mended }) => {
                 self.mended += mended;
+                if self.mended > 0 {
+                    // What was mended is compared again, whatever happens before the range ends: its cursor stays before it.
+                    self.course.mark.freeze();
+                }
                 self.course.mark.acked(settled.number, counts);
             }
             Err(GaveUp::Stopped) => self.course.stop(),

@@ -14,10 +14,13 @@ use crate::engine::{Learned, Shared};
 use crate::job::{RangeKey, Verdict};
 use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt};
+use std::collections::HashMap;
 use std::time::Duration;
 
 /// A row must differ in so many looks, and in the same way in the last two of them.
 const LOOKS: u32 = 3;
+/// A row that one side alone has in so many looks, over a minute, is no matter of time, however often it is written there.
+const LOOKS_ALONE: u32 = 6;
 /// A row that is another one with each look is given up after so many.
 const LOOKS_MAX: u32 = 10;
 /// No wait between two looks is longer.
@@ -38,6 +41,8 @@ struct Open {
     looked: Option<Looked>,
     /// What of it was the same in the last look as in the one before, if anything differed in the same way.
     stands: Option<Looked>,
+    /// In how many looks, one after another, the same side alone had it.
+    alone: u32,
 }
 
 /// Looks at suspects until it is certain of each that it differs, or that it doesn't; mends them where that is wanted, and reports
@@ -55,7 +60,7 @@ pub(super) async fn settle<S: Source, T: Target>(
     let mut done = Rechecked::default();
     done.counts.rows_rechecked = suspects.len() as u64;
     let mut open: Vec<Open> =
-        suspects.into_iter().map(|suspect| Open { suspect, looked: None, stands: None }).collect();
+        suspects.into_iter().map(|suspect| Open { suspect, looked: None, stands: None, alone: 0 }).collect();
     let mut certain: Vec<(Suspect, Looked)> = Vec::new();
     let mut wait = *recheck_after;
     for looks in 1..=LOOKS_MAX {
@@ -74,33 +79,40 @@ pub(super) async fn settle<S: Source, T: Target>(
             break;
         }
     }
-    // What is written is listed before: whatever happens in between, no row is written in secret.
-    let planned = certain.iter().flat_map(|(suspect, looked)| {
-        let steps = mend::steps(learned, suspect, looked);
-        steps.into_iter().filter_map(|what| report.written(key, what, suspect, None))
+    // What is going to be written is listed before, with what there was: whatever happens in between, nothing is done in secret.
+    let planned: Vec<_> = certain
+        .into_iter()
+        .map(|(suspect, looked)| (mend::steps(learned, &suspect, &looked), suspect, looked))
+        .collect();
+    let intents = planned.iter().flat_map(|(steps, suspect, looked)| {
+        let columns = looked.columns.as_slice();
+        let repairs = steps.repairs.then(|| report.written(key, Written::Repairing, suspect, columns));
+        let deletes = (!steps.removals.is_empty()).then(|| report.written(key, Written::Deleting, suspect, columns));
+        repairs.into_iter().chain(deletes).flatten().collect::<Vec<_>>()
     });
-    report.tell(&shared.events, planned.collect()).await?;
-    let mends = certain.into_iter().map(|(suspect, looked)| async move {
-        let before = looked.state;
-        let mended = mend::mend(shared, learned, key, &suspect, looked).await?;
-        Ok::<_, GaveUp>((suspect, before, mended))
+    report.tell(&shared.events, intents.collect()).await.inspect_err(|_| learned.calls.stop().halt())?;
+    let mends = planned.into_iter().map(|(steps, suspect, looked)| -> BoxFuture<'_, _> {
+        Box::pin(async move {
+            let mended = mend::mend(shared, learned, key, &suspect, looked, steps).await?;
+            Ok::<_, GaveUp>((suspect, mended))
+        })
     });
-    let mends: Vec<BoxFuture<'_, _>> = mends.map(|mend| -> BoxFuture<'_, _> { Box::pin(mend) }).collect();
+    let mends: Vec<BoxFuture<'_, _>> = mends.collect();
     let mut mends = futures::stream::iter(mends).buffered(LOOKS_AT_ONCE);
     let mut lines = Vec::new();
-    while let Some((suspect, before, Mended { left, note, written })) = mends.try_next().await? {
-        // A row that is what it was is reported; that others around it are to be compared again follows only from what changed.
-        let has_changed = left.as_ref().is_none_or(|left| left.state != before);
-        for what in written.into_iter().filter(|_| has_changed) {
+    while let Some((suspect, Mended { left, note, done: what })) = mends.try_next().await? {
+        for what in what {
+            // That others around it are to be compared again follows only from what changed.
             done.mended += 1;
             match what {
-                Written::Repaired => done.counts.rows_repaired += 1,
-                Written::Deleted => done.counts.rows_deleted += 1,
+                Written::Deleting | Written::Deleted => done.counts.rows_deleted += 1,
+                Written::Repairing | Written::Repaired => done.counts.rows_repaired += 1,
             }
+            lines.extend(report.written(key, what, &suspect, &[]));
         }
         if let Some(left) = left {
             count(&mut done.counts, left.classes());
-            lines.extend(report.difference(key, &suspect, left.classes(), &left.columns, note.map(str::to_owned)));
+            lines.extend(report.difference(key, &suspect, left.classes(), &left.columns, note));
         }
     }
     drop(mends);
@@ -111,7 +123,7 @@ pub(super) async fn settle<S: Source, T: Target>(
         let note = Some(STILL_CHANGES.to_owned());
         lines.extend(report.difference(key, &suspect, classes, &columns, note));
     }
-    report.tell(&shared.events, lines).await?;
+    report.tell(&shared.events, lines).await.inspect_err(|_| learned.calls.stop().halt())?;
     Ok(done)
 }
 
@@ -146,7 +158,10 @@ async fn look_again<S: Source, T: Target>(
         };
         // A row between that is equal by now needn't be read again.
         open.suspect.follows &= !std::mem::take(&mut before_is_gone);
-        open.stands = open.looked.as_ref().and_then(|before| standing(before, &now));
+        let was_alone = open.looked.as_ref().is_none_or(|before| before.alone == now.alone);
+        open.alone = if now.alone.is_some() && was_alone { open.alone + 1 } else { 0 };
+        let is_gone = || (open.alone >= LOOKS_ALONE).then(|| now.clone());
+        open.stands = open.looked.as_ref().and_then(|before| standing(before, &now)).or_else(is_gone);
         open.looked = Some(now);
         true
     });
@@ -159,15 +174,23 @@ fn standing(before: &Looked, now: &Looked) -> Option<Looked> {
     if before.alone.is_some() || now.alone.is_some() {
         return (before.alone == now.alone && before.state == now.state).then(|| now.clone());
     }
-    let cell = |state: &Option<CellState>| state.as_ref().map(|state| (state.bytes.clone(), state.writetime));
-    let is_same = |a: &ColumnDifference, b: &ColumnDifference| {
-        (a.value, a.class, &a.element) == (b.value, b.class, &b.element)
-            && cell(&a.source) == cell(&b.source)
-            && cell(&a.target) == cell(&b.target)
+    // By what they are of: there may be as many as a collection has elements.
+    let of = |column: &ColumnDifference| (column.value, column.element.clone());
+    let known: HashMap<_, &ColumnDifference> = before.columns.iter().map(|column| (of(column), column)).collect();
+    let is_same = |now: &&ColumnDifference| {
+        known.get(&of(now)).is_some_and(|before| {
+            before.class == now.class
+                && before.source.as_ref().map(cells) == now.source.as_ref().map(cells)
+                && before.target.as_ref().map(cells) == now.target.as_ref().map(cells)
+        })
     };
-    let columns = now.columns.iter().filter(|now| before.columns.iter().any(|before| is_same(before, now)));
-    let columns: Vec<ColumnDifference> = columns.cloned().collect();
+    let columns: Vec<ColumnDifference> = now.columns.iter().filter(is_same).cloned().collect();
     (!columns.is_empty()).then(|| Looked { columns, ..now.clone() })
+}
+
+/// What tells two states of a cell apart; its expiry is an estimate.
+fn cells(state: &CellState) -> (&[u8], Option<i64>) {
+    (&state.bytes, state.writetime)
 }
 
 /// Counts a row in each of its classes, and once as different where it is.

@@ -13,7 +13,7 @@ use crate::row::layout::Part;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The note of a row that never stood still.
 pub(super) const STILL_CHANGES: &str = "it was another row with each look";
@@ -24,20 +24,69 @@ pub struct Report {
     file: JsonLines,
     /// By the table's number in the job.
     tables: Arc<BTreeMap<usize, LineTable>>,
+    /// The number of the verification.
+    verification: i64,
+    /// Why nothing more can be told, if so.
+    failure: Arc<Mutex<Option<JsonLinesError>>>,
 }
 
-/// A line of the file.
-#[derive(Clone, Debug, Serialize)]
-#[serde(untagged)]
+/// A line to be told.
+#[derive(Clone, Debug)]
 pub(super) enum Line {
     Difference(DifferenceLine),
     Written(WrittenLine),
 }
 
+/// The same in the file: as its event, but for the number of the verification.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Stored<'a> {
+    Difference {
+        #[serde(rename = "type")]
+        what: &'static str,
+        verification: i64,
+        #[serde(flatten)]
+        line: &'a DifferenceLine,
+    },
+    Written {
+        verification: i64,
+        #[serde(flatten)]
+        line: &'a WrittenLine,
+    },
+}
+
+impl<'a> Stored<'a> {
+    fn of(line: &'a Line, verification: i64) -> Stored<'a> {
+        match line {
+            Line::Difference(line) => Stored::Difference { what: "difference", verification, line },
+            Line::Written(line) => Stored::Written { verification, line },
+        }
+    }
+}
+
 impl Report {
     /// Tells of these tables, by their number in the job.
     pub fn new(file: JsonLines, tables: BTreeMap<usize, LineTable>) -> Report {
-        Report { file, tables: Arc::new(tables) }
+        Report { file, tables: Arc::new(tables), verification: 0, failure: Arc::default() }
+    }
+
+    /// The same, of the verification of this number.
+    #[must_use]
+    pub fn of(&self, verification: i64) -> Report {
+        Report { verification, ..self.clone() }
+    }
+
+    /// Why something could not be told, if so: what is found since isn't worth much.
+    pub fn take_failure(&self) -> Option<JsonLinesError> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Makes sure that the file can be written before there is something to tell.
+    ///
+    /// # Errors
+    /// Where it can't.
+    pub fn probe(&self) -> Result<(), JsonLinesError> {
+        self.file.probe()
     }
 
     /// Moves the file of an earlier verification aside, and says where it is now.
@@ -68,10 +117,10 @@ impl Report {
         key: RangeKey,
         what: Written,
         suspect: &Suspect,
-        note: Option<String>,
+        columns: &[ColumnDifference],
     ) -> Option<Line> {
         let table = self.tables.get(&key.table)?;
-        Some(Line::Written(table.written(what, &suspect.key, suspect.part == Part::Static, note)))
+        Some(Line::Written(table.written(what, &suspect.key, suspect.part == Part::Static, columns)))
     }
 
     /// Tells lines, and returns when they are on the disk.
@@ -82,11 +131,13 @@ impl Report {
         if lines.is_empty() {
             return Ok(());
         }
-        let file = self.file.clone();
-        let (written, lines) = blocking(move || (file.write(&lines), lines)).await;
+        let (file, verification) = (self.file.clone(), self.verification);
+        let (written, lines) =
+            blocking(move || (file.write(lines.iter().map(|line| Stored::of(line, verification))), lines)).await;
         written.map_err(|error| {
-            let class = Class::Other;
-            GaveUp::Failed(CallError { class, message: error.to_string() }, 1)
+            let message = error.to_string();
+            self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+            GaveUp::Failed(CallError { class: Class::Other, message }, 1)
         })?;
         for line in lines {
             events.emit(match line {

@@ -282,7 +282,7 @@ pub(crate) fn is_below(key: &Key, range: TokenRange, cursor: &Cursor) -> bool {
     let is_done = range.after(cursor.token).is_none_or(|rest| !rest.contains(key.0));
     let is_up_to = |row: &crate::row::RowKey| {
         let clustering = row.clustering_key().unwrap_or_default();
-        (key.0, &key.1, &key.2) <= (row.token(), &row.partition_key()[0], &clustering[0])
+        (key.0, &key.1, key.2.as_slice()) <= (row.token(), &row.partition_key()[0], clustering.concat().as_slice())
     };
     is_done || cursor.row.as_ref().is_some_and(is_up_to)
 }

@@ -14,6 +14,7 @@ use std::fmt::Write;
 
 /// A table at both sides, and the runs of a verification. The last one meets no trouble.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is drawn on its own")]
 pub(super) struct Case {
     /// The source and its troubles, the ranges, the runs.
     pub(super) source: of_copy::Case,
@@ -38,6 +39,8 @@ pub(super) struct Case {
     pub(super) drifts: bool,
     /// Whether ranges with differences are taken up again between the runs.
     pub(super) reopens: bool,
+    /// Whether the second value is a static one. Rows without a clustering key have it.
+    pub(super) has_statics: bool,
 }
 
 /// A row that changes at one side first, and a moment later at the other one.
@@ -80,13 +83,16 @@ impl search::Case for Case {
             changes: Vec::new(),
             drifts: one_in(rng, 4),
             reopens: one_in(rng, 4),
+            has_statics: !mends && one_in(rng, 3),
             source,
         };
-        if one_in(rng, 4) {
+        if case.has_statics {
+            add_statics(rng, &mut case);
+        } else if one_in(rng, 4) {
             case.changes = changes(rng, &case);
         }
         let gone = case.others.iter().filter(|(_, row)| row.is_none()).map(|(key, _)| key);
-        case.deleted = gone.filter_map(|key| one_in(rng, 4).then(|| (key.clone(), rng.i64(0..7)))).collect();
+        case.deleted = gone.filter(|_| one_in(rng, 4)).map(|key| (key.clone(), 0)).collect();
         case
     }
 
@@ -139,11 +145,11 @@ impl search::Case for Case {
         for change in changes {
             let _ = writeln!(text, "{}: {change:?}", name(&change.key));
         }
-        let Case { recheck_ms, timestamp_max, repairs, deletes, drifts, reopens, .. } = self;
+        let Case { recheck_ms, timestamp_max, repairs, deletes, drifts, reopens, has_statics, .. } = self;
         let _ = writeln!(
             text,
             "target: {tombstones_max} tombstones at most, pages above {timeout_above:?} rows time out, bisects {can_bisect}\n\
-             rechecks after {recheck_ms} ms, timestamps up to {timestamp_max}, repairs {repairs}, deletes {deletes}, drifts {drifts}, reopens {reopens}"
+             rechecks after {recheck_ms} ms, timestamps up to {timestamp_max}, repairs {repairs}, deletes {deletes}, drifts {drifts}, reopens {reopens}, statics {has_statics}"
         );
         text
     }
@@ -162,6 +168,14 @@ impl Case {
     /// All rows of either side.
     pub(super) fn keys(&self) -> BTreeSet<&Key> {
         self.source.rows.keys().chain(self.others.keys()).collect()
+    }
+
+    /// A row of this key, without what it can't have.
+    pub(super) fn fitted(&self, key: &Key, mut row: Row) -> Row {
+        if self.has_statics {
+            row[usize::from(!key.2.is_empty())] = None;
+        }
+        row
     }
 
     /// How much there is to understand.
@@ -183,9 +197,37 @@ impl Case {
     }
 }
 
+/// Makes the second value static: most partitions have one, and some have nothing else.
+fn add_statics(rng: &mut Rng, case: &mut Case) {
+    let fit = |case: &Case, key: &Key, row: &Row| case.fitted(key, row.clone());
+    let rows = case.source.rows.iter().map(|(key, row)| (key.clone(), fit(case, key, row))).collect();
+    let others =
+        case.others.iter().map(|(key, row)| (key.clone(), row.as_ref().map(|row| fit(case, key, row)))).collect();
+    (case.source.rows, case.others) = (rows, others);
+    let known = case.keys().into_iter().map(|key| (key.0, key.1.clone()));
+    let mut partitions: BTreeSet<(Token, Vec<u8>)> = known.collect();
+    for _ in 0..rng.usize(..4) {
+        let token = rng.choice(&partitions).map_or(Token(0), |partition| partition.0);
+        let key = key_of(if one_in(rng, 2) { token } else { Token(rng.i64(..)) }, rng.u64(..));
+        partitions.insert((token_of([key.as_slice()].into_iter()), key));
+    }
+    for (token, partition) in partitions {
+        let key = (token, partition, Vec::new());
+        match rng.u8(..8) {
+            0 => drop(case.others.insert(key, Some([None, Some(cell(rng))]))),
+            1 => {
+                case.source.rows.insert(key.clone(), [None, Some(cell(rng))]);
+                case.others.insert(key, one_in(rng, 2).then(|| [None, Some(cell(rng))]));
+            }
+            2..6 => drop(case.source.rows.insert(key, [None, Some(cell(rng))])),
+            _ => {}
+        }
+    }
+}
+
 /// A key, for people.
 pub(super) fn name((token, partition, clustering): &Key) -> String {
-    let hex = |bytes: &[u8]| bytes.iter().take(4).map(|byte| format!("{byte:02x}")).collect::<String>();
+    let hex = |bytes: &[u8]| bytes.iter().take(4).fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
     let number = u64::from_be_bytes(clustering[..].try_into().unwrap_or_default());
     format!("token {token}, key {}…, row {number}", hex(partition))
 }

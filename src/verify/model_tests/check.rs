@@ -202,7 +202,7 @@ impl<'a> Book<'a> {
         for _ in 0..fastrand::usize(..6) {
             let Some(&key) = fastrand::choice(&left) else { break };
             let cell = || Some((vec![fastrand::u8(..)], fastrand::i64(6..9), 0));
-            let row: Row = [cell(), cell()];
+            let row: Row = self.case.fitted(key, [cell(), cell()]);
             let side = if fastrand::bool() { Side::Source } else { Side::Target };
             match fastrand::u8(..4) {
                 0 => sides.put(side, key, None, self.now),
@@ -225,5 +225,6 @@ fn key_of(line: &serde_json::Value) -> Option<Key> {
             .collect::<Option<Vec<u8>>>()
     };
     let token = crate::ring::Token(line["token"].as_i64()?);
-    Some((token, bytes(&line["key_hex"][0])?, bytes(&line["key_hex"][1])?))
+    let clustering = if line["static"].as_bool()? { Vec::new() } else { bytes(&line["key_hex"][1])? };
+    Some((token, bytes(&line["key_hex"][0])?, clustering))
 }

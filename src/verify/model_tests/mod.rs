@@ -18,7 +18,7 @@ use super::report::Report;
 use super::{Conduct, Mending, Pair, run};
 use crate::checkpoint::{self, Checkpoint, CheckpointError, Committer};
 use crate::clock::{Clock, unix_ms};
-use crate::copy::fakes::{MemorySource, MemoryTarget, Rows, layout};
+use crate::copy::fakes::{MemorySource, MemoryTarget, Rows};
 use crate::copy::model_tests::case::{Act, Plan};
 use crate::copy::model_tests::one_run;
 use crate::copy::model_tests::search::{self, search};
@@ -27,7 +27,8 @@ use crate::copy::tests::{job, rejects};
 use crate::engine::pace::Steering;
 use crate::job::{RunCommand, RunOutcome, Verdict};
 use crate::json_lines::JsonLines;
-use crate::row::Policy;
+use crate::row::layout::{Part, Shape};
+use crate::row::{Layout, Policy};
 use crate::schema::TableName;
 use crate::schema::order::RowOrder;
 use crate::schema::tests::table;
@@ -53,7 +54,8 @@ fn the_laws_hold_whatever_happens() {
 #[test]
 fn the_same_seed_brings_the_same_order_of_everything() {
     // Who of several goes on first after a pause is left to chance by tokio.
-    let pauses = |case: &Case| case.source.runs.iter().flat_map(|plan| &plan.acts).any(|act| matches!(act.1, Act::Pause));
+    let pauses =
+        |case: &Case| case.source.runs.iter().flat_map(|plan| &plan.acts).any(|act| matches!(act.1, Act::Pause));
     let cases = (0..60).map(<Case as search::Case>::of).filter(|case| !pauses(case));
     for case in cases {
         let seed = case.source.seed;
@@ -77,12 +79,17 @@ fn all_runs(case: &Case) -> Result<Vec<u64>, String> {
     let refused = |error: CheckpointError| format!("the checkpoint: {error}");
     let reserved = checkpoint::reserve(&path).map_err(refused)?;
     let ranges = case.source.ranges();
-    let created = checkpoint::create(reserved, &job(), &[ranges.clone()], checkpoint::Existing::Keep);
+    let created = checkpoint::create(reserved, &job(), std::slice::from_ref(&ranges), checkpoint::Existing::Keep);
     let mut checkpoint = created.map_err(refused)?.0;
     let compared = ranges.into_iter().map(|range| (range, true)).collect();
     checkpoint.begin_verification(&BTreeMap::new(), &BTreeMap::from([(0, compared)])).map_err(refused)?;
 
-    let of_fakes = table(&[("k", "pk0 blob"), ("c", "ck0 blob"), ("a", "blob"), ("b", "blob")]);
+    let of_fakes = table(&[
+        ("k", "pk0 blob"),
+        ("c", "ck0 blob"),
+        ("a", "blob"),
+        ("b", if case.has_statics { "static blob" } else { "blob" }),
+    ]);
     let name = TableName { keyspace: "ks".to_owned(), table: "t".to_owned() };
     let order = RowOrder::of(&of_fakes).map_err(|error| error.to_string())?;
     let known = Known { order, line: LineTable::new(&of_fakes, &name) };
@@ -165,7 +172,8 @@ fn pair(
     world: &Arc<World>,
     (sides, known): (&Sides, &Known),
 ) -> Pair<ModelSide, ModelTarget> {
-    let whole = || MemorySource { page_rows: plan.page_rows, ..MemorySource::new(Rows::new()) };
+    let whole =
+        || MemorySource { page_rows: plan.page_rows, has_statics: case.has_statics, ..MemorySource::new(Rows::new()) };
     let (source, target) = if plan.compacted {
         (whole(), whole())
     } else {
@@ -184,6 +192,9 @@ fn pair(
         };
         (source, target)
     };
+    let second = if case.has_statics { Part::Static } else { Part::Regular };
+    let values = [Part::Regular, second].map(|part| (part, Shape::Cell, true));
+    let layout = Arc::new(Layout::new(1, 1, values.to_vec()));
     let clock = Clock::start();
     let side =
         |store: &crate::copy::fakes::Store, inner, weather: &crate::copy::model_tests::case::Weather| ModelSide {
@@ -212,8 +223,9 @@ fn pair(
     Pair {
         source: side(&sides.source, source, &plan.source),
         target: side(&sides.target, target, &plan.target),
-        source_layout: layout(),
-        target_layout: layout(),
+        source_layout: Arc::clone(&layout),
+        target_layout: layout,
+        infers_markers: true,
         order: known.order.clone(),
         rules: Rules { expiry_tolerance: spec::TOLERANCE, policy },
         mending,

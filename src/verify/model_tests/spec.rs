@@ -113,7 +113,7 @@ pub(super) fn is_mended(
     if deletes && classes.contains(&Class::Extra) {
         return if is.is_none() { Ok(()) } else { Err("a row that the target alone had is still there".to_owned()) };
     }
-    let deleted = before.and_then(|row| row.deleted).unwrap_or(i64::MIN);
+    let tombstone = before.and_then(|row| row.deleted).unwrap_or(i64::MIN);
     for i in 0..2 {
         let (old, new) = (was.as_ref().and_then(|row| row[i].clone()), is.as_ref().and_then(|row| row[i].clone()));
         let written = source.and_then(|row| row[i].clone()).map(|(value, at, ttl)| (value, at.min(timestamp_max), ttl));
@@ -121,7 +121,7 @@ pub(super) fn is_mended(
             (Some(_), None) if deletes && source.is_some() => vec![None],
             (old, None) => vec![old],
             (old, Some(_)) if !is_repaired => vec![old],
-            (old, Some(written)) if written.1 <= deleted => vec![old],
+            (old, Some(written)) if written.1 <= tombstone => vec![old],
             (None, written) => vec![written],
             (Some(old), Some(written)) => winners(old, written).into_iter().map(Some).collect(),
         };

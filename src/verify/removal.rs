@@ -1,0 +1,112 @@
+//! What is to be deleted of a row at the target. Each delete has the writetime of what it deletes, so that whatever an
+//! application writes meanwhile stays, and so does what it wrote later to another column. What is young stays, too: an
+//! application that writes to both sides may be about to write it to the source, and a delete would hide it for ever.
+
+use super::difference::{Class, ColumnDifference, ElementKey};
+use super::look::Looked;
+use super::merge::Suspect;
+use crate::engine::seam::{Removal, RemovedPart};
+use std::collections::BTreeMap;
+
+/// A statement may not have more marks than 65,535, and a request of very many is slow.
+const PARTS_MAX: usize = 1000;
+
+/// Nothing is deleted that was written later than so many microseconds before the verification began.
+const YOUNG: i64 = 60_000_000;
+
+/// The latest writetime that is deleted in a verification that began at `started_at`, both in microseconds since the Unix epoch.
+pub(super) fn latest(started_at: i64) -> i64 {
+    started_at.saturating_sub(YOUNG)
+}
+
+/// The deletes of what the target alone has of a row, as far as it isn't younger than `latest`; none where there is nothing.
+pub(super) fn removals(suspect: &Suspect, left: &Looked, latest: i64) -> Vec<Removal> {
+    let removal = |of, timestamp| Removal { row: suspect.key.clone(), part: suspect.part, of, timestamp };
+    if left.alone == Some(Class::Extra) {
+        // No query shows when a row marker was written, or a cell whose writetime can't be read.
+        let timestamp = left.newest_at_target.unwrap_or(latest);
+        return if timestamp <= latest { vec![removal(Vec::new(), timestamp)] } else { Vec::new() };
+    }
+    let extra = left.columns.iter().filter(|column| column.class == Class::ColumnExtra);
+    let mut by_time: BTreeMap<i64, Vec<RemovedPart>> = BTreeMap::new();
+    for column in extra {
+        let writetime = column.target.as_ref().and_then(|cell| cell.writetime);
+        by_time.entry(writetime.unwrap_or(latest)).or_default().extend(part(column));
+    }
+    by_time.retain(|time, parts| *time <= latest && !parts.is_empty());
+    let chunks = |(time, parts): (i64, Vec<RemovedPart>)| {
+        parts.chunks(PARTS_MAX).map(|parts| removal(parts.to_vec(), time)).collect::<Vec<_>>()
+    };
+    by_time.into_iter().flat_map(chunks).collect()
+}
+
+/// Of a row that was deleted and shows nothing but its key: its marker is newer than its cells were.
+pub(super) fn of_marker(suspect: &Suspect, latest: i64) -> Removal {
+    Removal { row: suspect.key.clone(), part: suspect.part, of: Vec::new(), timestamp: latest }
+}
+
+/// Elements of lists have no key of their own that a client could name, and stay.
+fn part(column: &ColumnDifference) -> Option<RemovedPart> {
+    let value = column.value;
+    match &column.element {
+        None => Some(RemovedPart::Column { value }),
+        Some(ElementKey::Key(key)) => Some(RemovedPart::Element { value, key: key.clone() }),
+        Some(ElementKey::Field(field)) => Some(RemovedPart::Field { value, field: *field }),
+        Some(ElementKey::Index(_)) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::row::RowKey;
+    use crate::row::layout::Part;
+    use crate::verify::difference::CellState;
+
+    fn suspect() -> Suspect {
+        let key = RowKey::new(&[0, 0, 0, 1, 7], &[]);
+        Suspect { token: key.token(), key, part: Part::Regular, follows: false }
+    }
+
+    fn extra(value: usize, class: Class, writetime: i64) -> ColumnDifference {
+        let target = Some(CellState { bytes: vec![1], writetime: Some(writetime), expires_at: None });
+        ColumnDifference { value, class, source: None, target, element: None, list: None }
+    }
+
+    fn looked(alone: Option<Class>, columns: Vec<ColumnDifference>) -> Looked {
+        let newest_at_target = columns.iter().filter_map(|column| column.target.as_ref()?.writetime).max();
+        Looked { alone, columns, state: 0, newest_at_target }
+    }
+
+    fn parts(removals: &[Removal]) -> Vec<(usize, i64)> {
+        removals.iter().map(|removal| (removal.of.len(), removal.timestamp)).collect()
+    }
+
+    #[test]
+    fn each_cell_goes_with_its_own_writetime_unless_it_is_young() {
+        let columns = vec![
+            extra(0, Class::ColumnExtra, 40),
+            extra(1, Class::ColumnExtra, 9),
+            extra(2, Class::ColumnExtra, 51),
+            extra(3, Class::ValueNewer, 5),
+        ];
+        assert_eq!(parts(&removals(&suspect(), &looked(None, columns), 50)), [(1, 9), (1, 40)]);
+    }
+
+    #[test]
+    fn a_row_goes_at_once_unless_any_of_it_is_young() {
+        let row = |writetimes: &[i64]| {
+            let cells = writetimes.iter().enumerate().map(|(value, &time)| extra(value, Class::Extra, time));
+            parts(&removals(&suspect(), &looked(Some(Class::Extra), cells.collect()), 50))
+        };
+        assert_eq!(row(&[10, 20]), [(0, 20)]);
+        assert_eq!(row(&[10, 90]), [], "an application is at it");
+        assert_eq!(row(&[]), [(0, 50)], "a marker tells no time");
+    }
+
+    #[test]
+    fn a_statement_has_so_many_marks_at_most() {
+        let columns = (0..2500).map(|_| extra(0, Class::ColumnExtra, 7)).collect();
+        assert_eq!(parts(&removals(&suspect(), &looked(None, columns), 50)), [(1000, 7), (1000, 7), (500, 7)]);
+    }
+}
