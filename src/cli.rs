@@ -38,6 +38,10 @@ Exit codes:
 const SOURCE_HELP: &str =
     "The cluster to read: HOST[:PORT],… or cassandra://USER@HOST,…/?dc=…&tls=verify&ca=FILE&cert=FILE&key=FILE";
 
+/// Of `migrate verify`.
+const COMPARED_TABLE_HELP: &str = "A table to compare, or all tables of a keyspace (`KEYSPACE.*`); repeatable. \
+     KEYSPACE.TABLE=KEYSPACE.TABLE where its name differs at the target, `KEYSPACE.*=KEYSPACE.*` where only the keyspace does";
+
 /// Moves live tables from Apache Cassandra to ScyllaDB: fast, exact, and resumable after any crash
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXAMPLES, disable_help_subcommand = true)]
@@ -234,6 +238,25 @@ pub struct JobArgs {
 
 /// Options of `migrate verify`: those of a copy, since both sides are read the same way, and what is about one call of it.
 #[derive(Args, Clone, Debug, Default)]
+#[command(
+    mut_arg("target", |arg| arg.help("The cluster to compare with, in the same form")),
+    mut_arg("table", |arg| arg.help(COMPARED_TABLE_HELP)),
+    mut_arg("checkpoint", |arg| arg.help("Where progress is kept; `--partition` keeps none [default: migrate.db]")),
+    mut_arg("restart", |arg| arg.help("Begin the verification anew; the progress of the copy stays")),
+    mut_arg("source_consistency", |arg| arg.help("Consistency level at the source, where it differs")),
+    mut_arg("target_consistency", |arg| arg.help("Consistency level at the target, where it differs")),
+    mut_arg("row_marker", |arg| arg.help("`--repair`: which rows get a row marker, which no query shows [default: infer]")),
+    mut_arg("writers", |arg| arg.help("`--repair`: write requests under way at the same time, at most [default: 32]")),
+    mut_arg("target_latency", |arg| {
+        arg.help("`--repair`: write with fewer requests at a time while more than one write in a hundred takes longer [default: off]")
+    }),
+    mut_arg("memory", |arg| arg.help("Memory for all that is read and not yet compared [default: 256MiB]")),
+    mut_arg("json", |arg| arg.help("Events as JSON lines on stdout; each row that differs is one")),
+    mut_arg("dry_run", |arg| arg.hide(true)),
+    mut_arg("manage_table_options", |arg| arg.hide(true)),
+    mut_arg("batch", |arg| arg.hide(true)),
+    mut_arg("verify", |arg| arg.hide(true))
+)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct VerifyArgs {
     #[command(flatten)]
@@ -242,11 +265,11 @@ pub struct VerifyArgs {
     /// Compare a random share of the ring alone, for a first answer in minutes: `1%`, `0.5%`
     #[arg(long, value_name = "SHARE", help_heading = "What to compare")]
     pub sample: Option<Share>,
-    /// Which share: the same number is the same one [default: drawn, and told]
+    /// Which share: the same number is the same one, with the same checkpoint or `--ranges` [default: drawn, and told]
     #[arg(long, value_name = "N", help_heading = "What to compare")]
     pub seed: Option<u64>,
     /// Compare one partition alone: the columns of its key as CQL literals (`42,7`; `'a,b',0x00ff`). Repeatable; `@FILE`
-    /// and `-` (stdin) have one per line
+    /// and `-` (stdin) have one per line. A line that begins with `#` is a comment: a key that does goes in quotes
     #[arg(long, value_name = "KEY|@FILE|-", allow_hyphen_values = true, help_heading = "What to compare")]
     pub partition: Vec<String>,
     /// Go on in passes until stopped: what differed is compared again, then everything

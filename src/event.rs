@@ -233,6 +233,11 @@ pub enum Event {
         #[serde(flatten)]
         verdict: Verdict,
     },
+    /// Whoever sits at the terminal is asked; the answer comes from stdin.
+    Question {
+        /// The question.
+        text: String,
+    },
     /// A verification begins, or goes on.
     VerificationBegun(Box<VerificationBegun>),
     /// All was compared once, and will be again.

@@ -171,8 +171,8 @@ impl CheckpointError {
     pub fn hint(&self) -> Option<String> {
         match self {
             CheckpointError::OtherJob { .. } => Some(
-                "type the command of that job again to resume it, name another file with `--checkpoint FILE`, or begin anew \
-                 with `--restart` (the old file is moved aside)"
+                "type the command of that job again to resume it, or name another file with `--checkpoint FILE`; only \
+                 the `--restart` of a copy moves the old file aside and begins anew"
                     .to_owned(),
             ),
             CheckpointError::InUse { path, .. } => Some(format!("look at its progress with `migrate status --checkpoint {}`", path.display())),
@@ -182,7 +182,7 @@ impl CheckpointError {
             CheckpointError::Foreign { .. } => Some("name another file with `--checkpoint FILE`".to_owned()),
             CheckpointError::Newer { .. } => Some("run the newer migrate that wrote it".to_owned()),
             CheckpointError::Corrupt { .. } | CheckpointError::Tiling { .. } => Some(
-                "restore the file from a backup, or begin anew with `--restart` (the damaged file is moved aside; copying \
+                "restore the file from a backup, or copy anew with `--restart` (the damaged file is moved aside; copying \
                  again changes nothing that was copied)"
                     .to_owned(),
             ),

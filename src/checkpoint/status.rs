@@ -147,7 +147,6 @@ pub struct VerificationStatus {
     /// The share of it that is done, 0 to 1.
     pub fraction: f64,
     /// What it says of both sides.
-    #[serde(rename = "verdict")]
     pub conclusion: Conclusion,
     /// The first of its failed ranges.
     pub failures: Vec<Failure>,

@@ -280,15 +280,21 @@ fn the_next_verification_takes_the_place_of_the_last_but_for_its_sums() {
 #[test]
 fn what_a_verification_concludes() {
     let (_folder, _path, checkpoint) = begun();
-    let whole = Verification { ranges_done: 6, ended_at: Some(Duration::ZERO), ..latest(&checkpoint) };
+    let outcome = Some(RunOutcome::Done);
+    let whole = Verification { ranges_done: 6, ended_at: Some(Duration::ZERO), outcome, ..latest(&checkpoint) };
     let with = |verdict| Verification { verdict, ..whole.clone() }.conclusion();
     assert_eq!(with(ten_equal()), Conclusion::Equal);
     assert_eq!(with(Verdict { rows_marker: 1, rows_capped: 1, ..ten_equal() }), Conclusion::Equal);
     assert_eq!(with(one_missing()), Conclusion::Differences);
     assert_eq!(with(Verdict { rows_unsettled: 1, ..ten_equal() }), Conclusion::Incomplete);
-    let failed = Verification { ranges_done: 5, ranges_failed: 1, ..whole.clone() };
+    let ended = |outcome| Verification { outcome, ..whole.clone() }.conclusion();
+    assert_eq!(ended(Some(RunOutcome::Incomplete)), Conclusion::Incomplete, "a table is broken");
+    assert_eq!((ended(Some(RunOutcome::Stopped)), ended(None)), (Conclusion::Unfinished, Conclusion::Unfinished));
+    let outcome = Some(RunOutcome::Incomplete);
+    let failed = Verification { ranges_done: 5, ranges_failed: 1, outcome, ..whole.clone() };
     assert_eq!((failed.conclusion(), failed.is_finished()), (Conclusion::Incomplete, false));
-    assert_eq!(Verification { ranges_failed: 0, ..failed }.conclusion(), Conclusion::Unfinished);
+    let outcome = Some(RunOutcome::Stopped);
+    assert_eq!(Verification { ranges_failed: 0, outcome, ..failed }.conclusion(), Conclusion::Unfinished);
     let nothing = Verification { ranges: 0, ranges_done: 0, ..whole.clone() };
     assert_eq!(nothing.conclusion(), Conclusion::Incomplete, "nothing was compared");
     assert!(whole.is_finished());
@@ -391,6 +397,7 @@ fn the_status_tells_of_a_verification() {
     }
     insta::assert_snapshot!(serde_json::to_string(&json).expect("is JSON").replace(",\"", ",\n\""), @r#"
     {"bytes_read":198,
+    "conclusion":"differences",
     "ended_at":7,
     "failures":[{"attempts":0,
     "error":"no",
@@ -429,8 +436,7 @@ fn the_status_tells_of_a_verification() {
     "rows_value_unknown":0,
     "rows_writetime":0,
     "running":false,
-    "started_at":7,
-    "verdict":"differences"}
+    "started_at":7}
     "#);
 }
 

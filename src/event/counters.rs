@@ -121,6 +121,7 @@ impl Counters {
             Event::Connected { .. }
             | Event::Warning { .. }
             | Event::Note { .. }
+            | Event::Question { .. }
             | Event::TableBroken { .. }
             | Event::Planned { .. }
             | Event::Resumed { .. }

@@ -45,15 +45,7 @@ impl Verification {
 
     /// What it says of both sides.
     pub fn conclusion(&self) -> Conclusion {
-        if self.verdict.rows_different > 0 {
-            Conclusion::Differences
-        } else if self.ranges_done + self.ranges_failed < self.ranges {
-            Conclusion::Unfinished
-        } else if self.ranges == 0 || self.ranges_failed > 0 || self.verdict.rows_unsettled > 0 {
-            Conclusion::Incomplete
-        } else {
-            Conclusion::Equal
-        }
+        Conclusion::of(&self.verdict, self.outcome, self.ranges > 0 && self.ranges_done == self.ranges)
     }
 }
 
@@ -69,6 +61,19 @@ pub enum Conclusion {
     Incomplete,
     /// Nothing differs so far, and ranges are left.
     Unfinished,
+}
+
+impl Conclusion {
+    /// What `verdict` says, of a verification whose last run ended like that; none is one that goes on, or was killed. A run that
+    /// came to its end with all ranges compared may still be incomplete: tables may be broken, or have no place in the job.
+    pub fn of(verdict: &Verdict, outcome: Option<RunOutcome>, all_compared: bool) -> Conclusion {
+        match outcome {
+            _ if verdict.rows_different > 0 => Conclusion::Differences,
+            None | Some(RunOutcome::Stopped | RunOutcome::Error) => Conclusion::Unfinished,
+            Some(RunOutcome::Done) if all_compared && verdict.rows_unsettled == 0 => Conclusion::Equal,
+            Some(RunOutcome::Done | RunOutcome::Incomplete) => Conclusion::Incomplete,
+        }
+    }
 }
 
 /// What a checkpoint holds of the latest verification when it is opened.

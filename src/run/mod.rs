@@ -240,19 +240,22 @@ async fn show_plan(settings: &Settings) -> Result<u8, Error> {
     Ok(code)
 }
 
-/// Refuses flags of a copy in front of a command: they would be ignored silently.
+/// Refuses flags of a copy in front of a command, and those behind it that mean nothing to it: they would be ignored silently.
 ///
 /// # Errors
 /// [`Error::MisplacedFlag`] with the first of them.
 pub fn check_flags(matches: &clap::ArgMatches) -> Result<(), Error> {
-    let Some((command, _)) = matches.subcommand() else { return Ok(()) };
-    let typed = |id: &&str| matches.value_source(id) == Some(clap::parser::ValueSource::CommandLine);
-    match matches.ids().map(clap::Id::as_str).filter(|id| *id != "verbose").find(typed) {
+    let Some((name, behind)) = matches.subcommand() else { return Ok(()) };
+    let cli = <Cli as clap::CommandFactory>::command();
+    let taken = || cli.find_subcommand(name).into_iter().flat_map(clap::Command::get_arguments);
+    let is_typed =
+        |matches: &clap::ArgMatches, id: &str| matches.value_source(id) == Some(clap::parser::ValueSource::CommandLine);
+    let before = matches.ids().map(clap::Id::as_str).find(|&id| id != "verbose" && is_typed(matches, id));
+    let mut hidden = taken().filter(|argument| argument.is_hide_set()).map(|argument| argument.get_id().as_str());
+    match before.or_else(|| hidden.find(|id| is_typed(behind, id))) {
         Some(id) => {
-            let cli = <Cli as clap::CommandFactory>::command();
-            let known =
-                cli.find_subcommand(command).is_some_and(|c| c.get_arguments().any(|argument| argument.get_id() == id));
-            Err(Error::MisplacedFlag { flag: id.replace('_', "-"), command: command.to_owned(), known })
+            let known = taken().any(|argument| argument.get_id() == id && !argument.is_hide_set());
+            Err(Error::MisplacedFlag { flag: id.replace('_', "-"), command: name.to_owned(), known })
         }
         None => Ok(()),
     }

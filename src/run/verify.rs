@@ -170,7 +170,7 @@ async fn begin(settings: &VerifySettings, events: &Events) -> Result<Begun, Erro
     };
     if settings.delete_extra && !settings.yes {
         let targets: Vec<TableName> = begun.pairs.keys().map(|&number| begun.tables[number].target.clone()).collect();
-        if !may_delete(&begun.sides.target.info.name, &targets).await {
+        if !may_delete(events, &begun.sides.target.info.name, &targets).await {
             return Err(Error::Declined);
         }
     }

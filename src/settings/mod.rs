@@ -152,7 +152,7 @@ impl SettingsError {
     pub fn hint(&self) -> Option<String> {
         match self {
             SettingsError::Missing(_) => Some(
-                "the shortest copy is `migrate --source HOST --target HOST --table KEYSPACE.TABLE`; `migrate --help` has the rest".to_owned(),
+                "`--source HOST --target HOST --table KEYSPACE.TABLE` is the least that is needed; `migrate --help` has the rest".to_owned(),
             ),
             SettingsError::Secret(error) => error.hint(),
             SettingsError::Conflict { hint, .. } => Some(hint.clone()),

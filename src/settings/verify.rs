@@ -66,6 +66,14 @@ impl Checks {
         checkpoint: &Path,
     ) -> Result<Checks, SettingsError> {
         if let Some(file) = &differences {
+            if file == Path::new("-") {
+                return Err(SettingsError::Conflict {
+                    what: "`--differences -` names no file".to_owned(),
+                    hint:
+                        "`--json` has the differences on stdout, among its events; a file whose name is a dash is `./-`"
+                            .to_owned(),
+                });
+            }
             expect_apart(file, checkpoint)?;
         }
         let recheck_after = recheck_after.map_or(Duration::from_secs(2), |period| period.0);
@@ -162,10 +170,6 @@ fn expect_sense(args: &VerifyArgs) -> Result<(), SettingsError> {
         |what: &str, hint: &str| Err(SettingsError::Conflict { what: what.to_owned(), hint: hint.to_owned() });
     let asks = args.delete_extra && !args.yes;
     match args {
-        _ if args.job.dry_run => conflict(
-            "`--dry-run` means nothing to `verify`, which writes nothing without `--repair` and `--delete-extra`",
-            "leave it out",
-        ),
         _ if args.sample.is_some() && !args.partition.is_empty() => conflict(
             "`--sample` takes a share of the ring and `--partition` names what to compare: only one of them can be meant",
             "leave one of them out",
@@ -223,12 +227,16 @@ fn given_keys(given: &[String]) -> Result<Vec<GivenKey>, SettingsError> {
     Ok(keys)
 }
 
-/// One per line; blank lines and those that begin with `#` are none.
+/// One per line; blank lines and those that begin with `#` are none. Windows puts a byte order mark before the first.
 fn lines(path: &Path, text: impl BufRead) -> Result<Vec<GivenKey>, SettingsError> {
     let mut keys = Vec::new();
-    for (number, line) in (1..).zip(text.lines()) {
+    for (number, line) in (1..).zip(text.split(b'\n')) {
         let line = line.map_err(|error| SettingsError::File { path: path.to_owned(), error })?;
-        let text = line.trim();
+        let line = str::from_utf8(&line).map_err(|_| SettingsError::Conflict {
+            what: format!("{}, line {number}: it isn't UTF-8", path.display()),
+            hint: "save the file as UTF-8, or type the key's bytes as `0x…`".to_owned(),
+        })?;
+        let text = if number == 1 { line.trim_start_matches('\u{feff}') } else { line }.trim();
         if !text.is_empty() && !text.starts_with('#') {
             keys.push(GivenKey { text: text.to_owned(), place: Some((path.to_owned(), number)) });
         }

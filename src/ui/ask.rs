@@ -1,25 +1,29 @@
 //! Questions that only an operator can answer.
 
-use super::text::{safe, to_stderr};
+use super::text::safe;
 use crate::blocking::blocking;
+use crate::event::{Event, Events};
 use crate::schema::TableName;
+use std::io::BufRead;
 
 /// Asks whether rows of these tables may be deleted; only a `yes` is one. The answer comes from stdin, which is a terminal then.
-pub async fn may_delete(cluster: &str, tables: &[TableName]) -> bool {
-    to_stderr(&question(cluster, tables));
-    super::flush();
-    blocking(|| {
-        let mut answer = String::new();
-        std::io::stdin().read_line(&mut answer).is_ok() && answer.trim() == "yes"
-    })
-    .await
+///
+/// The question is an event, so that it is shown behind all that was said before.
+pub async fn may_delete(events: &Events, cluster: &str, tables: &[TableName]) -> bool {
+    events.emit(Event::Question { text: question(cluster, tables) });
+    blocking(|| is_yes(std::io::stdin().lock())).await
+}
+
+fn is_yes(mut answers: impl BufRead) -> bool {
+    let mut answer = String::new();
+    answers.read_line(&mut answer).is_ok() && answer.trim() == "yes"
 }
 
 fn question(cluster: &str, tables: &[TableName]) -> String {
     let names: Vec<String> = tables.iter().map(|table| format!("  {}\n", safe(&table.to_string()))).collect();
     format!(
         "`--delete-extra` deletes rows and values that the source doesn't have from the target, cluster `{}`:\n{}What was \
-         written to the target alone is lost then; what is written while this runs stays.\nType yes to go on: ",
+         written to the target alone is lost then; what is written while this runs stays.\nType yes to go on:",
         safe(cluster),
         names.concat()
     )
@@ -28,6 +32,13 @@ fn question(cluster: &str, tables: &[TableName]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_yes_is_one() {
+        assert!(is_yes(&b"yes\n"[..]) && is_yes(&b" yes \r\nno\n"[..]));
+        assert!(["", "\n", "y\n", "Yes\n", "no\nyes\n", "yes, but\n"].iter().all(|answer| !is_yes(answer.as_bytes())));
+        assert!(!is_yes(&b"\xff\n"[..]), "no text");
+    }
 
     #[test]
     fn the_question_names_what_would_be_deleted_and_where() {

@@ -15,7 +15,7 @@ pub fn set(changed: &Changed, keys: impl Iterator<Item = Key>) -> String {
         let _ = writeln!(text, "{key:<16}  is {is:<22}  was {was}");
     }
     let when = if changed.is_running {
-        "the running copy takes it up within two seconds"
+        "the run takes it up within two seconds"
     } else {
         "nobody works on the job: this holds from its next run on"
     };
@@ -33,10 +33,10 @@ pub fn pause(changed: &Changed) -> String {
         (true, true, _) => "paused already",
         (false, false, _) => "not paused: there is nothing to continue",
         (false, true, true) => {
-            "paused: the running copy finishes what is in flight and saves it; `migrate continue` lets it go on"
+            "paused: the run finishes what is in flight and saves it; `migrate continue` lets it go on"
         }
         (false, true, false) => "paused: nobody works on the job, and its next run waits for `migrate continue`",
-        (true, false, true) => "continued: the running copy goes on within two seconds",
+        (true, false, true) => "continued: the run goes on within two seconds",
         (true, false, false) => "continued: nobody works on the job; run its command again",
     };
     format!("{text}\n")

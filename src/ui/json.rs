@@ -3,6 +3,7 @@
 
 use super::out::Out;
 use super::snapshot::{Snapshot, TableProgress};
+use super::text::to_stderr;
 use super::{Finish, Renderer};
 use crate::clock::unix_ms;
 use crate::event::Event;
@@ -70,6 +71,10 @@ fn line(body: impl Serialize) -> String {
 
 impl Renderer for Json {
     fn event(&mut self, event: &Event, _: &Snapshot) {
+        // Who answers doesn't read JSON.
+        if let Event::Question { text } = event {
+            to_stderr(&format!("{text}\n"));
+        }
         // The small steps are in `progress`; a job may have a million ranges.
         if !matches!(
             event,

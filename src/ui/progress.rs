@@ -136,6 +136,7 @@ impl Progress {
             Event::Connected { .. }
             | Event::Warning { .. }
             | Event::Note { .. }
+            | Event::Question { .. }
             | Event::PageRead { .. }
             | Event::BatchWritten { .. }
             | Event::RowsRejected { .. }

@@ -27,6 +27,7 @@ pub(super) fn event_line(event: &Event, style: Style) -> Option<String> {
         ),
         Event::Warning { message } => format!("{} {}", style.warn("warning:"), safe(message)),
         Event::Note { message } => format!("{} {}", style.dim("note:"), safe(message)),
+        Event::Question { text } => text.clone(),
         Event::TableBroken { source, reason, hint, .. } => {
             let hint = hint.as_ref().map_or_else(String::new, |hint| format!("\n  {} {}", style.dim("hint:"), safe(hint)));
             format!("{} {}: {}{hint}", style.bad("broken:"), safe(&source.to_string()), indented(reason))
@@ -78,7 +79,7 @@ pub(super) fn event_line(event: &Event, style: Style) -> Option<String> {
         Event::Paused => {
             format!("{} nothing new is read or written until `migrate continue`; what is in flight is saved", style.warn("paused:"))
         }
-        Event::Continued => format!("{} the copy goes on", style.good("continued:")),
+        Event::Continued => format!("{} reading and writing go on", style.good("continued:")),
         Event::Slowed { by: Some(by) } => format!("{} {}", style.warn("pace:"), by.words()),
         Event::Slowed { by: None } => format!("{} nothing holds it back any more", style.dim("pace:")),
         Event::RangeFailed { key, error, remedy } => {

@@ -1,6 +1,6 @@
 //! Plan and status as text.
 
-use super::text::{Style, count, indented, instant, safe, short};
+use super::text::{Style, count, counted, indented, instant, safe, short};
 use crate::checkpoint::status::{Failure, State, Status, TableState, VerificationStatus};
 use crate::job::Conclusion;
 use crate::plan::Plan;
@@ -223,8 +223,13 @@ fn verified(status: &VerificationStatus, style: Style) -> String {
         Conclusion::Unfinished => "no differences so far".to_owned(),
     };
     let word = if *running { style.good("verifying") } else { "verified".to_owned() };
-    let mut text =
-        format!("{word} {:.1} %, {} rows compared: {found}\n", fraction * 100.0, count(verdict.rows_compared));
+    let sample = verification.parameters.get("sample");
+    let mut text = format!(
+        "{word} {:.1} %{}, {} compared: {found}\n",
+        fraction * 100.0,
+        sample.map_or_else(String::new, |share| format!(" of a sample of {}", safe(share))),
+        counted(verdict.rows_compared, "row")
+    );
     let harmless = classes(&mut verdict.harmless());
     if !harmless.is_empty() {
         let _ = writeln!(text, "  rows that differ harmlessly: {harmless}");
@@ -284,7 +289,7 @@ mod tests {
             failures: Vec::new(),
         };
         insta::assert_snapshot!(verified(&status, Style::plain()), @r"
-        verifying 63.2 %, 1 234 567 rows compared: no differences so far
+        verifying 63.2 % of a sample of 1%, 1 234 567 rows compared: no differences so far
           rows that differ harmlessly: 4 marker
         verification 2 partitions=\u{1b}[2J sample=1% began 2025-06-15T15:06:40Z, still running
         ");
@@ -313,7 +318,7 @@ mod tests {
             remedy: Some("ask again".to_owned()),
         });
         insta::assert_snapshot!(verified(&status, Style::plain()), @r"
-        verified 63.2 %, 1 234 567 rows compared: 3 differences (2 missing, 1 extra, 1 000 value older)
+        verified 63.2 % of a sample of 1%, 1 234 567 rows compared: 3 differences (2 missing, 1 extra, 1 000 value older)
           rows unsettled, since they still changed with each look: 7
           rows repaired: 8
           rows deleted at the target: 9

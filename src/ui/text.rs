@@ -23,6 +23,11 @@ pub fn count(number: u64) -> String {
     out
 }
 
+/// `1 row`, `1 234 rows`.
+pub fn counted(number: u64, noun: &str) -> String {
+    format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
+}
+
 /// `196 k`: three digits or so.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate to read")]
 pub fn short(number: f64) -> String {
@@ -128,6 +133,7 @@ mod tests {
     fn numbers_for_people() {
         assert_eq!(count(0), "0");
         assert_eq!(count(1_234_567), "1 234 567");
+        assert_eq!([0, 1, 2000].map(|rows| counted(rows, "row")), ["0 rows", "1 row", "2 000 rows"]);
         assert_eq!(short(196_400.0), "196 k");
         assert_eq!(short(950.4), "950");
         assert_eq!(duration(Duration::from_millis(5_140)), "5.1s");

@@ -2,7 +2,7 @@
 
 use super::snapshot::{Comparison, Snapshot, TableProgress};
 use super::summary::broken;
-use super::text::{Style, count, duration, safe, short};
+use super::text::{Style, count, counted, duration, safe, short};
 use super::verify::words;
 use crate::job::{Conclusion, RunOutcome, Verdict};
 use crate::settings::units::Bytes;
@@ -55,13 +55,16 @@ fn headline(snapshot: &Snapshot, compared: &Comparison, ended: &VerifyEnded, sty
     };
     let elapsed = Duration::from_millis(snapshot.elapsed_ms);
     let this_run = match compared.rows_compared {
-        rows if rows >= verdict.rows_compared => String::new(),
-        rows => format!(", {} of them", count(rows)),
+        rows if rows < verdict.rows_compared => format!(", {} of them", count(rows)),
+        rows if rows > verdict.rows_compared && compared.begun.follow => {
+            format!(", {} with the passes before,", count(rows))
+        }
+        _ => String::new(),
     };
     let rate = compared.rows_compared as f64 / elapsed.as_secs_f64().max(0.001);
     format!(
-        "{word} {} rows compared{this_run} in {} ({} rows/s), {}",
-        count(verdict.rows_compared),
+        "{word} {} compared{this_run} in {} ({} rows/s), {}",
+        counted(verdict.rows_compared, "row"),
         duration(elapsed),
         short(rate),
         extent(snapshot, &compared.begun)
@@ -174,11 +177,14 @@ fn next(begun: &VerificationBegun, ended: &VerifyEnded, tables: &[TableProgress]
             "a sample says what to expect; `migrate verify …` without `--sample` compares everything".to_owned()
         }
         Conclusion::Equal if begun.partitions > 0 => {
-            "these partitions are equal; before writes to the source end, verify once more".to_owned()
+            let keys = but_for_keys(verdict);
+            format!("these partitions are equal{keys}; before writes to the source end, verify once more")
         }
         Conclusion::Equal => {
-            "both sides are equal; while applications write, `migrate verify … --follow` watches that they stay so"
-                .to_owned()
+            let keys = but_for_keys(verdict);
+            format!(
+                "both sides are equal{keys}; while applications write, `migrate verify … --follow` watches that they stay so"
+            )
         }
         Conclusion::Differences => mend(begun, verdict).to_owned(),
         Conclusion::Incomplete | Conclusion::Unfinished => {
@@ -193,6 +199,15 @@ fn next(begun: &VerificationBegun, ended: &VerifyEnded, tables: &[TableProgress]
                 format!("see `migrate status` for the reasons; {again}")
             }
         }
+    }
+}
+
+/// Rows that queries at the target alone show, though they are harmless.
+fn but_for_keys(verdict: &Verdict) -> String {
+    match verdict.rows_marker {
+        0 => String::new(),
+        1 => ", but for 1 row that the target alone shows, with nothing but its key".to_owned(),
+        rows => format!(", but for {} rows that the target alone shows, with nothing but their keys", count(rows)),
     }
 }
 

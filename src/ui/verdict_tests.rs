@@ -68,6 +68,38 @@ fn both_sides_are_equal() {
 }
 
 #[test]
+fn what_is_harmless_at_the_target_alone_is_told_where_both_sides_are_called_equal() {
+    let last = |partitions, rows_marker| {
+        let mut snapshot = snapshot(COMPARED);
+        begun(&mut snapshot).partitions = partitions;
+        let text = text(&snapshot, &[], &ended(RunOutcome::Done, Verdict { rows_marker, ..equal() }));
+        text.lines().last().unwrap_or_default().to_owned()
+    };
+    insta::assert_snapshot!([last(0, 1), last(0, 4000), last(2, 2)].join("\n"), @"
+    next: both sides are equal, but for 1 row that the target alone shows, with nothing but its key; while applications write, `migrate verify … --follow` watches that they stay so
+    next: both sides are equal, but for 4 000 rows that the target alone shows, with nothing but their keys; while applications write, `migrate verify … --follow` watches that they stay so
+    next: these partitions are equal, but for 2 rows that the target alone shows, with nothing but their keys; before writes to the source end, verify once more
+    ");
+}
+
+#[test]
+fn after_several_passes_the_rate_is_that_of_all_their_rows() {
+    let passes = |rows, follow| {
+        let mut snapshot = snapshot(rows);
+        begun(&mut snapshot).follow = follow;
+        let text = text(&snapshot, &[], &ended(RunOutcome::Done, equal()));
+        text.lines().next().unwrap_or_default().to_owned()
+    };
+    let one = ended(RunOutcome::Done, Verdict { rows_compared: 1, ..Verdict::default() });
+    let one = text(&snapshot(1), &[], &one).lines().next().unwrap_or_default().to_owned();
+    insta::assert_snapshot!([passes(3 * COMPARED, true), passes(COMPARED, true), one].join("\n"), @"
+    equal: 1 000 000 rows compared, 3 000 000 with the passes before, in 5.1s (584 k rows/s), 100.0 % of the ring
+    equal: 1 000 000 rows compared in 5.1s (195 k rows/s), 100.0 % of the ring
+    equal: 1 row compared in 5.1s (0 rows/s), 100.0 % of the ring
+    ");
+}
+
+#[test]
 fn a_sample_is_equal() {
     let mut snapshot = snapshot(COMPARED);
     (begun(&mut snapshot).sample, begun(&mut snapshot).seed) = (Some("1%".to_owned()), Some(7));

@@ -1,6 +1,6 @@
 //! What is said while both sides are compared.
 
-use super::text::{Style, count, duration, safe};
+use super::text::{Style, count, counted, duration, safe};
 use crate::event::Event;
 use crate::job::Verdict;
 use crate::verify::difference::Class;
@@ -61,18 +61,18 @@ pub(super) fn begun(begun: &VerificationBegun, style: Style) -> String {
         (None, partitions) => format!("{} partitions of {tables}", count(*partitions as u64)),
     };
     if !begun.resumed {
-        return format!("  verify   {what}, {} ranges", count(found.ranges));
+        return format!("  verify   {what}, {}", counted(found.ranges, "range"));
     }
     let failed = match found.ranges_failed {
         0 => String::new(),
         failed => format!(", {} that failed are tried again", count(failed)),
     };
     format!(
-        "{} {what}: {} of {} ranges and {} rows are compared ({:.1} %){failed}",
+        "{} {what}: {} of {} and {} are compared ({:.1} %){failed}",
         style.good("resuming:"),
         count(found.ranges_done),
-        count(found.ranges),
-        count(found.verdict.rows_compared),
+        counted(found.ranges, "range"),
+        counted(found.verdict.rows_compared, "row"),
         found.fraction * 100.0,
     )
 }
@@ -118,7 +118,7 @@ pub(super) fn pass_done(pass: u64, took_ms: u64, verdict: &Verdict, style: Style
         rows => style.bad(&format!("{} rows differ", count(rows))),
     };
     let took = duration(Duration::from_millis(took_ms));
-    format!("pass {}: {different}, {} rows compared in {took}", count(pass), count(verdict.rows_compared))
+    format!("pass {}: {different}, {} compared in {took}", count(pass), counted(verdict.rows_compared, "row"))
 }
 
 /// Which row.
@@ -258,7 +258,7 @@ mod tests {
             columns: Vec::new(),
         };
         let mended = Event::Mended(Box::new(written));
-        insta::assert_snapshot!(examples.line(&mended, Style::plain()).unwrap_or_default(), @r"deleted: chat.messages channel = 42, id = '\u{1b}[2J'; a newer write shadows it");
+        insta::assert_snapshot!(examples.line(&mended, Style::plain()).unwrap_or_default(), @r"deleted: chat.messages channel = 42, id = '\u{1b}[2J'");
         // The next pass has its own.
         examples.line(&Event::VerificationBegun(Box::new(begun)), Style::plain());
         assert!(examples.line(&event, Style::plain()).is_some_and(|line| line.starts_with("differs:")));

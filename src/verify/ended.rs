@@ -89,13 +89,7 @@ pub struct VerifyEnded {
 impl VerifyEnded {
     /// What it says of both sides.
     pub fn conclusion(&self) -> Conclusion {
-        match self.outcome {
-            _ if self.verdict.rows_different > 0 => Conclusion::Differences,
-            RunOutcome::Stopped | RunOutcome::Error => Conclusion::Unfinished,
-            RunOutcome::Incomplete => Conclusion::Incomplete,
-            RunOutcome::Done if self.failed > 0 || self.verdict.rows_unsettled > 0 => Conclusion::Incomplete,
-            RunOutcome::Done => Conclusion::Equal,
-        }
+        Conclusion::of(&self.verdict, Some(self.outcome), self.failed == 0 && self.unclaimed == 0)
     }
 
     /// The process's exit code.

@@ -167,7 +167,7 @@ fn status_tells_what_is_wrong_with_a_file_and_leaves_it_alone() {
     exit code 5
     -- stderr
     error: the checkpoint migrate.db is damaged: database disk image is malformed
-    hint: restore the file from a backup, or begin anew with `--restart` (the damaged file is moved aside; copying again changes nothing that was copied)
+    hint: restore the file from a backup, or copy anew with `--restart` (the damaged file is moved aside; copying again changes nothing that was copied)
     == first bytes of a checkpoint
     exit code 5
     -- stderr
@@ -177,7 +177,7 @@ fn status_tells_what_is_wrong_with_a_file_and_leaves_it_alone() {
     exit code 5
     -- stderr
     error: the checkpoint migrate.db is damaged: database disk image is malformed
-    hint: restore the file from a backup, or begin anew with `--restart` (the damaged file is moved aside; copying again changes nothing that was copied)
+    hint: restore the file from a backup, or copy anew with `--restart` (the damaged file is moved aside; copying again changes nothing that was copied)
     == folder
     exit code 5
     -- stderr

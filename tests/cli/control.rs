@@ -63,12 +63,12 @@ fn what_is_set_and_paused_is_told_and_shown_by_status() {
     -- stdout
     rows-per-second   is 08:00,20k 19:00,off     was as on the command line
     writers           is 64                      was as on the command line
-    the running copy takes it up within two seconds
+    the run takes it up within two seconds
     ");
     insta::assert_snapshot!(tool.run(&["pause"]), @"
     exit code 0
     -- stdout
-    paused: the running copy finishes what is in flight and saves it; `migrate continue` lets it go on
+    paused: the run finishes what is in flight and saves it; `migrate continue` lets it go on
     ");
     insta::assert_snapshot!(tool.run(&["status"]), @"
     exit code 0

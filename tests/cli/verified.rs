@@ -30,7 +30,7 @@ fn status_tells_of_a_verification() {
     from `old` to `new`, checkpoint migrate.db
      table        state       ring   ranges  claimed  failed  rows written  rows expired  rejected 
      shop.orders  unfinished  0.0 %  0/64    0        0       0             0             0        
-    verifying 50.0 %, 1 234 567 rows compared: no differences so far
+    verifying 50.0 % of a sample of 1%, 1 234 567 rows compared: no differences so far
       rows that differ harmlessly: 2 marker
     verification 1 sample=1% seed=7 began 2023-11-14T22:13:20Z, still running
     run 1 (verify) began 2023-11-14T22:13:20Z as process 4242 on here, still running
@@ -43,7 +43,7 @@ fn status_tells_of_a_verification() {
     from `old` to `new`, checkpoint migrate.db
      table        state       ring   ranges  claimed  failed  rows written  rows expired  rejected 
      shop.orders  unfinished  0.0 %  0/64    0        0       0             0             0        
-    verified 50.0 %, 1 234 567 rows compared: no differences so far
+    verified 50.0 % of a sample of 1%, 1 234 567 rows compared: no differences so far
       rows that differ harmlessly: 2 marker
     verification 1 sample=1% seed=7 began 2023-11-14T22:13:20Z, not ended
     run 1 (verify) began 2023-11-14T22:13:20Z as process 4242 on here, was killed
@@ -56,13 +56,13 @@ fn status_tells_of_a_verification() {
     from `old` to `new`, checkpoint migrate.db
      table        state       ring   ranges  claimed  failed  rows written  rows expired  rejected 
      shop.orders  unfinished  0.0 %  0/64    0        0       0             0             0        
-    verified 100.0 %, 1 234 577 rows compared: 3 differences (2 missing, 1 extra)
+    verified 100.0 % of a sample of 1%, 1 234 577 rows compared: 3 differences (2 missing, 1 extra)
       rows that differ harmlessly: 2 marker
     verification 1 sample=1% seed=7 began 2023-11-14T22:13:20Z, ended 2023-11-14T22:14:20Z (done)
     run 1 (verify) began 2023-11-14T22:13:20Z as process 4242 on here, ended 2023-11-14T22:14:20Z (done)
     ");
     let json = tool.run(&["status", "--json"]).json();
     let verification = &json["verification"];
-    assert_eq!((&verification["verdict"], &verification["rows_missing"]), (&"differences".into(), &2.into()));
+    assert_eq!((&verification["conclusion"], &verification["rows_missing"]), (&"differences".into(), &2.into()));
     assert_eq!((&json["state"], &verification["running"]), (&"stopped".into(), &false.into()));
 }

@@ -71,6 +71,47 @@ fn partitions_come_from_the_line_from_files_and_from_stdin() {
     ");
 }
 
+/// As editors of other systems write them.
+#[test]
+fn a_file_of_partitions_may_begin_with_a_byte_order_mark_and_must_be_text() {
+    let tool = Tool::new();
+    let file = tool.write("channels.txt", "\u{feff}42,7\r\n'#general',7\r\n\u{feff}#43\n");
+    let given = settled(&["--partition", &format!("@{file}")]).unwrap().partitions;
+    let given: Vec<_> = given.iter().map(|key| key.text.as_str()).collect();
+    assert_eq!(given, ["42,7", "'#general',7", "\u{feff}#43"], "the mark means something at the beginning alone");
+    std::fs::write(tool.path("latin.txt"), b"42,7\n'caf\xe9',7\n").unwrap();
+    insta::assert_snapshot!(tool.run(&[&COMPLETE[..], &["--partition", "@latin.txt"]].concat()), @"
+    exit code 2
+    -- stderr
+    error: latin.txt, line 2: it isn't UTF-8
+    hint: save the file as UTF-8, or type the key's bytes as `0x…`
+    ");
+}
+
+/// They may be in the environment or the `--config` file of a copy; typed, they would promise something.
+#[test]
+fn flags_that_mean_nothing_to_it_are_refused_and_not_shown() {
+    let tool = Tool::new();
+    let calls: [&[&str]; 4] = [&["--verify"], &["--manage-table-options"], &["--batch", "none"], &["--dry-run"]];
+    let lines = calls.map(|call| tool.run(&[&COMPLETE[..], call].concat()).line());
+    insta::assert_snapshot!(lines.join("\n"), @"
+    2 error: `--verify` means nothing to `verify`: leave it out
+    2 error: `--manage-table-options` means nothing to `verify`: leave it out
+    2 error: `--batch` means nothing to `verify`: leave it out
+    2 error: `--dry-run` means nothing to `verify`: leave it out
+    ");
+    let help = tool.run(&["verify", "--help"]).out;
+    for flag in ["--verify", "--manage-table-options", "--batch", "--dry-run"] {
+        assert!(!help.contains(&format!(" {flag}")), "{flag} is in {help}");
+    }
+    for false_of_it in ["moved aside", "cluster to write", "A table to copy"] {
+        assert!(!help.contains(false_of_it), "`{false_of_it}` is in {help}");
+    }
+    let variables = [("MIGRATE_BATCH", "none"), ("MIGRATE_VERIFY", "true"), ("MIGRATE_MANAGE_TABLE_OPTIONS", "true")];
+    let answer = tool.run_with(&variables, &COMPLETE);
+    assert_eq!(answer.code, Some(6), "nobody is there at port 1: {answer}");
+}
+
 #[test]
 fn what_can_not_be_meant_is_refused_with_what_to_type() {
     let tool = Tool::new();
@@ -88,7 +129,7 @@ fn what_can_not_be_meant_is_refused_with_what_to_type() {
         &["--delete-extra"],
         &["--delete-extra", "--partition", "-"],
         &["--yes"],
-        &["--dry-run"],
+        &["--differences", "-"],
         &["--recheck-after", "2h"],
         &["--recheck-after", "2"],
         &["--expiry-tolerance", "500ms"],
@@ -123,8 +164,8 @@ fn what_can_not_be_meant_is_refused_with_what_to_type() {
     hint: add `--yes`, or name a file: `--partition @FILE`
     error: `--yes` is the answer to `--delete-extra`, which isn't there
     hint: leave it out; `--repair` doesn't ask
-    error: `--dry-run` means nothing to `verify`, which writes nothing without `--repair` and `--delete-extra`
-    hint: leave it out
+    error: `--differences -` names no file
+    hint: `--json` has the differences on stdout, among its events; a file whose name is a dash is `./-`
     error: `--recheck-after` is 7200s: 0s to 1h is what it may be
     error: invalid value '2' for '--recheck-after <TIME>': `2` isn't a time: 90s, 15m, 2h and 500ms are
     error: `--expiry-tolerance` is 500ms: a number of whole seconds is what it may be

@@ -225,8 +225,13 @@ impl Running {
     }
 
     /// Waits for its end.
-    pub(crate) fn finish(mut self) -> Finished {
-        let deadline = Instant::now() + PATIENCE;
+    pub(crate) fn finish(self) -> Finished {
+        self.finish_within(PATIENCE)
+    }
+
+    /// Waits for its end, which takes no longer than `time`.
+    pub(crate) fn finish_within(mut self, time: Duration) -> Finished {
+        let deadline = Instant::now() + time;
         while self.next(deadline).is_some() {}
         if Instant::now() >= deadline {
             let _ = self.child.kill();

@@ -63,7 +63,7 @@ impl Spot<'_> {
     fn spoil(&self, lab: &Lab, table: &Table, random: &mut Random) -> Option<BTreeSet<String>> {
         let before = self.read(&lab.target, table);
         let mut bits: Vec<usize> = (0..self.bytes.len() * 8).collect();
-        let mut newer = THEN;
+        let (mut newer, mut is_written) = (THEN, false);
         while !bits.is_empty() {
             let bit = bits.swap_remove(usize::try_from(random.below(bits.len() as u64)).unwrap());
             let mut value = self.bytes.clone();
@@ -78,6 +78,7 @@ impl Spot<'_> {
             if !self.update(&lab.target, table, &value, newer) {
                 continue;
             }
+            is_written = true;
             // The server may have made the old value of it: of booleans, any byte but 0 is true.
             if self.read(&lab.target, table) != before {
                 let words: &[&str] = match self.flip {
@@ -88,7 +89,7 @@ impl Spot<'_> {
                 return Some(words.iter().map(|&word| word.to_owned()).collect());
             }
         }
-        None
+        is_written.then(|| BTreeSet::from(["writetime".to_owned()]))
     }
 }
 
@@ -137,7 +138,8 @@ fn some(t: &Type) -> impl Iterator<Item = Vec<u8>> {
 
 /// The one with most bits.
 fn longest(t: &Type) -> Vec<u8> {
-    some(t).max_by_key(Vec::len).unwrap()
+    // The first of these: of booleans, all but the first are true whatever bit is flipped.
+    some(t).collect::<Vec<_>>().into_iter().rev().max_by_key(Vec::len).unwrap()
 }
 
 /// Goal: what a copy made of every type, in every shape, is equal; and a single bit that is flipped in any cell, element, key or field

@@ -17,7 +17,8 @@ const KILLS: usize = 12;
 fn planted_differences_are_found_and_nothing_else() {
     let Some(field) = Field::plant("verify_planted", Size::of_test(), false) else { return };
     let truth = judge::truth(&field.truth.planted);
-    let finished = field.verify().run();
+    let patience = PATIENCE * u32::try_from(1 + field.truth.rows / 200_000).unwrap();
+    let finished = field.verify().start().finish_within(patience);
     finished.assert_code(4);
     field.assert_found(&truth);
     assert_eq!(counts(&field.job.checkpoint)["rows_compared"], field.truth.rows);
@@ -29,7 +30,7 @@ fn planted_differences_are_found_and_nothing_else() {
     assert_eq!(lines(&field.job).len(), truth.len(), "each is a line");
 
     // Once more: another verification, with the same verdict.
-    let again = field.verify().run();
+    let again = field.verify().start().finish_within(patience);
     again.assert_code(4);
     field.assert_found(&truth);
 }
