@@ -2,13 +2,11 @@
 
 use crate::call::{CallError, Class};
 use crate::clock::Clock;
-use crate::engine::seam::{
-    Fetched, Partitions, Placement, Position, Read, Removal, RemovedPart, Scan, Slice, Source, Target,
-};
+use crate::engine::seam::{Fetched, Partitions, Placement, Position, Read, Scan, Slice, Source, Target};
 use crate::ring::{Token, TokenRange};
 use crate::row::page::encode;
 use crate::row::slice::{Cut, bisect};
-use crate::row::{Batch, Form, Layout, Page, Settled, token_of};
+use crate::row::{Batch, Form, Layout, Page, Removal, RemovedPart, Settled, token_of};
 use crate::schema::CqlType;
 use crate::schema::ordinal::between;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

@@ -12,6 +12,7 @@ pub mod layout;
 pub mod list_key;
 mod mutation;
 pub mod page;
+pub mod removal;
 pub mod slice;
 pub mod statement;
 
@@ -20,6 +21,7 @@ pub use group::{BatchLimits, BatchMode, Grouper};
 pub use key::RowKey;
 pub use layout::Layout;
 pub use page::Page;
+pub use removal::{Removal, RemovedPart};
 pub use statement::{Form, Policy, RowMarker, Rows};
 
 use crate::ring::Token;

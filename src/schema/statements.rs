@@ -5,11 +5,10 @@
 //! elements are added, fields are set.
 
 use super::{Column, Descending, Table};
-use crate::engine::seam::RemovedPart;
-use crate::row::Layout;
 use crate::row::bind::ListWrite;
 use crate::row::layout::{Part, Shape};
 use crate::row::slice::Leg;
+use crate::row::{Layout, RemovedPart};
 
 /// An identifier in double quotes: names may be mixed case, reserved words, or hold anything at all.
 pub fn quote(name: &str) -> String {

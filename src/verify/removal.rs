@@ -5,7 +5,7 @@
 use super::difference::{Class, ColumnDifference, ElementKey};
 use super::look::Looked;
 use super::merge::Suspect;
-use crate::engine::seam::{Removal, RemovedPart};
+use crate::row::{Removal, RemovedPart};
 use std::collections::BTreeMap;
 
 /// A statement may not have more marks than 65,535, and a request of very many is slow.

@@ -3,8 +3,8 @@
 use crate::call::CallError;
 use crate::cluster::source::RawCells;
 use crate::cluster::{Cluster, call};
-use crate::engine::seam::{Removal, RemovedPart};
 use crate::row::layout::Part;
+use crate::row::{Removal, RemovedPart};
 use crate::schema::{Table, statements};
 
 /// Deletes what `removal` says. It is seldom done, so the statement is prepared each time; the driver and the server know those
