@@ -124,9 +124,9 @@ impl<'a, K: Task> Course<'a, K> {
         goes_on
     }
 
-    /// A page of the scan has arrived, up to this row.
-    pub(crate) fn reached(&mut self, row: RowKey) {
-        self.scans.answered();
+    /// A page of the scan has arrived, up to this row, with the statics of its partitions, if that is so.
+    pub(crate) fn reached(&mut self, row: RowKey, with_statics: bool) {
+        self.scans.answered(with_statics);
         self.last_row = Some(row);
     }
 

@@ -125,7 +125,7 @@ async fn scans<K: Task>(
     };
     let goes_on = row.is_none() || others.is_some();
     let scans = match others {
-        Some((row, others)) if in_slices => Scans::slices_behind(row, &others),
+        Some((row, others)) if in_slices => Scans::slices_behind(learned.task.table(K::SIDES[0]), row, &others),
         Some((row, others)) => Scans::resuming(rest, row, &others),
         None if in_slices => Scans::slices(learned.task.table(K::SIDES[0]), rest),
         None => Scans::of(rest),

@@ -19,6 +19,8 @@ pub(crate) struct Scans {
     takes_apart: bool,
     /// Whether a slice has answered any row: the statics of its partition came with it.
     any_rows: bool,
+    /// Whether the statics of a partition are still to come, though a slice has answered rows of it.
+    owes_statics: bool,
     failures: usize,
     holes: Vec<Hole>,
 }
@@ -53,13 +55,22 @@ impl Scans {
         Scans::new(slices.into_iter().chain(statics), true)
     }
 
-    /// What is left of a single token that is done up to `row`, in slices.
-    pub(crate) fn slices_behind(row: &RowKey, others: &[RowKey]) -> Scans {
-        Scans::new(Self::of_partitions(row, others), true)
+    /// What is left of a single token that is done up to `row`, in slices. Parts of the `others` show statics with rows alone.
+    pub(crate) fn slices_behind<S: Source>(source: &S, row: &RowKey, others: &[RowKey]) -> Scans {
+        let asks = source.has_statics() && !others.is_empty();
+        let statics = asks.then(|| Scan::FirstRows(row.token()));
+        Scans::new(Self::of_partitions(row, others).chain(statics), true)
     }
 
     fn new(scans: impl IntoIterator<Item = Scan>, takes_apart: bool) -> Scans {
-        Scans { queue: scans.into_iter().collect(), takes_apart, any_rows: false, failures: 0, holes: Vec::new() }
+        Scans {
+            queue: scans.into_iter().collect(),
+            takes_apart,
+            any_rows: false,
+            owes_statics: false,
+            failures: 0,
+            holes: Vec::new(),
+        }
     }
 
     fn of_partitions(row: &RowKey, others: &[RowKey]) -> impl Iterator<Item = Scan> {
@@ -77,9 +88,10 @@ impl Scans {
         self.queue.pop_front()
     }
 
-    /// A scan has answered rows.
-    pub(crate) fn answered(&mut self) {
+    /// A scan has answered rows, and the statics of their partitions, if that is so.
+    pub(crate) fn answered(&mut self, with_statics: bool) {
         self.any_rows = true;
+        self.owes_statics |= !with_statics;
     }
 
     /// Takes a scan that can't be read on behind `last`, the last row that it answered. Answers whether the others are to be
@@ -97,7 +109,7 @@ impl Scans {
         self.failures += 1;
         // The partition that was to be asked for its statics is known by now. That another one, without any row, has the same
         // token of 64 bits can't be ruled out; but then nothing with static columns behind tombstones could ever be called done.
-        if matches!(scan, Scan::FirstRows(_)) && self.any_rows {
+        if matches!(scan, Scan::FirstRows(_)) && self.any_rows && !self.owes_statics {
             return true;
         }
         match replace(source, scan, last.and_then(RowKey::clustering_key)) {

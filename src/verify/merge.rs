@@ -8,10 +8,11 @@ use super::compare::{Malformed, Row, Rules, compare, has_any, is_equal};
 use super::difference::Classes;
 use super::recheck::count;
 use super::stream::Held;
-use crate::engine::seam::{Scan, Slice};
+use crate::engine::seam::{Partitions, Scan, Slice};
 use crate::job::Verdict;
 use crate::ring::{Token, TokenRange};
 use crate::row::layout::Part;
+use crate::row::slice::Cut;
 use crate::row::{Layout, RowKey, token_of};
 use crate::schema::order::RowOrder;
 use crate::side::Side;
@@ -93,6 +94,10 @@ pub(super) struct Merge<'a> {
     /// Whether keys must rise from row to row.
     is_ordered: bool,
     has_statics: bool,
+    /// A partition comes with its statics, whether it has rows or not.
+    shows_statics: bool,
+    /// A partition came without them.
+    hides_statics: bool,
     /// Up to this row of its token, all was compared before.
     behind: Option<(Token, RowKey)>,
     sides: [Seen; 2],
@@ -140,6 +145,12 @@ impl<'a> Merge<'a> {
             only_statics: matches!(scan, Scan::FirstRows(_)),
             is_ordered: scan.is_ordered(),
             has_statics,
+            shows_statics: match scan {
+                Scan::Tokens(_) | Scan::FirstRows(_) => true,
+                Scan::Slice(Slice { of: Partitions::All(_), .. }) => false,
+                Scan::Slice(Slice { of: Partitions::One(..), from, to, .. }) => (from, to) == (&Cut::START, &Cut::END),
+            },
+            hides_statics: false,
             behind,
             sides: Default::default(),
             partition: None,
@@ -266,21 +277,45 @@ impl<'a> Merge<'a> {
         seen_statics: &mut BTreeSet<Vec<u8>>,
     ) -> Result<(), MergeError> {
         let Some(next) = taken[0].or(taken[1]) else { return Ok(()) };
-        if self.partition.as_deref() != Some(next.partition) {
+        let is_new = self.partition.as_deref() != Some(next.partition);
+        if is_new {
             self.partition = Some(next.partition.to_vec());
             self.last_differed = false;
-            let is_seen = self.range.width() == 1 && !seen_statics.insert(next.partition.to_vec());
-            let is_done = self.behind.as_ref().is_some_and(|(_, row)| row.bytes().0 == next.partition);
-            if self.has_statics && !is_seen && !is_done {
-                let with_statics = beside.map(|next| next.filter(|next| has_any(next.row, Part::Static)));
-                self.settle_part(with_statics, Part::Static, merged)?;
-            }
+        }
+        if self.has_statics && (is_new || !self.shows_statics) && self.is_to_show(next.partition, beside, seen_statics)
+        {
+            let with_statics = beside.map(|next| next.filter(|next| has_any(next.row, Part::Static)));
+            self.settle_part(with_statics, Part::Static, merged)?;
         }
         if !self.only_statics {
             let rows = taken.map(|next| next.filter(|next| next.is_row));
             self.last_differed = self.settle_part(rows, Part::Regular, merged)?;
         }
         Ok(())
+    }
+
+    /// Whether a partition's statics are to be compared now. A part of a partition shows them with rows alone: where one side has
+    /// none there, nobody knows what it has.
+    fn is_to_show(
+        &mut self,
+        partition: &[u8],
+        beside: [Option<Next<'_>>; 2],
+        seen_statics: &mut BTreeSet<Vec<u8>>,
+    ) -> bool {
+        if self.behind.as_ref().is_some_and(|(_, row)| row.bytes().0 == partition) || seen_statics.contains(partition) {
+            return false;
+        }
+        let shows = self.shows_statics || beside.iter().all(Option::is_some);
+        self.hides_statics |= !shows;
+        if shows && self.range.width() == 1 {
+            seen_statics.insert(partition.to_vec());
+        }
+        shows
+    }
+
+    /// Whether the statics of all partitions that came were compared by now.
+    pub(super) fn has_shown_statics(&self) -> bool {
+        !self.hides_statics
     }
 
     /// Compares one part of the rows that there are of a key, and says whether they differ.

@@ -210,7 +210,7 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
         source.advance(at[0]);
         target.advance(at[1]);
         if let Some(row) = &merged.reached {
-            self.course.reached(row.clone());
+            self.course.reached(row.clone(), now.merge.has_shown_statics());
         }
         match &mut now.withheld {
             None => Step::Merged(merged),
