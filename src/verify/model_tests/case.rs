@@ -86,6 +86,12 @@ impl search::Case for Case {
             has_statics: !mends && one_in(rng, 3),
             source,
         };
+        if mends {
+            // In memory, a cell that is read late expires late, and what is written with a TTL may win or lose by that.
+            let source = case.source.rows.values_mut().flatten().flatten();
+            let others = case.others.values_mut().flatten().flatten().flatten();
+            source.chain(others).for_each(|cell| cell.2 = 0);
+        }
         if case.has_statics {
             add_statics(rng, &mut case);
         } else if one_in(rng, 4) {

@@ -118,7 +118,8 @@ pub(super) fn is_mended(
         let (old, new) = (was.as_ref().and_then(|row| row[i].clone()), is.as_ref().and_then(|row| row[i].clone()));
         let written = source.and_then(|row| row[i].clone()).map(|(value, at, ttl)| (value, at.min(timestamp_max), ttl));
         let expected = match (old, written) {
-            (Some(_), None) if deletes && source.is_some() => vec![None],
+            // Cells of different writetimes are deleted one after another.
+            (Some(old), None) if deletes && source.is_some() => vec![None, Some(old)],
             (old, None) => vec![old],
             (old, Some(_)) if !is_repaired => vec![old],
             (old, Some(written)) if written.1 <= tombstone => vec![old],
