@@ -109,10 +109,9 @@ pub(super) async fn mend<S: Source, T: Target>(
         mended.try_to(delete(shared, learned, mending, &of_marker).await)?;
         mended.left = look(shared, learned, &[suspect]).await?.pop().flatten();
     }
-    if let Some(left) = mended.left.as_mut().filter(|left| left.alone.is_some()) {
+    if let Some(left) = mended.left.as_mut().filter(|left| left.alone == Some(Class::Marker)) {
         // Whatever made the row, it was to go.
-        left.alone =
-            Some(if left.alone == Some(Class::Marker) { Class::Extra } else { left.alone.unwrap_or(Class::Extra) });
+        left.alone = Some(Class::Extra);
     }
     if mended.left.as_ref().map(|left| left.state) != before {
         mended.done.push(Written::Deleted);

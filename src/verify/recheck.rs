@@ -6,7 +6,7 @@ use super::line::Written;
 use super::look::{Looked, look};
 use super::mend::{self, Mended};
 use super::merge::Suspect;
-use super::report::STILL_CHANGES;
+use super::report::{Line, STILL_CHANGES};
 use super::task::{Comparing, Conduct};
 use crate::engine::retry::GaveUp;
 use crate::engine::seam::{Source, Target};
@@ -79,6 +79,27 @@ pub(super) async fn settle<S: Source, T: Target>(
             break;
         }
     }
+    let mut lines = mend_all(shared, learned, key, certain, &mut done).await?;
+    for Open { suspect, looked, .. } in open {
+        let columns = looked.map(|looked| looked.columns).unwrap_or_default();
+        let classes = Classes::from(Class::Unsettled);
+        count(&mut done.counts, classes);
+        let note = Some(STILL_CHANGES.to_owned());
+        lines.extend(report.difference(key, &suspect, classes, &columns, note));
+    }
+    report.tell(&shared.events, lines).await.inspect_err(|_| learned.calls.stop().halt())?;
+    Ok(done)
+}
+
+/// Mends what is certain to differ, as far as that is wanted, counts what came of it, and gives the lines of what is left.
+async fn mend_all<S: Source, T: Target>(
+    shared: &Shared<Comparing<S, T>>,
+    learned: &Learned<Comparing<S, T>>,
+    key: RangeKey,
+    certain: Vec<(Suspect, Looked)>,
+    done: &mut Rechecked,
+) -> Result<Vec<Line>, GaveUp> {
+    let report = &learned.task.conduct.report;
     // What is going to be written is listed before, with what there was: whatever happens in between, nothing is done in secret.
     let planned: Vec<_> = certain
         .into_iter()
@@ -115,16 +136,7 @@ pub(super) async fn settle<S: Source, T: Target>(
             lines.extend(report.difference(key, &suspect, left.classes(), &left.columns, note));
         }
     }
-    drop(mends);
-    for Open { suspect, looked, .. } in open {
-        let columns = looked.map(|looked| looked.columns).unwrap_or_default();
-        let classes = Classes::from(Class::Unsettled);
-        count(&mut done.counts, classes);
-        let note = Some(STILL_CHANGES.to_owned());
-        lines.extend(report.difference(key, &suspect, classes, &columns, note));
-    }
-    report.tell(&shared.events, lines).await.inspect_err(|_| learned.calls.stop().halt())?;
-    Ok(done)
+    Ok(lines)
 }
 
 /// Runs of suspects of one piece that are looked at, or mended, at the same time.
