@@ -39,7 +39,12 @@ impl Job {
 
     /// `migrate verify` of the same tables, with the same checkpoint.
     pub(crate) fn verify(&self) -> Job {
-        Job { subcommand: Some("verify"), ..self.clone() }
+        let mut job = Job { subcommand: Some("verify"), ..self.clone() };
+        // That is about writing, and refused.
+        if let Some(at) = job.args.iter().position(|argument| argument == "--batch") {
+            job.args.drain(at..at + 2);
+        }
+        job
     }
 
     /// Where a verification lists what differs.
