@@ -56,9 +56,13 @@ fn a_node_that_stands_still_is_waited_for_and_said() {
         let proxy = if side == "source" { &mut source } else { &mut target };
         stand_still(proxy);
         let begun = Instant::now();
-        let waiting = run.await_type("waiting");
+        let mut waiting = run.await_type("waiting");
         assert!(begun.elapsed() < Duration::from_secs(25), "{:?}", begun.elapsed());
         assert_eq!(waiting["side"], side, "{waiting}");
+        if waiting["nodes"]["silent"] == 0 {
+            // A connection broke before the driver knew that its node is silent.
+            waiting = run.await_type("waiting");
+        }
         assert_eq!((&waiting["nodes"]["all"], &waiting["nodes"]["silent"]), (&1.into(), &1.into()), "{waiting}");
         proxy.behave();
         let back = run.await_type("back");
