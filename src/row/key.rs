@@ -38,7 +38,8 @@ impl RowKey {
 
     /// The order of two partitions of one token, at both databases: that of the bytes in which keys are stored.
     pub fn by_partition(&self, other: &RowKey) -> std::cmp::Ordering {
-        stored(&self.partition_key()).cmp(&stored(&other.partition_key()))
+        let is_composite = cells(&self.partition).len() > 1;
+        stored_order(&self.partition, &other.partition, is_composite)
     }
 
     /// The partition's token.
@@ -47,18 +48,14 @@ impl RowKey {
     }
 }
 
-/// A partition key as it is stored: one column as it is, several as `[u16 length][bytes][0]` each (`CompositeType`).
-fn stored(key: &[Vec<u8>]) -> Vec<u8> {
-    match key {
-        [column] => column.clone(),
-        columns => {
-            let length = |column: &Vec<u8>| u16::try_from(column.len()).unwrap_or(u16::MAX).to_be_bytes();
-            columns
-                .iter()
-                .flat_map(|column| length(column).into_iter().chain(column.iter().copied()).chain([0]))
-                .collect()
-        }
-    }
+/// The order of two partitions of one token by the bytes in which both databases store their keys. `a`, `b`: the cells of the
+/// partition key, with their lengths.
+///
+/// A key of several columns is stored as `[u16 length][bytes][0]` for each (`CompositeType`). Cells sort like that as they are: the
+/// lengths are below 2^16, and the zeros stand at the same places as long as nothing differs. A single column is stored as it is.
+pub fn stored_order(a: &[u8], b: &[u8], is_composite: bool) -> std::cmp::Ordering {
+    let from = if is_composite { 0 } else { size_of::<i32>() };
+    a.get(from..).cmp(&b.get(from..))
 }
 
 /// Takes `[bytes]` after `[bytes]` apart, as far as they are whole. A negative length is null.

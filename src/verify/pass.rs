@@ -17,6 +17,7 @@ use crate::event::Event;
 use crate::job::{Counts, Cursor, Verdict, Work};
 use crate::ring::Token;
 use crate::row::RowKey;
+use crate::side::Side;
 use futures::StreamExt;
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::FuturesUnordered;
@@ -152,10 +153,9 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
     fn merging(&mut self) -> Merging<'a, S, T> {
         let Course { shared, learned, ref scan, rows_max, is_suspect, .. } = self.course;
         let pair = &learned.task.pair;
-        let stream = |&side| Stream::new(shared, learned, side, scan.clone(), (rows_max, is_suspect));
-        let [source, target] = [&Comparing::<S, T>::SIDES[0], &Comparing::<S, T>::SIDES[1]].map(stream);
+        let stream = |side| Stream::new(shared, learned, side, scan.clone(), (rows_max, is_suspect));
         Merging {
-            streams: [source, target],
+            streams: [Side::Source, Side::Target].map(stream),
             merge: Merge::new(&pair.order, &pair.rules, scan, pair.source.has_statics(), self.behind.clone()),
             withheld: (!scan.is_ordered()).then(Merged::default),
             seen_statics: self.seen_statics.clone(),

@@ -15,6 +15,7 @@ pub mod value;
 
 use super::{Column, Descending, Table};
 use crate::escape::safe;
+use crate::row::key::stored_order;
 use std::cmp::Ordering;
 use value::{Cells, ValueOrder, nulls_first};
 
@@ -62,10 +63,7 @@ impl RowOrder {
 
     /// The order of partitions of one token. `a` and `b` are the cells of the partition key, with their lengths.
     pub fn partitions(&self, a: &[u8], b: &[u8]) -> Ordering {
-        // A key of several columns is stored as `[u16 length][bytes][0]` for each. Cells sort like that as they are: the lengths
-        // are below 2^16, and the zeros stand at the same places as long as nothing differs.
-        let from = if self.is_composite { 0 } else { 4 };
-        a.get(from..).cmp(&b.get(from..))
+        stored_order(a, b, self.is_composite)
     }
 
     /// The order of rows of one partition. `a` and `b` are the cells of the clustering key, with their lengths.
