@@ -231,11 +231,15 @@ CREATE TABLE run (
     started_at   INTEGER NOT NULL,
     ended_at     INTEGER,               -- null: still running, or killed
     outcome      TEXT CHECK (outcome IN ('done', 'incomplete', 'stopped', 'error')),
+    reason       TEXT,                  -- why it ended before everything was done, where neither ranges nor tables tell
     process_id   INTEGER NOT NULL,
     host         TEXT    NOT NULL,
     version      TEXT    NOT NULL,      -- of `migrate`
+    source_consistency TEXT,            -- of a copy: the consistency level at which it read,
+    target_consistency TEXT,            -- and that at which the target acknowledged its rows
     rows_written INTEGER NOT NULL DEFAULT 0,  -- copied, or repaired
-    retries      INTEGER NOT NULL DEFAULT 0
+    retries      INTEGER NOT NULL DEFAULT 0,
+    CHECK ((source_consistency IS NULL) = (target_consistency IS NULL))
 ) STRICT;
 
 -- What the operator has set for the job (`migrate set`, `pause`), running or not. It comes before the command line, in every run,

@@ -181,7 +181,8 @@ impl<C: Counts> Committer<C> {
     /// Where the task is gone.
     pub async fn drain(self) -> Result<Drained, CheckpointError> {
         let _ = self.finish.send(());
-        self.task.await.map(Drained).map_err(|_| CheckpointError::CommitterGone)
+        let ended = self.task.await.map_err(|_| CheckpointError::CommitterGone)?;
+        Ok(Drained { ended, reason: None })
     }
 
     /// [`Committer::drain`] and [`Drained::end`].
@@ -198,9 +199,18 @@ impl<C: Counts> Committer<C> {
 
 /// A file to which everything is committed that will be in this run.
 #[derive(Debug)]
-pub struct Drained(Ended);
+pub struct Drained {
+    ended: Ended,
+    reason: Option<String>,
+}
 
 impl Drained {
+    /// Why the run ended before everything was done, where no range and no table can tell.
+    #[must_use]
+    pub fn because(self, reason: String) -> Drained {
+        Drained { reason: Some(reason), ..self }
+    }
+
     /// Notes how the run ended, and which tables, by their number, turned out to be broken; gives the file back.
     ///
     /// # Errors
@@ -211,9 +221,11 @@ impl Drained {
         retries: u64,
         broken: Vec<(usize, String)>,
     ) -> Result<Checkpoint, CheckpointError> {
-        let Drained((mut checkpoint, committed)) = self;
+        let Drained { ended: (mut checkpoint, committed), reason } = self;
         let outcome = if committed.is_err() { RunOutcome::Error } else { outcome };
-        let ended = blocking(move || checkpoint.end_run(outcome, retries, &broken).map(|()| checkpoint)).await;
+        let ended =
+            blocking(move || checkpoint.end_run(outcome, reason.as_deref(), retries, &broken).map(|()| checkpoint))
+                .await;
         committed.and(ended)
     }
 }

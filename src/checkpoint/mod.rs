@@ -11,6 +11,7 @@ mod files;
 mod fold;
 mod found;
 pub mod guard;
+mod levels;
 mod lock;
 mod open;
 pub mod options;
@@ -38,7 +39,9 @@ use found::Stored;
 use ranges::Ranges;
 
 use crate::clock::unix_ms;
-use crate::job::{Counts, Found, FoundTable, JobTable, RunCommand, RunOutcome, Tally, Verdict, Work, share};
+use crate::job::{
+    CopiedAt, Counts, Found, FoundTable, JobTable, Levels, RunCommand, RunOutcome, Tally, Verdict, Work, share,
+};
 use crate::ring::TokenRange;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::{BTreeMap, BTreeSet};
@@ -136,6 +139,27 @@ impl Checkpoint {
     /// # Errors
     /// Where the file can't be written.
     pub fn begin_run(&mut self, command: RunCommand) -> Result<(), CheckpointError> {
+        self.begin(command, None)
+    }
+
+    /// The same of a copy at these consistency levels.
+    ///
+    /// # Errors
+    /// Where the file can't be written.
+    pub fn begin_copy(&mut self, levels: Levels) -> Result<(), CheckpointError> {
+        self.begin(RunCommand::Copy, Some(levels))
+    }
+
+    /// The rows that were copied so far, by their consistency levels.
+    ///
+    /// # Errors
+    /// Where the file can't be read.
+    pub fn copied_at(&self) -> Result<Vec<CopiedAt>, CheckpointError> {
+        levels::copied_at(&self.connection)
+            .map_err(|error| CheckpointError::sqlite(&self.path, "read the consistency levels", error))
+    }
+
+    fn begin(&mut self, command: RunCommand, levels: Option<Levels>) -> Result<(), CheckpointError> {
         let fail = |error| CheckpointError::sqlite(&self.path, "begin a run", error);
         let transaction = self.connection.transaction().map_err(fail)?;
         let begun = match command {
@@ -145,9 +169,11 @@ impl Checkpoint {
         begun
             .and_then(|()| {
                 let (host, version) = (lock::host_name(), env!("CARGO_PKG_VERSION"));
+                let (source, target) = levels.map(|of| (of.source.to_string(), of.target.to_string())).unzip();
                 transaction.execute(
-                    "INSERT INTO run (command, started_at, process_id, host, version) VALUES (?, ?, ?, ?, ?)",
-                    params![command.word(), unix_ms(), std::process::id(), host, version],
+                    "INSERT INTO run (command, started_at, process_id, host, version, source_consistency, target_consistency)
+                     VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    params![command.word(), unix_ms(), std::process::id(), host, version, source, target],
                 )
             })
             .map_err(fail)?;
@@ -157,13 +183,15 @@ impl Checkpoint {
         Ok(())
     }
 
-    /// Notes how the run ended, and which tables, by their number, turned out to be broken at its end.
+    /// Notes how the run ended, for which `reason` where neither ranges nor tables tell it, and which tables, by their number, turned
+    /// out to be broken at its end.
     ///
     /// # Errors
     /// Where the file can't be written.
     pub fn end_run(
         &mut self,
         outcome: RunOutcome,
+        reason: Option<&str>,
         retries: u64,
         broken: &[(usize, String)],
     ) -> Result<(), CheckpointError> {
@@ -171,8 +199,8 @@ impl Checkpoint {
         let transaction = self.connection.transaction().map_err(fail)?;
         transaction
             .execute(
-                "UPDATE run SET ended_at = ?, outcome = ?, retries = ? WHERE id = ?",
-                params![unix_ms(), outcome.word(), retries, self.run],
+                "UPDATE run SET ended_at = ?, outcome = ?, reason = ?, retries = ? WHERE id = ?",
+                params![unix_ms(), outcome.word(), reason, retries, self.run],
             )
             .and_then(|_| {
                 broken.iter().try_for_each(|(table, reason)| tables::store_broken(&transaction, *table, reason))

@@ -2,12 +2,12 @@
 
 use super::error::CheckpointError;
 use super::found::{self, State as RangeState, Stored, Sum};
-use super::{JobTable, Tally, control, files, identity, lock, open, options, tables, verification};
-use crate::job::{self, Conclusion, RunCommand, Verdict, Verification, share};
+use super::{CopiedAt, JobTable, Tally, control, files, identity, levels, lock, open, options, tables, verification};
+use crate::job::{self, Conclusion, RunCommand, RunOutcome, Verdict, Verification, share};
 use crate::ring::TokenRange;
 use crate::schema::TableName;
 use crate::settings::live::Live;
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -35,6 +35,8 @@ pub struct Status {
     pub target: String,
     /// The share of the job that is done, 0 to 1; a table weighs as many ranges as it has.
     pub fraction: f64,
+    /// The rows that were copied, by the consistency levels at which they were.
+    pub copied_at: Vec<CopiedAt>,
     /// All tables together.
     #[serde(flatten)]
     pub counts: Counts,
@@ -62,7 +64,7 @@ pub enum State {
     Verifying,
     /// No process works on it, and ranges are left.
     Stopped,
-    /// No process works on it, and ranges have failed or tables are broken.
+    /// No process works on it; ranges have failed, tables are broken, or the last copy ended before everything was done.
     Incomplete,
     /// Every range is done, of every table.
     Done,
@@ -107,7 +109,7 @@ pub struct Counts {
     pub ranges: u64,
     /// Those that are done.
     pub ranges_done: u64,
-    /// Those that somebody works on, or did when it died.
+    /// Those that somebody copies.
     pub ranges_claimed: u64,
     /// Those that were given up in the last run.
     pub ranges_failed: u64,
@@ -193,6 +195,8 @@ pub struct Run {
     pub ended_at: Option<i64>,
     /// `done`, `incomplete`, `stopped` or `error`.
     pub outcome: Option<String>,
+    /// Why it ended before everything was done, where neither ranges nor tables tell. Untrusted text.
+    pub reason: Option<String>,
     /// Its process.
     pub process_id: u32,
     /// Its machine.
@@ -233,11 +237,21 @@ pub fn read(path: &Path) -> Result<Status, CheckpointError> {
             table.altered.push(AlteredOption { name: option.name, old: option.old, new: option.new });
         }
     }
+    let is_copying = is_worked_on && !is_verifying;
     let mut counts = Counts::default();
-    for table in &tables {
+    for table in &mut tables {
+        if !is_copying {
+            // What a process had claimed when it died, or was told to stop.
+            table.counts.ranges_claimed = 0;
+        }
         counts.add(&table.counts);
     }
     let fraction = share(tables.iter().map(|table| (table.fraction, table.weight)));
+    let was_incomplete = snapshot
+        .query_row("SELECT outcome FROM run WHERE command = 'copy' ORDER BY id DESC LIMIT 1", (), |row| row.get(0))
+        .optional()
+        .map_err(fail)?
+        == Some(Some(RunOutcome::Incomplete.word().to_owned()));
     let broken = tables.iter().any(|table| table.state == TableState::Broken);
     let state = if is_verifying {
         State::Verifying
@@ -245,7 +259,7 @@ pub fn read(path: &Path) -> Result<Status, CheckpointError> {
         State::Running
     } else if counts.ranges_done == counts.ranges && !broken {
         State::Done
-    } else if counts.ranges_failed > 0 || broken {
+    } else if counts.ranges_failed > 0 || broken || was_incomplete {
         State::Incomplete
     } else {
         State::Stopped
@@ -260,6 +274,7 @@ pub fn read(path: &Path) -> Result<Status, CheckpointError> {
         source: name("source")?,
         target: name("target")?,
         fraction,
+        copied_at: levels::copied_at(&snapshot).map_err(fail)?,
         counts,
         tables,
         failures,
@@ -332,7 +347,7 @@ fn last_run(connection: &Connection) -> rusqlite::Result<(u64, u64, Option<Run>)
     let counts = "SELECT count(*), count(*) FILTER (WHERE command = 'copy') FROM run";
     let (runs, copies) = connection.query_row(counts, (), |row| Ok((row.get(0)?, row.get(1)?)))?;
     let mut statement = connection.prepare(
-        "SELECT command, started_at, ended_at, outcome, process_id, host, version FROM run ORDER BY id DESC LIMIT 1",
+        "SELECT command, started_at, ended_at, outcome, reason, process_id, host, version FROM run ORDER BY id DESC LIMIT 1",
     )?;
     let mut found = statement.query_map((), |row| {
         Ok(Run {
@@ -340,9 +355,10 @@ fn last_run(connection: &Connection) -> rusqlite::Result<(u64, u64, Option<Run>)
             started_at: row.get(1)?,
             ended_at: row.get(2)?,
             outcome: row.get(3)?,
-            process_id: row.get(4)?,
-            host: row.get(5)?,
-            version: row.get(6)?,
+            reason: row.get(4)?,
+            process_id: row.get(5)?,
+            host: row.get(6)?,
+            version: row.get(7)?,
         })
     })?;
     Ok((runs, copies, found.next().transpose()?))

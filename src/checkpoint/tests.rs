@@ -183,7 +183,7 @@ fn what_breaks_at_the_end_of_a_run_is_kept() {
     let (_folder, path) = created();
     let mut checkpoint = open(&path).expect("opens");
     checkpoint.begin_run(RunCommand::Copy).expect("begun");
-    checkpoint.end_run(RunOutcome::Incomplete, 0, &[(1, "created again".to_owned())]).expect("ended");
+    checkpoint.end_run(RunOutcome::Incomplete, None, 0, &[(1, "created again".to_owned())]).expect("ended");
     checkpoint.close().expect("closed");
     let status = status::read(&path).expect("readable");
     assert_eq!(status.state, status::State::Incomplete);
@@ -372,7 +372,7 @@ fn a_file_that_is_deleted_or_replaced_under_our_hands_is_noticed() {
     std::fs::rename(&path, &kept).expect("moved");
     assert!(matches!(checkpoint.commit::<Tally>(&[]), Err(CheckpointError::Gone { .. })));
     std::fs::copy(&kept, &path).expect("copied");
-    assert!(matches!(checkpoint.end_run(RunOutcome::Done, 0, &[]), Err(CheckpointError::Gone { .. })));
+    assert!(matches!(checkpoint.end_run(RunOutcome::Done, None, 0, &[]), Err(CheckpointError::Gone { .. })));
     std::fs::rename(&kept, &path).expect("put back");
     checkpoint.commit::<Tally>(&[]).expect("there again");
 }

@@ -365,7 +365,7 @@ fn a_copy_begins_where_only_a_verification_was() {
     checkpoint.begin_run(RunCommand::Copy).expect("begun");
     assert_eq!(checkpoint.work().expect("tiles").0.runs, 1);
     assert!(latest(&checkpoint).is_finished(), "a copy leaves it alone");
-    checkpoint.end_run(RunOutcome::Stopped, 0, &[]).expect("ended");
+    checkpoint.end_run(RunOutcome::Stopped, None, 0, &[]).expect("ended");
     drop(checkpoint);
     let status = status::read(&path).expect("readable");
     assert_eq!((status.runs, status.copies, status.counts.ranges_done), (2, 1, 0));

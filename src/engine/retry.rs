@@ -24,7 +24,8 @@ pub enum GaveUp {
 }
 
 /// Calls `call` with the number of failed tries so far, until it succeeds, can't succeed, or patience ends: its own where
-/// other calls get through, that of the whole copy where none does.
+/// other calls get through or there is no copy ([`Calls::alone`]), that of the whole copy where none does. Patience doesn't end while
+/// the copy is paused; calls outside of one know of no pause.
 pub async fn with_retries<T, F>(
     side: Side,
     patience: Patience,

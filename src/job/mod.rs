@@ -2,9 +2,11 @@
 //! copy moves it on, events carry it.
 
 mod counts;
+mod levels;
 mod verification;
 
 pub use counts::{Counts, Tally, Verdict};
+pub use levels::{CopiedAt, Levels};
 pub use verification::{Conclusion, FoundVerification, Verification, VerifiedTable};
 
 use crate::ring::{Token, TokenRange};

@@ -15,13 +15,21 @@ use crate::event::{Event, Events};
 use crate::job::{Admitted, JobTable};
 use crate::schema::read::{ReadError, read_table};
 use crate::settings::Patience;
+use crate::settings::live::Live;
 use crate::shutdown::Stop;
 use crate::side::Side;
 use futures::{StreamExt, TryStreamExt};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::watch;
 use uuid::Uuid;
+
+/// A look that lasts longer is told: nothing is recorded meanwhile.
+const TELL_AFTER: Duration = Duration::from_secs(15);
+/// What is told then.
+const NOT_YET: &str = "nothing is recorded for now: before that, both sides are asked whether the tables still are what they \
+     were, and one of them doesn't answer. It is asked again and again; whoever stops the run loses nothing that is recorded";
 
 /// Looks at the tables of a job while they are copied.
 #[derive(Debug)]
@@ -30,6 +38,7 @@ pub struct TableGuard {
     target: Watch,
     tables: BTreeMap<usize, JobTable>,
     patience: Patience,
+    live: watch::Receiver<Live>,
     events: Events,
     stop: Stop,
     findings: Findings,
@@ -104,10 +113,17 @@ impl TableGuard {
             target: watch(&sides.target),
             tables,
             patience,
+            live: never_paused(),
             events: events.clone(),
             stop: stop.clone(),
             findings: Findings::default(),
         }
+    }
+
+    /// The same for a job that may be paused, as `live` tells: no patience ends in a pause.
+    #[must_use]
+    pub fn pausing(self, live: watch::Receiver<Live>) -> TableGuard {
+        TableGuard { live, ..self }
     }
 
     /// What it has found, as it finds it.
@@ -115,9 +131,16 @@ impl TableGuard {
         self.findings.clone()
     }
 
-    /// Looks at both sides, for as long as `patience` has it.
-    async fn see(&mut self, numbers: &BTreeSet<usize>, patience: Patience) -> Result<Wrong, GaveUp> {
-        let TableGuard { source, target, tables, events, stop, .. } = self;
+    /// Looks at both sides, patiently where it `must_know`.
+    async fn see(&mut self, numbers: &BTreeSet<usize>, must_know: bool) -> Result<Wrong, GaveUp> {
+        let TableGuard { source, target, tables, patience, live, events, stop, .. } = self;
+        // Longer than the copy waits: where nothing gets through, it is the copy that gives up.
+        let whole = patience.give_up_after.saturating_add(Duration::from_secs(60));
+        let (patience, live) = if must_know {
+            (Patience::of(whole), live.clone())
+        } else {
+            (Patience::of(Duration::ZERO), never_paused())
+        };
         let known: Vec<(usize, &JobTable, &Admitted)> = numbers
             .iter()
             .filter_map(|number| tables.get_key_value(number))
@@ -126,8 +149,8 @@ impl TableGuard {
         let (known, looker, target_side) = (known.as_slice(), &*source, &*target);
         let calls = Calls::alone(events.clone(), stop.clone());
         let (of_source, of_target) = tokio::join!(
-            with_retries(Side::Source, patience, &calls, |tries| looker.look(known, tries)),
-            with_retries(Side::Target, patience, &calls, |tries| async move {
+            beyond_pauses(live.clone(), Side::Source, patience, &calls, |tries| looker.look(known, tries)),
+            beyond_pauses(live.clone(), Side::Target, patience, &calls, |tries| async move {
                 let (wrong, truncated) =
                     tokio::join!(target_side.look(known, tries), target_side.truncated(known, tries));
                 let (mut wrong, seen) = wrong?;
@@ -196,6 +219,32 @@ impl Watch {
     }
 }
 
+fn never_paused() -> watch::Receiver<Live> {
+    watch::channel(Live::default()).1
+}
+
+/// [`with_retries`], which gives up only where the job wasn't paused meanwhile: once it is continued, there is all of the patience again.
+async fn beyond_pauses<T, F>(
+    mut live: watch::Receiver<Live>,
+    side: Side,
+    patience: Patience,
+    calls: &Calls,
+    mut call: impl FnMut(u32) -> F,
+) -> Result<T, GaveUp>
+where
+    F: Future<Output = Result<T, CallError>>,
+{
+    loop {
+        let was_paused = live.borrow_and_update().paused;
+        match with_retries(side, patience, calls, &mut call).await {
+            // What was set meanwhile may have been a pause that is over.
+            Err(GaveUp::Failed(error, _))
+                if error.class.is_retryable() && (was_paused || live.has_changed().unwrap_or(false)) => {}
+            ended => return ended,
+        }
+    }
+}
+
 impl Guard for TableGuard {
     async fn look(&mut self, tables: &BTreeSet<usize>, must_know: bool) -> BTreeSet<usize> {
         let before = self.findings.distrusted();
@@ -203,13 +252,18 @@ impl Guard for TableGuard {
         if tables.is_empty() {
             return before;
         }
-        // Longer than the copy waits: where nothing gets through, it is the copy that gives up.
-        let whole = self.patience.give_up_after.saturating_add(Duration::from_secs(60));
-        let patience = if must_know { Patience::of(whole) } else { Patience::of(Duration::ZERO) };
-        let stop = self.stop.clone();
+        let (stop, events) = (self.stop.clone(), self.events.clone());
+        let tell = async {
+            tokio::time::sleep(TELL_AFTER).await;
+            if must_know {
+                events.emit(Event::Warning { message: NOT_YET.to_owned() });
+            }
+            std::future::pending().await
+        };
         let seen = tokio::select! {
-            seen = Box::pin(self.see(&tables, patience)) => seen,
+            seen = Box::pin(self.see(&tables, must_know)) => seen,
             () = stop.immediate() => Err(GaveUp::Stopped),
+            never = tell => never,
         };
         match seen {
             Ok(wrong) => {
@@ -232,5 +286,65 @@ impl Guard for TableGuard {
             }
         }
         self.findings.distrusted()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::call::Class;
+    use tokio::time::Instant;
+
+    const PATIENCE: Duration = Duration::from_secs(65);
+
+    /// Looks until the side answers, `back` after it was asked first; gives whether it did, and when that was known.
+    async fn look(live: &watch::Receiver<Live>, class: Class, back: Duration) -> (bool, Duration) {
+        let calls = Calls::alone(Events::none(), Stop::default());
+        let began = Instant::now();
+        let answer = |_| async {
+            if began.elapsed() < back {
+                return Err(CallError { class, message: "silent".to_owned() });
+            }
+            Ok(())
+        };
+        let seen = beyond_pauses(live.clone(), Side::Target, Patience::of(PATIENCE), &calls, answer).await;
+        (seen.is_ok(), began.elapsed())
+    }
+
+    fn paused(paused: bool) -> Live {
+        Live { paused, ..Live::default() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn patience_does_not_end_in_a_pause() {
+        let (set, live) = watch::channel(paused(false));
+        let operator = async {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            set.send_replace(paused(true));
+            tokio::time::sleep(Duration::from_secs(3600)).await;
+            set.send_replace(paused(false));
+            std::future::pending().await
+        };
+        // Back a little after the job goes on.
+        let (seen, took) = tokio::select! {
+            seen = look(&live, Class::Connection, Duration::from_secs(3640)) => seen,
+            never = operator => never,
+        };
+        assert!(seen && took < Duration::from_secs(3646), "{seen} after {took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_ends_where_nobody_pauses_and_where_no_pause_helps() {
+        let (set, live) = watch::channel(paused(false));
+        let (seen, took) = look(&live, Class::Connection, PATIENCE * 2).await;
+        assert!(!seen && took <= PATIENCE, "{seen} after {took:?}");
+        // A pause of long ago.
+        set.send_replace(paused(true));
+        set.send_replace(paused(false));
+        let (seen, took) = look(&live, Class::Connection, PATIENCE * 2).await;
+        assert!(!seen && took <= PATIENCE, "{seen} after {took:?}");
+        set.send_replace(paused(true));
+        let (seen, took) = look(&live, Class::Unauthorized, PATIENCE * 2).await;
+        assert!(!seen && took < Duration::from_secs(1), "{seen} after {took:?}");
     }
 }

@@ -8,7 +8,7 @@ use crate::cluster::{CqlSource, CqlTarget};
 use crate::copy::{self, Ended, Lane};
 use crate::engine::pace::Steering;
 use crate::event::{Event, Events};
-use crate::job::{JobTable, RunCommand, RunOutcome, Work};
+use crate::job::{JobTable, Levels, RunOutcome, Work};
 use crate::preflight::{self, Candidate, PreflightError, ReadyTable, Sides, TableGuard};
 use crate::rejects::Rejects;
 use crate::row::{BatchMode, Policy};
@@ -93,10 +93,11 @@ async fn copy(settings: &Settings, events: &Events, stop: &Stop) -> Result<(Ende
         };
         return Ok((ended, options_back));
     }
+    let levels = levels(settings);
     // From here on tables are altered: a signal is no reason to forget which.
     let mut checkpoint = blocking(move || {
         let mut checkpoint = checkpoint;
-        checkpoint.begin_run(RunCommand::Copy).map(|()| checkpoint)
+        checkpoint.begin_copy(levels).map(|()| checkpoint)
     })
     .await?;
     let mut refused = Vec::new();
@@ -104,7 +105,7 @@ async fn copy(settings: &Settings, events: &Events, stop: &Stop) -> Result<(Ende
         refused = engage(&sides, &targets, &work, &mut checkpoint, stop, events).await?;
         work.retain(|work| refused.iter().all(|(number, _)| *number != work.key.table));
         if work.is_empty() {
-            checkpoint.end_run(RunOutcome::Error, 0, &reasons(&refused))?;
+            checkpoint.end_run(RunOutcome::Error, None, 0, &reasons(&refused))?;
             release(&sides, &targets, checkpoint, events).await?;
             return Err(refused.swap_remove(0).1.into());
         }
@@ -120,19 +121,21 @@ async fn copy(settings: &Settings, events: &Events, stop: &Stop) -> Result<(Ende
     let watch = checkpoint.watch()?;
     let steering = Steering { pace: settings.pace.clone(), live: watch.live() };
     let guarded = lanes.keys().map(|&number| (number, tables[number].clone())).collect();
-    let guard = TableGuard::new(&sides, guarded, settings.pace.patience, events, stop);
+    let guard = TableGuard::new(&sides, guarded, settings.pace.patience, events, stop).pausing(watch.live());
     let findings = guard.findings();
     let committer = Committer::guarded(checkpoint, guard, events.clone());
     let mut ended = copy::run(lanes, work, steering, committer.ledger(), rejects, events.clone(), stop.clone()).await;
-    drop(watch);
     if has_rejected {
         ended.rejects = Some(rejects_file);
     }
     // With the last commit, the guard has looked for the last time.
-    let drained = committer.drain().await?;
+    let mut drained = committer.drain().await?;
+    drop(watch);
     let (mut changed, unseen) = (findings.take_changed(), findings.unseen());
     if !unseen.is_empty() {
-        events.emit(Event::Warning { message: unrecorded(events, findings.why_unseen(), ended.gave_up) });
+        let message = unrecorded(events, findings.why_unseen(), ended.gave_up);
+        events.emit(Event::Warning { message: message.clone() });
+        drained = drained.because(message);
     }
     let broken = [reasons(&refused), reasons(&changed)].concat();
     // Where no table is left that can be trusted, the job has come to nothing.
@@ -207,7 +210,7 @@ async fn engage(
         () = stop.immediate() => Ok(Vec::new()),
     };
     if engaged.is_err() {
-        checkpoint.end_run(RunOutcome::Error, 0, &[])?;
+        checkpoint.end_run(RunOutcome::Error, None, 0, &[])?;
     }
     Ok(engaged?)
 }
@@ -232,6 +235,9 @@ async fn begin(settings: &Settings, events: &Events) -> Result<Begun, Error> {
     let has_rejected = found.tally.rows_rejected > 0;
     let created_at = checkpoint.created_at()?;
     events.emit(Event::from(found));
+    for message in levels(settings).shortfalls(&checkpoint.copied_at()?) {
+        events.emit(Event::Warning { message });
+    }
     let ready = candidates.iter().enumerate();
     let ready = ready.filter_map(|(number, candidate)| {
         candidate.verdict.as_ref().ok().map(|ready| (number, (&ready.source, &ready.target.name)))
@@ -246,6 +252,10 @@ async fn begin(settings: &Settings, events: &Events) -> Result<Begun, Error> {
         }
     }
     Ok(Begun { sides, tables, has_misfits, lanes, rejects, has_rejected, checkpoint, work })
+}
+
+fn levels(settings: &Settings) -> Levels {
+    Levels { source: settings.source.consistency, target: settings.target.consistency }
 }
 
 fn lane(settings: &Settings, policy: Policy, table: ReadyTable) -> Lane<CqlSource, CqlTarget> {

@@ -216,6 +216,9 @@ pub(super) fn summary(snapshot: &Snapshot, tables: &[TableProgress], ended: &End
             "mend what is broken; the same command tries those tables again, and ranges that failed. What takes another flag is a job \
              of its own: `--table KEYSPACE.TABLE … --checkpoint OTHER.db`"
         }
+        RunOutcome::Incomplete if ended.failed == 0 => {
+            "the warnings above say why not everything is done; the same command carries on from here"
+        }
         RunOutcome::Incomplete => {
             "see `migrate status` for the reasons; the same command tries the failed ranges again"
         }
@@ -295,4 +298,24 @@ pub(super) fn broken(tables: &[TableProgress], style: Style) -> String {
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn what_to_do_next_speaks_of_failed_ranges_only_where_there_are_some() {
+        let next = |failed| {
+            let (outcome, unfinished) = (RunOutcome::Incomplete, BTreeSet::from([0]));
+            let ended = Ended { outcome, failed, unclaimed: 0, unfinished, rejects: None, signal: None, gave_up: None };
+            let text = summary(&Snapshot::default(), &[], &ended, Style::plain());
+            text.lines().last().unwrap_or_default().to_owned()
+        };
+        insta::assert_snapshot!(format!("{}\n{}", next(0), next(1)), @"
+        next: the warnings above say why not everything is done; the same command carries on from here
+        next: see `migrate status` for the reasons; the same command tries the failed ranges again
+        ");
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::text::{Style, count, counted, indented, instant, safe, short};
 use crate::checkpoint::status::{Failure, State, Status, TableState, VerificationStatus};
-use crate::job::Conclusion;
+use crate::job::{Conclusion, CopiedAt};
 use crate::plan::Plan;
 use crate::schema::fidelity::Fidelity;
 use crate::settings::units::Bytes;
@@ -138,6 +138,12 @@ pub fn status(status: &Status, style: Style) -> String {
         safe(&status.target),
         safe(&status.checkpoint.display().to_string()),
     );
+    if !status.copied_at.is_empty() {
+        let at = status.copied_at.iter().map(|CopiedAt { levels, rows_written }| {
+            format!("{} read at {} and written at {}", counted(*rows_written, "row"), levels.source, levels.target)
+        });
+        let _ = writeln!(text, "copied: {}", at.collect::<Vec<_>>().join("; "));
+    }
     for (key, value) in &status.live.values {
         let _ = writeln!(text, "{} {key} = {}, which comes before the command line", style.warn("set:"), safe(value));
     }
@@ -200,6 +206,9 @@ pub fn status(status: &Status, style: Style) -> String {
             run.process_id,
             safe(&run.host)
         );
+        if let Some(reason) = &run.reason {
+            let _ = writeln!(text, "  {} {}", style.warn("reason:"), safe(reason));
+        }
     }
     text
 }

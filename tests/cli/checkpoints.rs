@@ -296,13 +296,17 @@ fn status_tells_how_far_a_job_is_in_every_state() {
     stopped  1.6 % of the ring  1/64 ranges  10 rows  4.0 KiB
     from `old` to `new`, checkpoint migrate.db
      table        state       ring   ranges  claimed  failed  rows written  rows expired  rejected 
-     shop.orders  unfinished  1.6 %  1/64    1        0       10            2             0        
+     shop.orders  unfinished  1.6 %  1/64    0        0       10            2             0        
     run 1 began 2023-11-14T22:13:20Z as process 4242 on here, was killed
     ");
 
+    let reason = "UPDATE run SET reason = 'nobody could tell' || char(27) || '[2J';";
+    sql(&path, &[run_ends("incomplete").as_str(), reason].concat());
+    insta::assert_snapshot!(tool.run(&["status"]), @"");
+
     let failed =
         range(1, "state = 'failed', error = 'Operation timed out' || char(27) || '[2J' || char(10) || 'for good'");
-    sql(&path, &[&failed, &*run_ends("incomplete")].concat());
+    sql(&path, &[&failed, "UPDATE run SET reason = NULL;"].concat());
     insta::assert_snapshot!(tool.run(&["status"]), @r"
     exit code 0
     -- stdout
@@ -315,7 +319,13 @@ fn status_tells_how_far_a_job_is_in_every_state() {
     ");
 
     let all: String = (1..RANGES).map(done).collect();
-    sql(&path, &[RUN_BEGINS, &all, &run_ends("done")].concat());
+    let level = |run, level, rows| {
+        format!(
+            "UPDATE run SET source_consistency = 'LOCAL_QUORUM', target_consistency = '{level}', rows_written = {rows} WHERE id = {run};"
+        )
+    };
+    let levels = [level(1, "ONE", 10), level(2, "LOCAL_QUORUM", 630)].concat();
+    sql(&path, &[RUN_BEGINS, &all, &run_ends("done"), &levels].concat());
     insta::assert_snapshot!(tool.run(&["status"]), @"
     exit code 0
     -- stdout
@@ -399,6 +409,7 @@ fn status_as_json_has_the_numbers() {
         "started_at": 1700000000000,
         "ended_at": 1700000060000,
         "outcome": "stopped",
+        "reason": null,
         "process_id": 4242,
         "host": "here",
         "version": "0"

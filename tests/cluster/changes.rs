@@ -5,8 +5,10 @@
 
 use crate::job::{Finished, Job};
 use crate::lab::{Lab, Node, THEN};
+use crate::pace::control;
 use crate::proxy::{PAYLOAD, Proxy, writes};
 use scylla_proxy::{Condition, Reaction, RequestOpcode, RequestReaction, RequestRule};
+use serde_json::Value;
 use std::time::{Duration, Instant};
 
 const ROWS: i32 = 4000;
@@ -299,6 +301,34 @@ fn nothing_is_recorded_unseen() {
     lab.assert_equal("t", ROWS.try_into().unwrap());
 }
 
+/// Goal: a look outlasts a pause, however long: once the job is continued and the side answers, all goes on.
+#[test]
+fn a_look_outlasts_a_pause() {
+    /// What is left to a look, beyond the time after which the copy gives up.
+    const MORE: Duration = Duration::from_secs(60);
+    let Some(lab) = Lab::open("chg_pause") else { return };
+    both(&lab, "t");
+    let mut proxy = Proxy::before(&lab.target, lab.runtime());
+    let job = slow(lab.job("t")).target(&proxy.address).args(&["--give-up-after", "1s"]);
+    let mut run = job.start();
+    run.await_begin();
+    proxy.on_requests(vec![RequestRule(looks(), RequestReaction::forge().overloaded())]);
+    // There is something to be recorded.
+    run.await_type("retry");
+    let begun = Instant::now();
+    control(&job, &["pause"]);
+    run.await_type("paused");
+    let is_told = |event: &Value| event["message"].as_str().is_some_and(|words| words.contains("nothing is recorded"));
+    run.await_event("what it waits for", is_told);
+    while begun.elapsed() < MORE + Duration::from_secs(8) {
+        run.await_type("progress");
+    }
+    proxy.behave();
+    control(&job, &["continue"]);
+    run.finish().assert_code(0);
+    lab.assert_equal("t", ROWS.try_into().unwrap());
+}
+
 /// Goal: a second signal ends a look that gets no answer, and what it was for isn't recorded.
 #[test]
 fn a_second_signal_ends_a_look() {
@@ -319,8 +349,13 @@ fn a_second_signal_ends_a_look() {
     assert!(signalled.elapsed() < Duration::from_secs(4), "{:?}", signalled.elapsed());
     finished.assert_code(143);
     assert_eq!(finished.end()["outcome"], "stopped");
-    assert_ne!(job.status()["rows_written"], ROWS);
+    let status = job.status();
+    assert_ne!(status["rows_written"], ROWS);
+    assert_eq!((&status["state"], &status["ranges_claimed"]), (&"stopped".into(), &0.into()), "nobody works on it");
+    let reason = status["last_run"]["reason"].as_str().unwrap();
+    assert!(reason.contains("not recorded") && reason.contains("nobody could tell"), "{reason}");
     job.succeed();
+    assert_eq!(job.status()["last_run"]["reason"], Value::Null);
     lab.assert_equal("t", ROWS.try_into().unwrap());
 }
 

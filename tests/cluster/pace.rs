@@ -18,7 +18,7 @@ fn fill(lab: &Lab, rows: i32) {
 }
 
 /// `migrate set` and the like, for this job.
-fn control(job: &Job, words: &[&str]) -> String {
+pub(crate) fn control(job: &Job, words: &[&str]) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_migrate"));
     let out = command.args(words).arg("--checkpoint").arg(&job.checkpoint).output().unwrap();
     assert!(out.status.success(), "{words:?}: {}", String::from_utf8_lossy(&out.stderr));

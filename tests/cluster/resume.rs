@@ -3,6 +3,7 @@
 use crate::job::Job;
 use crate::lab::{Lab, THEN};
 use crate::proxy::Proxy;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 const ROWS: i32 = 3000;
@@ -172,4 +173,36 @@ fn copying_twice_into_the_same_table_changes_nothing() {
     let report = crate::oracle::compare(open(first), open(second), &options).unwrap();
     assert!(report.is_equal(), "{report}");
     assert_eq!(report.rows, u64::try_from(ROWS + 50).unwrap());
+}
+
+/// Goal: rows that were acknowledged at a lower consistency level than a later run asks for are told with their number, by that run
+/// and by the status, also once all is done.
+#[test]
+fn rows_of_a_lower_consistency_level_are_told() {
+    let Some(lab) = Lab::open("job_levels") else { return };
+    fill(&lab, "t");
+    let job = lab.job("t").args(&["--ranges", "100"]);
+    let low = job.clone().args(&["--consistency", "ONE", "--rows-per-second", "500"]);
+    let mut run = low.start();
+    run.await_progress();
+    run.signal("INT");
+    run.finish().assert_code(130);
+    let rows = job.status()["rows_written"].as_u64().unwrap();
+    let warned = |args: &[&str]| {
+        let finished = job.clone().args(args).succeed();
+        let of = |event: &&Value| event["type"] == "warning" && event["message"].as_str().unwrap().contains("promise");
+        finished.events.iter().filter(of).map(|event| event["message"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let warnings = warned(&["--source-consistency", "ONE", "--target-consistency", "ALL"]);
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    let expected = format!("{rows} rows of this job were written at ONE before, which doesn't promise what ALL does");
+    assert!(warnings[0].starts_with(&expected) && warnings[0].contains("--restart"), "{warnings:?}");
+    let all = u64::try_from(ROWS).unwrap();
+    let copied =
+        |target: &str, rows_written: u64| json!({"source": "ONE", "target": target, "rows_written": rows_written});
+    assert_eq!(job.status()["copied_at"], json!([copied("ONE", rows), copied("ALL", all - rows)]));
+    // Nothing is left to do; that is no reason to keep silent.
+    assert_eq!(warned(&["--consistency", "LOCAL_QUORUM"]).len(), 2);
+    assert_eq!(warned(&["--consistency", "ONE"]), Vec::<String>::new());
+    assert_eq!(warned(&["--consistency", "ALL", "--restart"]), Vec::<String>::new());
 }
