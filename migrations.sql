@@ -135,6 +135,7 @@ CREATE TABLE verification (
     rows_capped            INTEGER NOT NULL DEFAULT 0,
     rows_rechecked         INTEGER NOT NULL DEFAULT 0,
     rows_repaired          INTEGER NOT NULL DEFAULT 0,
+    rows_marker_inferred   INTEGER NOT NULL DEFAULT 0,
     rows_deleted           INTEGER NOT NULL DEFAULT 0,
     bytes_read             INTEGER NOT NULL DEFAULT 0,
     CHECK ((ended_at IS NULL) = (outcome IS NULL))
@@ -173,6 +174,7 @@ CREATE TABLE verified_range (
     rows_capped            INTEGER NOT NULL DEFAULT 0, -- harmless: a writetime too far ahead was lowered for the target
     rows_rechecked         INTEGER NOT NULL DEFAULT 0, -- looked at again before it was said whether they differ
     rows_repaired          INTEGER NOT NULL DEFAULT 0, -- written to the target to make it equal
+    rows_marker_inferred   INTEGER NOT NULL DEFAULT 0, -- of these, those whose row marker follows from their cells
     rows_deleted           INTEGER NOT NULL DEFAULT 0, -- deleted at the target, since the source doesn't have them
     bytes_read             INTEGER NOT NULL DEFAULT 0, -- keys and values of both sides
     claimed_at   INTEGER,                     -- the last time

@@ -41,8 +41,11 @@ impl JsonLines {
     /// Where the folder can't be written.
     pub fn set_aside(&self) -> Result<Option<PathBuf>, JsonLinesError> {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        *file = None;
-        set_aside(&self.path)
+        let aside = set_aside(&self.path)?;
+        if aside.is_some() {
+            *file = None;
+        }
+        Ok(aside)
     }
 
     /// Makes sure that lines can be added. A file that wasn't there isn't there after it.
@@ -50,10 +53,16 @@ impl JsonLines {
     /// # Errors
     /// Where the file can't be written.
     pub fn probe(&self) -> Result<(), JsonLinesError> {
+        let fail = |error| JsonLinesError { path: self.path.to_path_buf(), error };
         let is_new = self.path.symlink_metadata().is_err();
+        if is_stream(&self.path) {
+            // Whoever reads a pipe takes its closing for the end.
+            let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+            *file = Some(open(&self.path).map_err(fail)?);
+            return Ok(());
+        }
         let opened = OpenOptions::new().append(true).create(true).mode(0o600).open(&self.path);
-        let probed = opened.and_then(|_| if is_new { std::fs::remove_file(&self.path) } else { Ok(()) });
-        probed.map_err(|error| JsonLinesError { path: self.path.to_path_buf(), error })
+        opened.and_then(|_| if is_new { std::fs::remove_file(&self.path) } else { Ok(()) }).map_err(fail)
     }
 
     /// Adds lines, and returns when they are on the disk. Blocks.
@@ -86,12 +95,13 @@ pub fn beside(checkpoint: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-/// Moves an earlier file aside, and says where it is now. Nothing is deleted, and what is no file (`/dev/null`) stays.
+/// Moves an earlier file aside, and says where it is now. Nothing is deleted, and what is no file stays: a device, a pipe, and a
+/// link (`/dev/stdout` is one), which is somebody else's.
 ///
 /// # Errors
 /// Where the folder can't be written.
 pub fn set_aside(path: &Path) -> Result<Option<PathBuf>, JsonLinesError> {
-    if !path.symlink_metadata().is_ok_and(|meta| meta.is_file() || meta.is_symlink()) {
+    if !path.symlink_metadata().is_ok_and(|meta| meta.is_file()) {
         return Ok(None);
     }
     let name = |n: u32| beside(path, &format!(".{n}"));
@@ -102,10 +112,18 @@ pub fn set_aside(path: &Path) -> Result<Option<PathBuf>, JsonLinesError> {
     }
 }
 
+/// Whether it is a device or a pipe, which lines only pass.
+fn is_stream(path: &Path) -> bool {
+    path.metadata().is_ok_and(|meta| !meta.is_file() && !meta.is_dir())
+}
+
 fn open(path: &Path) -> std::io::Result<File> {
+    if is_stream(path) {
+        return OpenOptions::new().append(true).open(path);
+    }
     let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
-    // Where it is no file of ours but a device, as `/dev/null`, it stays what it is.
-    if file.metadata()?.is_file() {
+    // A link leads to somebody else's file, which stays as it is.
+    if path.symlink_metadata()?.is_file() {
         file.set_permissions(Permissions::from_mode(0o600))?;
     }
     // A crash may have left half a line; the rest of it is written again, on a line of its own.

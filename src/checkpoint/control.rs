@@ -52,6 +52,7 @@ fn change(path: &Path, change: impl FnOnce(&Connection) -> rusqlite::Result<()>)
     let path = &files::real(path);
     // Looked at without a write first: a file of somebody else's must stay as it is.
     open::check_kind(&open::open_read_only(path)?, path)?;
+    files::expect_sole(path)?;
     let identity = files::identity(path);
     let control = lock::Lock::control(path)?;
     // Let go after the other one. Where nobody works on it, nobody shall begin to, and least of all move it aside, in the middle of this.

@@ -82,6 +82,12 @@ pub enum CheckpointError {
         /// Which one.
         kind: &'static str,
     },
+    /// It has two names, and what SQLite and the lock keep beside one of them isn't beside the other.
+    #[error("the checkpoint {} is the same file under another name, too: a hard link", path.display())]
+    Linked {
+        /// The file.
+        path: PathBuf,
+    },
     /// There is no such file.
     #[error("there is no checkpoint {}", path.display())]
     Missing {
@@ -179,6 +185,11 @@ impl CheckpointError {
             CheckpointError::Network { .. } => {
                 Some("name a file on a disk of this machine with `--checkpoint FILE`".to_owned())
             }
+            CheckpointError::Linked { path } => Some(format!(
+                "remove the other name (`find / -xdev -samefile {0}` lists all of them), once nobody works on it; or copy the file, with \
+                 the -wal beside it, and name the copy with `--checkpoint FILE`",
+                path.display()
+            )),
             CheckpointError::Foreign { .. } => Some("name another file with `--checkpoint FILE`".to_owned()),
             CheckpointError::Newer { .. } => Some("run the newer migrate that wrote it".to_owned()),
             CheckpointError::Corrupt { .. } | CheckpointError::Tiling { .. } => Some(

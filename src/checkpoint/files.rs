@@ -25,6 +25,14 @@ pub(super) fn identity(path: &Path) -> Option<(u64, u64)> {
     std::fs::metadata(path).ok().map(|file| (file.dev(), file.ino()))
 }
 
+/// Makes sure that the file has no second name. Two processes would each have a lock, and SQLite a WAL file, of its own beside each.
+pub(super) fn expect_sole(path: &Path) -> Result<(), CheckpointError> {
+    match std::fs::metadata(path) {
+        Ok(file) if file.is_file() && file.nlink() > 1 => Err(CheckpointError::Linked { path: path.to_owned() }),
+        _ => Ok(()),
+    }
+}
+
 /// Makes sure that the folder of `path` is on a disk of this machine, as far as that can be told.
 pub(super) fn expect_local(path: &Path) -> Result<(), CheckpointError> {
     match network(path) {

@@ -122,6 +122,14 @@ impl Checkpoint {
         Ok(ranges.into_iter().map(|(table, ranges)| (table, in_order(ranges))).collect())
     }
 
+    /// Whether any row of the target has a row marker that follows from its cells: one that the copy or a repair wrote.
+    ///
+    /// # Errors
+    /// Where the file can't be read.
+    pub fn any_marker_inferred(&self) -> Result<bool, CheckpointError> {
+        status::any_marker_inferred(&self.connection, &self.path)
+    }
+
     /// Notes that a run begins. Ranges that it works on, and that had failed, or were claimed by a run that was killed, are
     /// pending again.
     ///

@@ -31,6 +31,7 @@ pub fn open(path: &Path) -> Result<Checkpoint, CheckpointError> {
         return Err(CheckpointError::Missing { path: path.to_owned() });
     }
     files::expect_local(path)?;
+    files::expect_sole(path)?;
     open_locked(path, Lock::take(path)?)
 }
 

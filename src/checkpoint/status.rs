@@ -26,6 +26,9 @@ pub struct Status {
     /// What the operator has set for it; it comes before the command line.
     #[serde(flatten)]
     pub live: Live,
+    /// Whether any row of the target has a row marker that follows from its cells: one that the copy or a repair wrote.
+    #[serde(skip)]
+    pub any_marker_inferred: bool,
     /// The source cluster's name.
     pub source: String,
     /// The target cluster's name.
@@ -253,6 +256,7 @@ pub fn read(path: &Path) -> Result<Status, CheckpointError> {
         rejects: (counts.tally.rows_rejected > 0).then(|| crate::rejects::path(path)),
         state,
         live: control::read(&snapshot, path)?,
+        any_marker_inferred: any_marker_inferred(&snapshot, path)?,
         source: name("source")?,
         target: name("target")?,
         fraction,
@@ -290,6 +294,17 @@ impl Counts {
         self.ranges_failed += other.ranges_failed;
         self.tally += other.tally;
     }
+}
+
+/// Whether a row marker that follows from a row's cells was ever written to the target: by the copy, or by a repair.
+///
+/// # Errors
+/// Where the file can't be read.
+pub(super) fn any_marker_inferred(connection: &Connection, path: &Path) -> Result<bool, CheckpointError> {
+    let of = |table| format!("EXISTS (SELECT 1 FROM {table} WHERE rows_marker_inferred > 0)");
+    let any = ["token_range", "verification", "verified_range"].map(of).join(" OR ");
+    let any = connection.query_row(&format!("SELECT {any}"), (), |row| row.get(0));
+    any.map_err(|error| CheckpointError::sqlite(path, "read what was written", error))
 }
 
 /// Sums up all ranges that are counted with `C`, table by table, and lists the first failures.

@@ -349,6 +349,21 @@ fn a_link_leads_to_the_same_lock() {
 }
 
 #[test]
+fn a_second_name_is_refused() {
+    let (folder, path) = created();
+    let other = folder.path().join("other.db");
+    std::fs::hard_link(&path, &other).expect("linked");
+    for name in [&path, &other] {
+        assert!(matches!(open(name), Err(CheckpointError::Linked { .. })), "{}", name.display());
+        assert!(matches!(control::pause(name, true), Err(CheckpointError::Linked { .. })), "{}", name.display());
+        status::read(name).expect("may be looked at");
+    }
+    std::fs::remove_file(&other).expect("there");
+    control::pause(&path, true).expect("paused");
+    open(&path).expect("opens");
+}
+
+#[test]
 fn a_file_that_is_deleted_or_replaced_under_our_hands_is_noticed() {
     let (folder, path) = created();
     let mut checkpoint = open(&path).expect("opens");

@@ -425,6 +425,7 @@ fn the_status_tells_of_a_verification() {
     "rows_extra":2,
     "rows_list":0,
     "rows_marker":1,
+    "rows_marker_inferred":0,
     "rows_missing":1,
     "rows_rechecked":0,
     "rows_repaired":0,

@@ -37,7 +37,8 @@ pub(crate) struct Course<'a, K: Task> {
     pub(crate) rows_max: i32,
     /// Whether there were any rows that something was to be done about.
     pub(crate) any_rows: bool,
-    failure: Option<String>,
+    /// Why the range is given up, and what can be done about it.
+    failure: Option<(String, Option<String>)>,
     unreadable: Option<(CallError, u32)>,
     /// The side that could not read something, at last.
     blamed: Side,
@@ -84,7 +85,13 @@ impl<'a, K: Task> Course<'a, K> {
 
     /// Gives the range up.
     pub(crate) fn fail(&mut self, why: String) {
-        self.failure.get_or_insert(why);
+        self.failure.get_or_insert((why, None));
+    }
+
+    /// Gives the range up for rows that a side can't read.
+    pub(crate) fn fail_at(&mut self, side: Side, why: String) {
+        let remedy = self.learned.task.table(side).remedy(self.key.range);
+        self.failure.get_or_insert((why, Some(remedy)));
     }
 
     /// Whether a scan can't be read on, so that nothing more is read in this pass.
@@ -174,8 +181,8 @@ impl<'a, K: Task> Course<'a, K> {
             self.mark.reached(range.first());
         }
         self.report(Duration::ZERO).await?;
-        if let Some(error) = self.failure {
-            self.shared.ledger.report(Change::Failed { key, error, remedy: None }).await?;
+        if let Some((error, remedy)) = self.failure {
+            self.shared.ledger.report(Change::Failed { key, error, remedy }).await?;
             return Ok(PassEnd::Ended(RangeEnd::Failed { own: false }));
         }
         Ok(match self.unreadable {

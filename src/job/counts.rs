@@ -179,6 +179,8 @@ counts! {
         rows_rechecked,
         /// Rows that were written to the target to make it equal.
         rows_repaired,
+        /// Of these, those whose row marker follows from their cells.
+        rows_marker_inferred,
         /// Rows that were deleted at the target, since the source doesn't have them.
         rows_deleted,
         /// Bytes of keys and values, of both sides.
@@ -186,7 +188,7 @@ counts! {
     }
 
     const RANGES: &'static str = "verified_range";
-    const KEPT: &'static [&'static str] = &["rows_repaired", "rows_deleted"];
+    const KEPT: &'static [&'static str] = &["rows_repaired", "rows_marker_inferred", "rows_deleted"];
 
     fn moved(key: RangeKey, cursor: Option<Token>, verdict: Verdict) -> Event {
         Event::RangeCompared { key, cursor, verdict }

@@ -12,6 +12,7 @@ use crate::ring::{TokenRange, tile};
 use crate::schema::TableName;
 use crate::schema::fidelity::Fidelity;
 use crate::settings::Settings;
+use crate::settings::live::Live;
 use crate::table_options;
 use futures::StreamExt;
 use serde::Serialize;
@@ -42,10 +43,21 @@ pub struct Plan {
     pub checkpoint: PathBuf,
     /// The share of the job that is done in it, 0 to 1; none where there is no such file yet.
     pub checkpoint_fraction: Option<f64>,
-    /// Ranges that are scanned at the same time.
+    /// Ranges that are scanned at the same time. This and the following: what holds now, by the command line and what is set.
     pub readers: usize,
     /// Write requests under way at the same time.
     pub writers: usize,
+    /// Rows in a second, as it may be typed; `off` is no limit.
+    pub rows_per_second: String,
+    /// Bytes in a second, likewise.
+    pub bytes_per_second: String,
+    /// What a page may take, likewise.
+    pub source_latency: String,
+    /// What a write may take, likewise.
+    pub target_latency: String,
+    /// What was set for the job, which comes before the command line.
+    #[serde(flatten)]
+    pub live: Live,
     /// Bytes of pages in memory, and of requests under way.
     pub memory: u64,
     /// Of reads.
@@ -98,16 +110,24 @@ impl Plan {
 pub async fn plan(settings: &Settings, sides: &Sides, looked: &Looked) -> Plan {
     let Sides { source, target } = sides;
     let tables = looked.tables.iter().map(|candidate| of_table(settings, sides, candidate));
+    let found = status::read(&settings.checkpoint).ok();
+    let live = found.as_ref().map(|status| status.live.clone()).unwrap_or_default();
+    let pace = settings.pace.clone().with(&live);
     Plan {
         source: of_cluster(source),
         target: of_cluster(target),
         tables: futures::stream::iter(tables).buffered(AT_ONCE).collect().await,
         notes: looked.notes.clone(),
         checkpoint: settings.checkpoint.clone(),
-        checkpoint_fraction: status::read(&settings.checkpoint).ok().map(|status| status.fraction),
-        readers: settings.pace.readers,
-        writers: settings.pace.writers,
-        memory: settings.pace.memory,
+        checkpoint_fraction: found.map(|status| status.fraction),
+        readers: pace.readers,
+        writers: pace.writers,
+        rows_per_second: pace.limits.rows_per_second.to_string(),
+        bytes_per_second: pace.limits.bytes_per_second.to_string(),
+        source_latency: pace.limits.source_latency.to_string(),
+        target_latency: pace.limits.target_latency.to_string(),
+        live,
+        memory: pace.memory,
         source_consistency: settings.source.consistency.to_string(),
         target_consistency: settings.target.consistency.to_string(),
     }

@@ -2,7 +2,8 @@
 
 use super::open::{Opened, open, policy};
 use super::{Error, choice, whole};
-use crate::checkpoint::{Checkpoint, Committer, status};
+use crate::blocking::blocking;
+use crate::checkpoint::{Checkpoint, CheckpointError, Committer, status};
 use crate::cluster::{CqlSource, CqlTarget};
 use crate::engine::pace::Steering;
 use crate::event::{Event, Events};
@@ -93,13 +94,17 @@ async fn verify(settings: &VerifySettings, events: &Events, stop: &Stop) -> Resu
         events.emit(Event::PassDone { pass: passes, took_ms, verdict: ended.verdict });
         // Whoever watches doesn't want all that both clusters can answer.
         tokio::select! {
-            () = stop.requested() => {}
+            () = stop.requested() => {
+                // What this pass has found is the last that is known, and stays.
+                begun.checkpoint.close()?;
+                return Ok(VerifyEnded { outcome: RunOutcome::Stopped, signal: stop.signal(), ..ended });
+            }
             () = tokio::time::sleep(PAUSE.max(settings.recheck_after)) => {}
         }
         // What differed first, once: it may have been mended meanwhile. Then everything.
         is_second_look = !is_second_look && begun.checkpoint.reopen_different()? > 0;
         if !is_second_look {
-            begin_anew(settings, &mut begun)?;
+            begun = begin_anew(settings, begun).await?;
         }
     }
 }
@@ -129,13 +134,15 @@ async fn begin(settings: &VerifySettings, events: &Events) -> Result<Begun, Erro
     let rejects = Rejects::beside(&settings.job.checkpoint, ready.clone());
     let lines = ready.map(|(number, (source, target))| (number, LineTable::new(source, target))).collect();
     // Repairs infer them, too.
-    let infers_markers = settings.repair
-        || match &scratch {
-            None => checkpoint.work()?.0.tally.rows_marker_inferred > 0,
-            Some(_) => {
-                status::read(&settings.job.checkpoint).is_ok_and(|job| job.counts.tally.rows_marker_inferred > 0)
-            }
+    let job_file = scratch.is_some().then(|| settings.job.checkpoint.clone());
+    let (checkpoint, infers_markers) = blocking(move || {
+        let any_inferred = match job_file {
+            None => checkpoint.any_marker_inferred()?,
+            Some(file) => status::read(&file).is_ok_and(|job| job.any_marker_inferred),
         };
+        Ok::<_, CheckpointError>((checkpoint, any_inferred))
+    })
+    .await?;
     let (mut pairs, mut sources) = (BTreeMap::new(), BTreeMap::new());
     for (number, Candidate { table, verdict }) in candidates.into_iter().enumerate() {
         match verdict {
@@ -179,7 +186,7 @@ async fn begin(settings: &VerifySettings, events: &Events) -> Result<Begun, Erro
             let message = format!("the differences of an earlier verification are now in {}", aside.display());
             events.emit(Event::Note { message });
         }
-        begin_anew(settings, &mut begun)?;
+        begun = begin_anew(settings, begun).await?;
     }
     Ok(begun)
 }
@@ -245,21 +252,26 @@ fn goes_on(settings: &VerifySettings, begun: &mut Begun, events: &Events) -> Res
     Ok(goes_on)
 }
 
-/// Begins another verification.
-fn begin_anew(settings: &VerifySettings, begun: &mut Begun) -> Result<(), Error> {
-    let mut copied = begun.checkpoint.copy_ranges()?;
-    let mut ranges = BTreeMap::new();
-    for (&number, source) in &begun.sources {
-        let compared = choice::compared(settings, source, copied.remove(&number).unwrap_or_default(), begun.seed)?;
-        begun.partitions.extend(compared.partitions.into_iter().map(|(token, key)| ((number, token), key)));
-        ranges.insert(number, compared.ranges);
-    }
-    let mut parameters = choice::parameters(settings);
-    if settings.sample.is_some() {
-        parameters.insert("seed".to_owned(), begun.seed.to_string());
-    }
-    begun.checkpoint.begin_verification(&parameters, &ranges)?;
-    Ok(())
+/// Begins another verification, of as many ranges as it takes.
+async fn begin_anew(settings: &VerifySettings, mut begun: Begun) -> Result<Begun, Error> {
+    let settings = settings.clone();
+    blocking(move || {
+        let mut copied = begun.checkpoint.copy_ranges()?;
+        let mut ranges = BTreeMap::new();
+        for (&number, source) in &begun.sources {
+            let copied = copied.remove(&number).unwrap_or_default();
+            let compared = choice::compared(&settings, source, copied, begun.seed)?;
+            begun.partitions.extend(compared.partitions.into_iter().map(|(token, key)| ((number, token), key)));
+            ranges.insert(number, compared.ranges);
+        }
+        let mut parameters = choice::parameters(&settings);
+        if settings.sample.is_some() {
+            parameters.insert("seed".to_owned(), begun.seed.to_string());
+        }
+        begun.checkpoint.begin_verification(&parameters, &ranges)?;
+        Ok(begun)
+    })
+    .await
 }
 
 /// Compares what is left of a verification.
@@ -270,9 +282,12 @@ async fn one_pass(
     stop: &Stop,
 ) -> Result<(Begun, VerifyEnded), Error> {
     let Begun { sides, tables, has_misfits, pairs, report, file, mut checkpoint, .. } = begun;
-    checkpoint.begin_run(RunCommand::Verify)?;
-    let (found, work) = checkpoint.verification_work()?;
-    let verification = checkpoint.verification()?;
+    let (checkpoint, (found, work), verification) = blocking(move || {
+        checkpoint.begin_run(RunCommand::Verify)?;
+        let (work, verification) = (checkpoint.verification_work()?, checkpoint.verification()?);
+        Ok::<_, CheckpointError>((checkpoint, work, verification))
+    })
+    .await?;
     let (id, started_at) = verification.map(|latest| (latest.id, latest.started_at)).unwrap_or_default();
     let seed = Some(begun.seed);
     *events.counters().verdict() = found.verdict;

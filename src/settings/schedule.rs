@@ -2,6 +2,7 @@
 
 use super::units::{Bytes, Count, UnitError};
 use serde::Deserialize;
+use std::fmt;
 use std::marker::PhantomData;
 use std::num::NonZeroU64;
 use std::str::FromStr;
@@ -76,6 +77,21 @@ impl<U: Unit> TryFrom<String> for Schedule<U> {
     }
 }
 
+/// As it may be typed: `off`, `20000`, `08:00,20000 19:00,off`.
+impl<U> fmt::Display for Schedule<U> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let limit = |limit: &Option<NonZeroU64>| limit.map_or_else(|| "off".to_owned(), |limit| limit.to_string());
+        match self.entries.as_slice() {
+            [] => f.write_str("off"),
+            [(_, only)] => f.write_str(&limit(only)),
+            several => {
+                let entry = |(from, max): &(Minute, _)| format!("{:02}:{:02},{}", from / 60, from % 60, limit(max));
+                f.write_str(&several.iter().map(entry).collect::<Vec<_>>().join(" "))
+            }
+        }
+    }
+}
+
 /// `08:00,20k`
 fn parse_entry<U: Unit>(text: &str) -> Result<(Minute, Option<NonZeroU64>), UnitError> {
     let fail = || {
@@ -112,6 +128,19 @@ mod tests {
 
     fn at(text: &str, hour: Minute, minute: Minute) -> Option<u64> {
         text.parse::<RowsSchedule>().expect(text).at(hour * 60 + minute).map(NonZeroU64::get)
+    }
+
+    #[test]
+    fn it_is_shown_as_it_may_be_typed() {
+        for (typed, shown) in
+            [("off", "off"), ("20k", "20000"), ("7:05,20k", "20000"), ("19:00,off 8:00,20k", "08:00,20000 19:00,off")]
+        {
+            let schedule: RowsSchedule = typed.parse().expect(typed);
+            assert_eq!(schedule.to_string(), shown);
+            assert_eq!(RowsSchedule::default().to_string(), "off");
+            let again: RowsSchedule = shown.parse().expect(shown);
+            assert!((0..24 * 60).all(|now| again.at(now) == schedule.at(now)), "{typed}");
+        }
     }
 
     #[test]

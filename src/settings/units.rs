@@ -128,6 +128,15 @@ impl FromStr for Latency {
     }
 }
 
+impl fmt::Display for Latency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            None => f.write_str("off"),
+            Some(limit) => write!(f, "{}ms", limit.as_millis()),
+        }
+    }
+}
+
 macro_rules! from_text {
     ($($type:ty),*) => {$(
         impl TryFrom<String> for $type {

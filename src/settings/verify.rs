@@ -150,10 +150,14 @@ fn expect_apart(file: &Path, checkpoint: &Path) -> Result<(), SettingsError> {
         let is_one = file.canonicalize().is_ok_and(|file| other.canonicalize().is_ok_and(|other| file == other));
         is_one || place(file) == place(other)
     };
+    // To open a pipe is to wait for whoever has its other end.
     let is_list = || {
         let mut first = [0];
-        let read = std::fs::File::open(file).and_then(|mut file| std::io::Read::read(&mut file, &mut first));
-        !file.is_file() || matches!(read, Ok(0)) || first == *b"{"
+        !file.is_file()
+            || match std::fs::File::open(file).and_then(|mut file| std::io::Read::read(&mut file, &mut first)) {
+                Ok(read) => read == 0 || first == *b"{",
+                Err(_) => false,
+            }
     };
     if belongs.iter().any(is_same) || !is_list() {
         return Err(SettingsError::Conflict {

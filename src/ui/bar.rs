@@ -86,7 +86,7 @@ fn numbers(snapshot: &Snapshot) -> String {
         short(snapshot.rows_per_second),
         Bytes(snapshot.bytes_per_second as u64),
         snapshot.retries,
-        some(snapshot.ranges_failed, "ranges failed"),
+        some(snapshot.ranges_failed, if snapshot.ranges_failed == 1 { "range failed" } else { "ranges failed" }),
         snapshot.pace.slowed_by.map_or_else(String::new, |by| format!("\n          {}", slowed(by, &snapshot.pace))),
     )
 }
@@ -195,7 +195,7 @@ mod tests {
         };
         insta::assert_snapshot!(numbers(&snapshot), @"
         41.2%  9/24 ranges  ETA …
-                 1200 k rows compared  85 k rows/s  0 B/s  3 differ  2 rechecking  0 retries  1 ranges failed
+                 1200 k rows compared  85 k rows/s  0 B/s  3 differ  2 rechecking  0 retries  1 range failed
         ");
     }
 

@@ -1,6 +1,6 @@
 //! Where the copy stands: events and counters, turned into the numbers that every renderer shows.
 
-use super::snapshot::{Comparison, RunRows, Snapshot, TableProgress};
+use super::snapshot::{Comparison, LastPass, RunRows, Snapshot, TableProgress};
 use crate::checkpoint::status::TableState;
 use crate::event::{Counters, Event};
 use crate::job::{Counts, FoundTable, RangeKey, Tally, Verdict};
@@ -27,7 +27,7 @@ pub(super) struct Progress {
     /// What is compared, once that has begun.
     verification: Option<Box<VerificationBegun>>,
     /// The last pass that came to its end, where one follows another.
-    last_pass: Option<(u64, Verdict)>,
+    last_pass: Option<LastPass>,
     /// Rows that this run had compared by then.
     compared_before: u64,
     started: Instant,
@@ -86,7 +86,9 @@ impl Progress {
                 self.found(tables);
             }
             Event::VerificationBegun(begun) => self.verification_begun(begun),
-            Event::PassDone { pass, verdict, .. } => self.last_pass = Some((*pass, *verdict)),
+            Event::PassDone { pass, verdict, .. } => {
+                self.last_pass = Some(LastPass { pass: *pass, verdict: *verdict });
+            },
             Event::TableBroken { table, reason, .. } => {
                 self.table(*table, |table| table.reason = Some(reason.clone()));
             }

@@ -103,12 +103,21 @@ pub(super) struct Comparison {
     pub(super) rows_mended: u64,
     /// What it has come to in all runs, as far as that is committed.
     pub(super) verdict: Verdict,
-    /// The last pass that came to its end, where one follows another: its number, and what it had come to.
-    #[serde(skip)]
-    pub(super) last_pass: Option<(u64, Verdict)>,
+    /// The last pass that came to its end, where one follows another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) last_pass: Option<LastPass>,
     /// What is compared, and how.
     #[serde(skip)]
     pub(super) begun: VerificationBegun,
+}
+
+/// A pass that came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct LastPass {
+    /// Its number in this run.
+    pub(super) pass: u64,
+    /// What it had come to.
+    pub(super) verdict: Verdict,
 }
 
 /// Rows of this run.

@@ -27,8 +27,22 @@ pub fn plan(plan: &Plan, style: Style) -> String {
             cluster.nodes
         );
     }
-    let _ =
-        writeln!(text, "pace     {} readers, {} writers, {} of memory", plan.readers, plan.writers, Bytes(plan.memory));
+    let _ = writeln!(
+        text,
+        "pace     {} readers, {} writers, {} of memory{}",
+        plan.readers,
+        plan.writers,
+        Bytes(plan.memory),
+        limits(plan)
+    );
+    if !plan.live.values.is_empty() {
+        let set = plan.live.values.iter().map(|(key, value)| format!("{key}={}", safe(value)));
+        let set = set.collect::<Vec<_>>().join(", ");
+        let _ = writeln!(text, "set      {set}: by `migrate set`, before what the command line says");
+    }
+    if plan.live.paused {
+        let _ = writeln!(text, "paused   until `migrate continue`");
+    }
     let found = match plan.checkpoint_fraction {
         None => "new".to_owned(),
         Some(fraction) => format!("there already: {:.1} % of it is done", fraction * 100.0),
@@ -70,6 +84,18 @@ pub fn plan(plan: &Plan, style: Style) -> String {
         }
     }
     text
+}
+
+/// The limits that hold, if any do.
+fn limits(plan: &Plan) -> String {
+    let limits = [
+        ("rows-per-second", &plan.rows_per_second),
+        ("bytes-per-second", &plan.bytes_per_second),
+        ("source-latency", &plan.source_latency),
+        ("target-latency", &plan.target_latency),
+    ];
+    let limits = limits.into_iter().filter(|(_, limit)| *limit != "off");
+    limits.map(|(name, limit)| format!(", {name} {limit}")).collect()
 }
 
 /// What is kept of each column.

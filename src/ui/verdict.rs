@@ -1,6 +1,6 @@
 //! What a verification has come to, and what to do next.
 
-use super::snapshot::{Comparison, Snapshot, TableProgress};
+use super::snapshot::{Comparison, LastPass, Snapshot, TableProgress};
 use super::summary::broken;
 use super::text::{Style, count, counted, duration, safe, short};
 use super::verify::words;
@@ -22,7 +22,7 @@ pub(super) fn verdict(snapshot: &Snapshot, tables: &[TableProgress], ended: &Ver
             let _ = write!(text, "\n* {}", harmless(class));
         }
     }
-    if let Some((pass, verdict)) = &compared.last_pass {
+    if let Some(LastPass { pass, verdict }) = &compared.last_pass {
         let different = match verdict.rows_different {
             0 => style.good("nothing differed"),
             1 => style.bad("1 row differed"),

@@ -207,7 +207,7 @@ fn a_pass_that_was_stopped_does_not_hide_what_the_one_before_had_found() {
     let stopped = VerifyEnded { signal: Some(Signal::Interrupt), ..ended(RunOutcome::Stopped, equal()) };
     let mut partly = Snapshot { fraction: 0.5, ..snapshot(5 * COMPARED) };
     partly.compared.as_mut().expect("of a verification").last_pass =
-        Some((4, Verdict { rows_different: 2, ..equal() }));
+        Some(LastPass { pass: 4, verdict: Verdict { rows_different: 2, ..equal() } });
     let text = text(&partly, &[], &stopped);
     assert!(
         text.starts_with("stopped, nothing differs so far in this pass: 1 000 000 rows compared in 5.1s"),

@@ -13,6 +13,7 @@ use crate::row::layout::Part;
 use crate::row::slice::Cut;
 use crate::row::{Layout, RowKey};
 use crate::side::Side;
+use futures::future::BoxFuture;
 use std::cmp::Ordering;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -30,16 +31,66 @@ pub(super) struct Looked {
     pub(super) newest_at_target: Option<i64>,
 }
 
+/// What reading suspects again has shown.
+pub(super) struct Seen {
+    /// Of each suspect, how it differs; nothing where it doesn't.
+    pub(super) looked: Vec<Option<Looked>>,
+    /// Bytes of keys and values that were read, at both sides.
+    pub(super) bytes: u64,
+}
+
+/// Why suspects could not be looked at.
+#[derive(Debug)]
+pub(super) enum Unseen {
+    /// Nothing can be done about it now.
+    GaveUp(GaveUp),
+    /// A side can't read them, whatever is tried.
+    Unreadable {
+        /// The side.
+        side: Side,
+        /// What it says.
+        error: CallError,
+        /// Which rows, for people.
+        place: String,
+    },
+}
+
+impl From<GaveUp> for Unseen {
+    fn from(gave_up: GaveUp) -> Unseen {
+        Unseen::GaveUp(gave_up)
+    }
+}
+
 /// Reads `run`, which are neighbouring rows of a partition or the statics of one, and says of each how it differs: not at all,
-/// where there is nothing.
+/// where there is nothing. Where they can't be read together, for the tombstones that lie between them, they are read apart.
 ///
 /// # Errors
 /// Where a side can't be read.
-pub(super) async fn look<S: Source, T: Target>(
+pub(super) fn look<'a, S: Source, T: Target>(
+    shared: &'a Shared<Comparing<S, T>>,
+    learned: &'a Learned<Comparing<S, T>>,
+    run: &'a [&'a Suspect],
+) -> BoxFuture<'a, Result<Seen, Unseen>> {
+    Box::pin(async move {
+        match look_at_all(shared, learned, run).await {
+            Err(Unseen::Unreadable { .. }) if run.len() > 1 => {
+                let (first, second) = run.split_at(run.len() / 2);
+                let mut seen = look(shared, learned, first).await?;
+                let more = look(shared, learned, second).await?;
+                seen.looked.extend(more.looked);
+                seen.bytes += more.bytes;
+                Ok(seen)
+            }
+            seen => seen,
+        }
+    })
+}
+
+async fn look_at_all<S: Source, T: Target>(
     shared: &Shared<Comparing<S, T>>,
     learned: &Learned<Comparing<S, T>>,
     run: &[&Suspect],
-) -> Result<Vec<Option<Looked>>, GaveUp> {
+) -> Result<Seen, Unseen> {
     let (source, target) =
         futures::future::try_join(read(shared, learned, Side::Source, run), read(shared, learned, Side::Target, run))
             .await?;
@@ -76,20 +127,52 @@ pub(super) async fn look<S: Source, T: Target>(
         let newest_at_target = target.and_then(|row| newest(row, part));
         Ok(Some(Looked { alone: class, columns, state, newest_at_target }))
     };
-    run.iter()
+    let bytes = [Side::Source, Side::Target].into_iter().zip([&source, &target]).map(|(side, pages)| {
+        let layout = learned.task.layout(side);
+        let stored = layout.keys() + layout.values.len();
+        pages.iter().map(|arrived| arrived.fetched.page.bytes_of(stored) as u64).sum::<u64>()
+    });
+    let bytes = bytes.sum();
+    let looked = run
+        .iter()
         .map(difference)
         .collect::<Result<_, Malformed>>()
-        .map_err(|error| GaveUp::Failed(CallError { class: Failure::Other, message: error.to_string() }, 1))
+        .map_err(|error| GaveUp::Failed(CallError { class: Failure::Other, message: error.to_string() }, 1))?;
+    Ok(Seen { looked, bytes })
 }
 
-/// The scan of a run of suspects.
-pub(super) fn scan(run: &[&Suspect]) -> Option<Scan> {
-    let (first, last) = (run.first()?, run.last()?);
+/// Reads one row, or the statics of one partition, once more, and says how it differs, if it does.
+///
+/// # Errors
+/// Where a side can't be read.
+pub(super) async fn look_at<S: Source, T: Target>(
+    shared: &Shared<Comparing<S, T>>,
+    learned: &Learned<Comparing<S, T>>,
+    suspect: &Suspect,
+) -> Result<Option<Looked>, Unseen> {
+    Ok(look(shared, learned, &[suspect]).await?.looked.pop().flatten())
+}
+
+/// The scans of a run of suspects: the first that shows something, or is of a whole partition, tells all.
+///
+/// Statics come with any row of their partition. The one that they came with before is asked for first, since there may be too
+/// many tombstones in front of it; where it is gone, or the other side has it alone, any row will do, from either end.
+pub(super) fn scans(run: &[&Suspect]) -> Vec<Slice> {
+    let (Some(first), Some(last)) = (run.first(), run.last()) else { return Vec::new() };
     let of = Partitions::One(first.token, Arc::new(first.key.partition_key()));
-    let clustering = |suspect: &Suspect| suspect.key.clustering_key().filter(|_| suspect.part == Part::Regular);
-    let from = clustering(first).map_or(Cut::START, Cut::before);
-    let to = clustering(last).map_or(Cut::END, Cut::after);
-    Some(Scan::Slice(Slice { of, from, to, reversed: false }))
+    let from = first.key.clustering_key().map_or(Cut::START, Cut::before);
+    let to = last.key.clustering_key().map_or(Cut::END, Cut::after);
+    let rows = Slice { of: of.clone(), from, to, reversed: false };
+    if first.part == Part::Regular {
+        return vec![rows];
+    }
+    let whole = [false, true].map(|reversed| Slice { of: of.clone(), from: Cut::START, to: Cut::END, reversed });
+    let with_row = (!is_whole(&rows)).then_some(rows);
+    with_row.into_iter().chain(whole).collect()
+}
+
+fn is_whole(slice: &Slice) -> bool {
+    slice.from == Cut::START && slice.to == Cut::END
 }
 
 /// All pages of a run at one side. Of statics, the first row is enough.
@@ -98,28 +181,48 @@ pub(super) async fn read<S: Source, T: Target>(
     learned: &Learned<Comparing<S, T>>,
     side: Side,
     run: &[&Suspect],
-) -> Result<Vec<Arrived>, GaveUp> {
-    let Some(scan) = scan(run) else { return Ok(Vec::new()) };
+) -> Result<Vec<Arrived>, Unseen> {
     let is_static = run.iter().any(|suspect| suspect.part == Part::Static);
+    let mut failed = None;
+    for slice in scans(run) {
+        let tells_all = !is_static || is_whole(&slice);
+        let scan = Scan::Slice(slice);
+        match read_scan(shared, learned, side, &scan, (!is_static).then_some(run.len())).await {
+            Ok(pages) if tells_all || !pages.is_empty() => return Ok(pages),
+            Ok(_) => {}
+            Err(Unread::GaveUp(gave_up)) => return Err(gave_up.into()),
+            Err(Unread::Unreadable(error, _)) => {
+                let place = learned.task.table(side).describe(&scan);
+                failed = Some(Unseen::Unreadable { side, error, place });
+            }
+        }
+    }
+    failed.map_or(Ok(Vec::new()), Err)
+}
+
+/// All pages of a scan of so many rows, or its first row.
+async fn read_scan<S: Source, T: Target>(
+    shared: &Shared<Comparing<S, T>>,
+    learned: &Learned<Comparing<S, T>>,
+    side: Side,
+    scan: &Scan,
+    rows: Option<usize>,
+) -> Result<Vec<Arrived>, Unread> {
     // One more, so that a server knows without another page that it was the last.
-    let rows_max = if is_static { 1 } else { i32::try_from(run.len()).unwrap_or(i32::MAX).saturating_add(1) };
+    let rows_max = rows.map_or(1, |rows| i32::try_from(rows).unwrap_or(i32::MAX).saturating_add(1));
     let mut pages: Vec<Arrived> = Vec::new();
     let mut position = Some(Position::default());
     while let Some(at) = position {
         let needed = Arc::new(tokio::sync::Notify::new());
         needed.notify_one();
         let wanted = Wanted { scan: scan.clone(), position: at, rows_max, is_suspect: false, needed };
-        let arrived = match fetch(shared, learned, side, wanted).await {
-            Ok(arrived) => arrived,
-            Err(Unread::GaveUp(gave_up)) => return Err(gave_up),
-            Err(Unread::Unreadable(error, tries)) => return Err(GaveUp::Failed(error, tries)),
-        };
+        let arrived = fetch(shared, learned, side, wanted).await?;
         let next = arrived.fetched.next.clone();
         let has_rows = arrived.fetched.page.rows() > 0;
         if has_rows {
             pages.push(arrived);
         }
-        position = next.filter(|_| !(is_static && has_rows));
+        position = next.filter(|_| rows.is_some() || !has_rows);
     }
     Ok(pages)
 }

@@ -3,7 +3,7 @@
 
 use super::difference::Class;
 use super::line::Written;
-use super::look::{Looked, look, read};
+use super::look::{Looked, Unseen, look_at, read};
 use super::merge::Suspect;
 use super::removal::{self, removals};
 use super::task::{Comparing, Mending};
@@ -39,6 +39,8 @@ pub(super) struct Mended {
     pub(super) note: Option<String>,
     /// What was done, in this order.
     pub(super) done: Vec<Written>,
+    /// Rows that were written with a row marker that follows from their cells.
+    pub(super) markers_inferred: u64,
 }
 
 /// What is going to be done about a row.
@@ -75,13 +77,14 @@ pub(super) async fn mend<S: Source, T: Target>(
     suspect: &Suspect,
     looked: Looked,
     steps: Steps,
-) -> Result<Mended, GaveUp> {
+) -> Result<Mended, Unseen> {
     let before = looked.state;
     let mut mended = Mended { left: Some(looked), ..Mended::default() };
     let Some(mending) = &learned.task.pair.mending else { return Ok(mended) };
     if steps.repairs {
-        mended.try_to(repair(shared, learned, mending, key, suspect).await)?;
-        mended.left = look(shared, learned, &[suspect]).await?.pop().flatten();
+        let repaired = repair(shared, learned, mending, key, suspect, &mut mended.markers_inferred).await;
+        mended.try_to(repaired)?;
+        mended.left = look_at(shared, learned, suspect).await?;
         if mended.left.as_ref().is_none_or(|left| left.state != before) {
             mended.done.push(Written::Repaired);
         }
@@ -102,12 +105,12 @@ pub(super) async fn mend<S: Source, T: Target>(
     for removal in steps.removals {
         mended.try_to(delete(shared, learned, mending, &removal).await)?;
     }
-    mended.left = look(shared, learned, &[suspect]).await?.pop().flatten();
+    mended.left = look_at(shared, learned, suspect).await?;
     let is_bare = |left: &Looked| left.alone.is_some() && left.columns.is_empty();
     if mended.left.as_ref().is_some_and(is_bare) {
         let of_marker = removal::of_marker(suspect, removal::latest(learned.task.conduct.started_at));
         mended.try_to(delete(shared, learned, mending, &of_marker).await)?;
-        mended.left = look(shared, learned, &[suspect]).await?.pop().flatten();
+        mended.left = look_at(shared, learned, suspect).await?;
     }
     if let Some(left) = mended.left.as_mut().filter(|left| left.alone == Some(Class::Marker)) {
         // Whatever made the row, it was to go.
@@ -121,9 +124,9 @@ pub(super) async fn mend<S: Source, T: Target>(
 
 impl Mended {
     /// Goes on after what the target refused for good: the row stays as it is, and others needn't.
-    fn try_to(&mut self, tried: Result<(), GaveUp>) -> Result<(), GaveUp> {
+    fn try_to(&mut self, tried: Result<(), Unseen>) -> Result<(), Unseen> {
         match tried {
-            Err(GaveUp::Failed(error, _)) if error.class == Failure::Rejected => {
+            Err(Unseen::GaveUp(GaveUp::Failed(error, _))) if error.class == Failure::Rejected => {
                 self.note = Some(format!("{REFUSED}: {}", error.message));
                 Ok(())
             }
@@ -137,12 +140,12 @@ async fn delete<S: Source, T: Target>(
     learned: &Learned<Comparing<S, T>>,
     mending: &Mending<T>,
     removal: &Removal,
-) -> Result<(), GaveUp> {
+) -> Result<(), Unseen> {
     let _permit = shared.pacer.pool.acquire().await;
     let turns = shared.pacer.turns(Side::Target, learned.calls.stop());
-    let delete = |_| turns.call(Load::default(), std::future::ready(()), || mending.writer.delete(removal));
+    let delete = |_| turns.call(Load { rows: 1, bytes: 0 }, std::future::ready(()), || mending.writer.delete(removal));
     let delete = pin!(with_retries(Side::Target, shared.patience, &learned.calls, delete));
-    turns.or_stopped(delete).await
+    Ok(turns.or_stopped(delete).await?)
 }
 
 /// Writes the source's row as it is now, or a partition's statics: what is at the same row is somebody else's suspect, and of lists
@@ -153,7 +156,8 @@ async fn repair<S: Source, T: Target>(
     mending: &Mending<T>,
     key: RangeKey,
     suspect: &Suspect,
-) -> Result<(), GaveUp> {
+    markers_inferred: &mut u64,
+) -> Result<(), Unseen> {
     let Mending { writer, limits, policy, rejects, acknowledged, .. } = mending;
     let layout = Arc::clone(&learned.task.pair.source_layout);
     let range = TokenRange::of(suspect.token);
@@ -164,6 +168,7 @@ async fn repair<S: Source, T: Target>(
             .group(page.fetched.page, page.read_at, |_| 0)
             .map_err(|error| GaveUp::Failed(CallError { class: Failure::Other, message: error.to_string() }, 1))?;
         for batch in batches {
+            *markers_inferred += batch.noted().marker_inferred;
             let outlet = Outlet { target: writer, acknowledged, rejects };
             write(shared, learned, outlet, key, batch).await?;
         }

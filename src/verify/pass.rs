@@ -1,5 +1,6 @@
 //! One pass over a range: both sides read side by side and merged; what differs is looked at again while the merge goes on.
 
+use super::look::Unseen;
 use super::merge::{Merge, Merged, Suspect};
 use super::recheck::{self, Rechecked};
 use super::stream::{Head, Stream};
@@ -46,7 +47,7 @@ struct Settled {
     number: BatchNumber,
     rows: u64,
     bytes: usize,
-    result: Result<Rechecked, GaveUp>,
+    result: Result<Rechecked, Unseen>,
 }
 
 /// The state of one pass over one range.
@@ -256,9 +257,13 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
                 }
                 self.course.mark.acked(settled.number, counts);
             }
-            Err(GaveUp::Stopped) => self.course.stop(),
-            Err(GaveUp::Failed(error, tries)) => {
+            Err(Unseen::GaveUp(GaveUp::Stopped)) => self.course.stop(),
+            Err(Unseen::GaveUp(GaveUp::Failed(error, tries))) => {
                 self.course.fail(format!("rows that differ could not be looked at again after {tries} tries: {error}"));
+            }
+            Err(Unseen::Unreadable { side, error, place }) => {
+                let what = format!("{place} differ, and can't be looked at again at the {side}: {error}");
+                self.course.fail_at(side, what);
             }
         }
     }

@@ -3,11 +3,12 @@
 
 use super::difference::{CellState, Class, Classes, ColumnDifference};
 use super::line::Written;
-use super::look::{Looked, look};
+use super::look::{Looked, Seen, Unseen, look};
 use super::mend::{self, Mended};
 use super::merge::Suspect;
 use super::report::{Line, STILL_CHANGES};
 use super::task::{Comparing, Conduct};
+use crate::engine::pace::Load;
 use crate::engine::retry::GaveUp;
 use crate::engine::seam::{Source, Target};
 use crate::engine::{Learned, Shared};
@@ -55,7 +56,7 @@ pub(super) async fn settle<S: Source, T: Target>(
     learned: &Learned<Comparing<S, T>>,
     key: RangeKey,
     suspects: Vec<Suspect>,
-) -> Result<Rechecked, GaveUp> {
+) -> Result<Rechecked, Unseen> {
     let Conduct { recheck_after, report, .. } = &learned.task.conduct;
     let mut done = Rechecked::default();
     done.counts.rows_rechecked = suspects.len() as u64;
@@ -66,7 +67,7 @@ pub(super) async fn settle<S: Source, T: Target>(
     for looks in 1..=LOOKS_MAX {
         tokio::select! {
             biased;
-            () = learned.calls.stop().requested() => return Err(GaveUp::Stopped),
+            () = learned.calls.stop().requested() => return Err(GaveUp::Stopped.into()),
             () = tokio::time::sleep(wait) => {}
         }
         wait = (wait * 2).min(WAIT_MAX.max(*recheck_after));
@@ -98,7 +99,7 @@ async fn mend_all<S: Source, T: Target>(
     key: RangeKey,
     certain: Vec<(Suspect, Looked)>,
     done: &mut Rechecked,
-) -> Result<Vec<Line>, GaveUp> {
+) -> Result<Vec<Line>, Unseen> {
     let report = &learned.task.conduct.report;
     // What is going to be written is listed before, with what there was: whatever happens in between, nothing is done in secret.
     let planned: Vec<_> = certain
@@ -115,13 +116,14 @@ async fn mend_all<S: Source, T: Target>(
     let mends = planned.into_iter().map(|(steps, suspect, looked)| -> BoxFuture<'_, _> {
         Box::pin(async move {
             let mended = mend::mend(shared, learned, key, &suspect, looked, steps).await?;
-            Ok::<_, GaveUp>((suspect, mended))
+            Ok::<_, Unseen>((suspect, mended))
         })
     });
     let mends: Vec<BoxFuture<'_, _>> = mends.collect();
     let mut mends = futures::stream::iter(mends).buffered(LOOKS_AT_ONCE);
     let mut lines = Vec::new();
-    while let Some((suspect, Mended { left, note, done: what })) = mends.try_next().await? {
+    while let Some((suspect, Mended { left, note, done: what, markers_inferred })) = mends.try_next().await? {
+        done.counts.rows_marker_inferred += markers_inferred;
         for what in what {
             // That others around it are to be compared again follows only from what changed.
             done.mended += 1;
@@ -147,20 +149,26 @@ async fn look_again<S: Source, T: Target>(
     shared: &Shared<Comparing<S, T>>,
     learned: &Learned<Comparing<S, T>>,
     open: &mut Vec<Open>,
-) -> Result<(), GaveUp> {
+) -> Result<(), Unseen> {
     // No more than fit into a page that the source is asked for anyway.
     let rows_max = usize::try_from(learned.page_rows()).unwrap_or(1).max(1);
     let suspects: Vec<&Suspect> = open.iter().map(|open| &open.suspect).collect();
-    let mut looks: Vec<BoxFuture<'_, _>> = Vec::new();
+    let mut looks: Vec<BoxFuture<'_, Result<Vec<Option<Looked>>, Unseen>>> = Vec::new();
     for run in suspects.chunk_by(|a, b| b.follows && b.is_beside(a)) {
         for run in run.chunks(rows_max) {
             looks.push(Box::pin(async move {
-                let _permit = shared.pacer.pool.acquire().await;
-                look(shared, learned, run).await
+                charge(shared, learned, Load { rows: run.len() as u64, bytes: 0 }).await?;
+                let Seen { looked, bytes } = {
+                    let _permit = shared.pacer.pool.acquire().await;
+                    look(shared, learned, run).await?
+                };
+                // What they come to isn't known before; whoever is next waits for it.
+                charge(shared, learned, Load { rows: 0, bytes }).await?;
+                Ok(looked)
             }));
         }
     }
-    let looked: Vec<Vec<Option<Looked>>> = futures::stream::iter(looks).buffered(LOOKS_AT_ONCE).try_collect().await?;
+    let looked: Vec<_> = futures::stream::iter(looks).buffered(LOOKS_AT_ONCE).try_collect().await?;
     let mut looked = looked.into_iter().flatten();
     let mut before_is_gone = false;
     open.retain_mut(|open| {
@@ -178,6 +186,19 @@ async fn look_again<S: Source, T: Target>(
         true
     });
     Ok(())
+}
+
+/// Waits until so much may be read, by the limits that hold for the scans, too.
+async fn charge<S: Source, T: Target>(
+    shared: &Shared<Comparing<S, T>>,
+    learned: &Learned<Comparing<S, T>>,
+    load: Load,
+) -> Result<(), GaveUp> {
+    tokio::select! {
+        biased;
+        () = learned.calls.stop().requested() => Err(GaveUp::Stopped),
+        () = shared.pacer.charge(load) => Ok(()),
+    }
 }
 
 /// What differs in the same way in two looks. In a row that applications write all the time, one column may still lack what

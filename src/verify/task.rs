@@ -32,7 +32,7 @@ pub struct Pair<S, T> {
     pub order: RowOrder,
     /// What isn't a difference.
     pub rules: Rules,
-    /// Whether a copy has inferred row markers of it, as far as that is known: then a row of the target that shows nothing but its
+    /// Whether a copy or a repair has inferred row markers of it, as far as that is known: then a row of the target that shows nothing but its
     /// key may be one whose cells are gone, and is harmless. Otherwise it is one that the source doesn't have.
     pub infers_markers: bool,
     /// What is done about differences, if anything is.

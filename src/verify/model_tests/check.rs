@@ -156,6 +156,7 @@ impl<'a> Book<'a> {
                 rows_compared: expected.rows_compared,
                 rows_rechecked: 0,
                 rows_repaired: 0,
+                rows_marker_inferred: 0,
                 rows_deleted: 0,
                 bytes_read: 0,
                 ..counted

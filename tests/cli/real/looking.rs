@@ -110,11 +110,15 @@ fn a_plan_as_json_has_everything() {
     assert!(ranges.as_u64().unwrap() >= 64, "{ranges}");
     insta::assert_snapshot!(serde_json::to_string_pretty(&json).unwrap(), @r#"
     {
+      "bytes_per_second": "off",
       "checkpoint": "migrate.db",
       "checkpoint_fraction": null,
       "memory": 268435456,
       "notes": [],
+      "paused": false,
       "readers": 8,
+      "rows_per_second": "off",
+      "set": {},
       "source": {
         "datacenter": "datacenter1",
         "name": "source",
@@ -122,6 +126,7 @@ fn a_plan_as_json_has_everything() {
         "product": null
       },
       "source_consistency": "LOCAL_QUORUM",
+      "source_latency": "off",
       "tables": [
         {
           "alters": [],
@@ -184,6 +189,7 @@ fn a_plan_as_json_has_everything() {
         "product": null
       },
       "target_consistency": "LOCAL_QUORUM",
+      "target_latency": "off",
       "writers": 32
     }
     "#);
@@ -240,4 +246,28 @@ fn a_plan_tells_what_it_alters() {
     assert!(!plan(&[]).expect(0).out.contains("alters"));
     let altered = serde_json::json!([{"name": "gc_grace_seconds", "old": "864000", "new": "315360000"}]);
     assert_eq!(plan(&["--manage-table-options", "--json"]).json()["tables"][0]["alters"], altered);
+}
+
+#[test]
+fn a_plan_tells_the_pace_that_holds_and_what_is_set() {
+    let Some(lab) = Lab::new("plan_pace") else { return };
+    let table = lab.usual();
+    let tool = lab.tool();
+    let call = ["--source", SOURCE, "--target", TARGET, "--table", &table];
+    let plan = |more: &[&str]| tool.run(&[&["plan"], &call[..], more].concat()).expect(0).out.clone();
+    let limits = ["--rows-per-second", "19:00,off 8:00,20k", "--target-latency", "50ms"];
+    let lines = |plan: &str| plan.lines().skip(2).take(3).map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(
+        lines(&plan(&limits))[0],
+        "pace     8 readers, 32 writers, 256.0 MiB of memory, rows-per-second 08:00,20000 19:00,off, target-latency 50ms"
+    );
+    tool.run(&call).expect(0);
+    tool.run(&["set", "readers=3", "rows-per-second=5k"]).expect(0);
+    tool.run(&["pause"]).expect(0);
+    let expected = [
+        "pace     3 readers, 32 writers, 256.0 MiB of memory, rows-per-second 5000, target-latency 50ms",
+        "set      rows-per-second=5k, readers=3: by `migrate set`, before what the command line says",
+        "paused   until `migrate continue`",
+    ];
+    assert_eq!(lines(&plan(&limits)), expected);
 }

@@ -6,6 +6,7 @@ use crate::lab::{Lab, THEN};
 use crate::planting::judge::{self, Differences};
 use std::io::Write;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 fn found(job: &Job) -> Differences {
     let text = std::fs::read(job.differences()).unwrap_or_default();
@@ -157,6 +158,30 @@ fn the_pace_of_a_verification_is_held_and_changed() {
     run.await_type("continued");
     run.finish().assert_code(4);
     field.assert_found(&judge::truth(&field.truth.planted));
+}
+
+/// Goal: rows that are looked at again count for the limits, as often as they are read.
+///
+/// Method: no row is at the target, so that each is read four times: once by the scan, three times afterwards.
+#[test]
+fn rows_that_are_looked_at_again_count_for_the_limits() {
+    const ROWS: i32 = 4000;
+    let Some(lab) = Lab::open("verify_limits") else { return };
+    lab.both("CREATE TABLE t (room int, id int, a text, PRIMARY KEY (room, id))");
+    let insert = "INSERT INTO t (room, id, a) VALUES (?, ?, 'some text of a row') USING TIMESTAMP ?";
+    lab.source.load(insert, (0..ROWS).map(|id| (id / 40, id, THEN)));
+    let verify = |limit: &str, per_second: u64| {
+        let job = lab.job("t").verify().args(&["--recheck-after", "1ms", limit, &per_second.to_string()]);
+        let started = Instant::now();
+        let finished = job.run();
+        let took = started.elapsed();
+        finished.assert_code(4);
+        assert_eq!(counted(&finished, "rows_missing"), u64::try_from(ROWS).unwrap());
+        assert!(took > Duration::from_millis(3500), "{limit}: {took:?} for what takes four seconds");
+        counts(&job.checkpoint)["bytes_read"]
+    };
+    let bytes = verify("--rows-per-second", u64::try_from(ROWS).unwrap());
+    verify("--bytes-per-second", bytes);
 }
 
 /// Goal: a copy with `--verify` ends with the verdict on what it has copied, and with the worse of both exit codes.

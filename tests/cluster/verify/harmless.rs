@@ -100,3 +100,26 @@ fn markers_that_a_copy_inferred_are_told_apart() {
     let lines = lines(&job);
     assert!(lines.iter().all(|line| line["harmless"] == true && line["class"] == "marker"), "{lines:#?}");
 }
+
+/// Goal: a row of the target that shows nothing but its key is one that the source doesn't have, unless somebody did infer a row marker
+/// before; that a repair was asked for makes no difference.
+#[test]
+fn bare_rows_are_no_inferred_markers_where_nobody_inferred_any() {
+    let Some(lab) = Lab::open("verify_bare") else { return };
+    lab.both("CREATE TABLE t (k int PRIMARY KEY, a text)");
+    lab.both(&format!("INSERT INTO t (k, a) VALUES (1, 'a') USING TIMESTAMP {THEN}"));
+    lab.target.run("INSERT INTO t (k) VALUES (2)");
+    let job = lab.job("t").verify().args(&["--recheck-after", "50ms"]);
+    let found = |job: &crate::job::Job, code| {
+        job.run().assert_code(code);
+        let counted = counts(&job.checkpoint);
+        ["rows_extra", "rows_marker", "rows_repaired", "rows_marker_inferred"].map(|name| counted[name])
+    };
+    assert_eq!(found(&job, 4), [1, 0, 0, 0]);
+    let repair = job.clone().arg("--repair");
+    assert_eq!(found(&repair, 4), [1, 0, 0, 0]);
+    // From now on it may have been one.
+    lab.source.run(&format!("INSERT INTO t (k, a) VALUES (3, 'a') USING TIMESTAMP {THEN}"));
+    assert_eq!(found(&repair.arg("--restart"), 4), [1, 0, 1, 1]);
+    assert_eq!(found(&job, 0), [0, 1, 0, 0]);
+}

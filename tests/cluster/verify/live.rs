@@ -250,7 +250,14 @@ fn following_finds_what_is_dropped_later() {
         run.await_event("a pass", |event| event["type"] == "pass_done");
         passes += 1;
     }
+    // In the pause behind a pass: what that has found stays.
     run.signal("INT");
     let finished = run.finish();
-    assert!(matches!(finished.code, Some(130 | 4)), "{:?}: {}", finished.code, finished.stderr);
+    finished.assert_code(130);
+    let end = finished.end();
+    let different = counts(&job.checkpoint)["rows_different"];
+    assert!(different > 0);
+    assert_eq!((&end["verdict"]["rows_different"], &end["conclusion"]), (&different.into(), &"differences".into()));
+    assert_eq!(end["last_pass"]["verdict"]["rows_different"], different, "{end:#}");
+    assert_eq!(job.status()["verification"]["conclusion"], "differences");
 }

@@ -90,3 +90,40 @@ fn what_a_side_can_not_read_is_told() {
         assert_eq!(counts(&job.checkpoint)["rows_compared"], rows);
     }
 }
+
+/// Goal: statics that differ in a partition that begins with too many tombstones are found, and repaired, whichever side has the
+/// tombstones; so are rows that differ on both sides of them.
+#[test]
+fn statics_and_rows_around_too_many_tombstones_are_looked_at_again() {
+    let Some(lab) = Lab::open("verify_tombst") else { return };
+    lab.both("CREATE TABLE t (id int, at bigint, s int static, v text, PRIMARY KEY (id, at))");
+    for node in [&lab.source, &lab.target] {
+        node.load(&format!("INSERT INTO t (id, at, v) VALUES (?, ?, 'here') USING TIMESTAMP {THEN}"), live());
+    }
+    for (node, id) in [(&lab.source, 3), (&lab.target, 4)] {
+        delete(node, id);
+        node.run(&format!("DELETE FROM t USING TIMESTAMP {} WHERE id = {id} AND at = -5", THEN + 2));
+    }
+    for id in [3, 4] {
+        lab.source.run(&format!("INSERT INTO t (id, s) VALUES ({id}, 7) USING TIMESTAMP {THEN}"));
+        lab.source.run(&format!("UPDATE t USING TIMESTAMP {} SET v = 'new' WHERE id = {id} AND at = 500000", THEN + 3));
+    }
+    // Neighbours of each other, but for the tombstones.
+    delete(&lab.source, 5);
+    lab.target.run(&format!("UPDATE t USING TIMESTAMP {} SET v = 'new' WHERE id = 5 AND at = -5", THEN - 1));
+    for at in [-5, 500_000] {
+        lab.source.run(&format!("UPDATE t USING TIMESTAMP {} SET v = 'new' WHERE id = 5 AND at = {at}", THEN + 3));
+    }
+    let job = lab.job("t").args(&["--ranges", "8", "--recheck-after", "50ms"]);
+    let finished = job.verify().run();
+    println!("{:#?}", finished.events.iter().filter(|event| event["type"] == "range_failed").collect::<Vec<_>>());
+    finished.assert_code(4);
+    let counted = counts(&job.checkpoint);
+    // Of partition 3 the source, and of partition 4 the target, lacks the first row.
+    let found = ["rows_different", "rows_missing", "rows_extra", "rows_value_older"].map(|name| counted[name]);
+    assert_eq!(found, [8, 3, 1, 4]);
+
+    job.verify().arg("--repair").run().assert_code(4);
+    let counted = counts(&job.checkpoint);
+    assert_eq!(["rows_different", "rows_extra", "rows_repaired"].map(|name| counted[name]), [2, 1, 6]);
+}
