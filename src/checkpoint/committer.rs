@@ -63,6 +63,14 @@ pub enum Change<C = Tally> {
         /// Of what came since the last change of this range, what is counted all the same.
         kept: C,
     },
+    /// Rows beyond its cursor are counted, though they are come to again in the next run: [`Counts::BEYOND`]. Nothing is
+    /// counted after that in this run.
+    Beyond {
+        /// Which one.
+        key: RangeKey,
+        /// The counts.
+        counts: C,
+    },
     /// It was given up, for this run.
     Failed {
         /// Which one.
@@ -83,13 +91,21 @@ impl<C> Change<C> {
             | Change::Done { key, .. }
             | Change::Split { key, .. }
             | Change::Again { key, .. }
+            | Change::Beyond { key, .. }
             | Change::Failed { key, .. } => *key,
         }
     }
 
     /// Whether it says that rows arrived: a range that is split has cursors in its pieces.
     fn is_progress(&self) -> bool {
-        matches!(self, Change::Moved { .. } | Change::Done { .. } | Change::Split { .. } | Change::Again { .. })
+        matches!(
+            self,
+            Change::Moved { .. }
+                | Change::Done { .. }
+                | Change::Split { .. }
+                | Change::Again { .. }
+                | Change::Beyond { .. }
+        )
     }
 }
 
@@ -220,7 +236,7 @@ impl<G: Guard> Watched<G> {
             let open = self.open.entry(change.key().table).or_default();
             match change {
                 Change::Claimed { .. } => *open += 1,
-                Change::Moved { .. } => {}
+                Change::Moved { .. } | Change::Beyond { .. } => {}
                 Change::Done { .. } | Change::Split { .. } | Change::Again { .. } | Change::Failed { .. } => {
                     *open = open.saturating_sub(1);
                 }
@@ -326,6 +342,10 @@ async fn commit<C: Counts>(mut checkpoint: Checkpoint, updates: Vec<Update<C>>, 
             Update::Range(update) => update,
             Update::Split { key, into } => {
                 events.emit(Event::RangeSplit { key, into: into.into_iter().map(|work| work.key.range).collect() });
+                continue;
+            }
+            Update::Beyond { key, counts } => {
+                events.emit(C::moved(key, None, counts));
                 continue;
             }
             Update::Anew { key, kept } => {

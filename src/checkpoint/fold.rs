@@ -14,6 +14,8 @@ pub(super) enum Update<C> {
     Split { key: RangeKey, into: Vec<Work> },
     /// It goes back to its beginning.
     Anew { key: RangeKey, kept: C },
+    /// Rows beyond its cursor count for a while.
+    Beyond { key: RangeKey, counts: C },
 }
 
 /// All that a group says of one range: one row to update, however much happened.
@@ -55,6 +57,11 @@ pub(super) fn fold<C: Counts>(group: Vec<Change<C>>) -> Vec<Update<C>> {
                 folded.push(Update::Anew { key, kept });
                 continue;
             }
+            Change::Beyond { counts, .. } => {
+                folded.extend(updates.remove(&(key.table, key.range.first())).map(Update::Range));
+                folded.push(Update::Beyond { key, counts });
+                continue;
+            }
             _ => {}
         }
         let update = updates.entry((key.table, key.range.first())).or_insert_with(|| RangeUpdate {
@@ -80,7 +87,7 @@ pub(super) fn fold<C: Counts>(group: Vec<Change<C>>) -> Vec<Update<C>> {
                 update.state = RangeState::Done;
             }
             Change::Failed { error, remedy, .. } => update.state = RangeState::Failed { error, remedy },
-            Change::Split { .. } | Change::Again { .. } => {}
+            Change::Split { .. } | Change::Again { .. } | Change::Beyond { .. } => {}
         }
     }
     folded.extend(updates.into_values().map(Update::Range));

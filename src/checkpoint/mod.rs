@@ -138,13 +138,12 @@ impl Checkpoint {
     pub fn begin_run(&mut self, command: RunCommand) -> Result<(), CheckpointError> {
         let fail = |error| CheckpointError::sqlite(&self.path, "begin a run", error);
         let transaction = self.connection.transaction().map_err(fail)?;
-        let ranges = match command {
-            RunCommand::Copy => Tally::RANGES,
-            RunCommand::Verify => Verdict::RANGES,
+        let begun = match command {
+            RunCommand::Copy => ranges::begin_run::<Tally>(&transaction),
+            RunCommand::Verify => ranges::begin_run::<Verdict>(&transaction),
         };
-        transaction
-            .execute(&format!("UPDATE {ranges} SET state = 'pending' WHERE state IN ('failed', 'claimed')"), ())
-            .and_then(|_| {
+        begun
+            .and_then(|()| {
                 let (host, version) = (lock::host_name(), env!("CARGO_PKG_VERSION"));
                 transaction.execute(
                     "INSERT INTO run (command, started_at, process_id, host, version) VALUES (?, ?, ?, ?, ?)",
@@ -201,6 +200,10 @@ impl Checkpoint {
                     (update.key, ranges.update(update, now))
                 }
                 Update::Split { key, into } => (*key, ranges.split(*key, into)),
+                Update::Beyond { key, counts } => {
+                    rows_written += counts.rows_written();
+                    (*key, ranges.beyond(*key, counts))
+                }
                 Update::Anew { key, kept } => {
                     rows_written += kept.rows_written();
                     let begun = ranges.begin_anew(*key, kept);

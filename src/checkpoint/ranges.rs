@@ -7,6 +7,7 @@ use crate::job::{Counts, RangeKey, Work};
 use crate::row::RowKey;
 use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, Transaction, params};
+use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
 /// Changes the ranges that are counted with `C`. The texts are made once per transaction.
@@ -16,6 +17,7 @@ pub(super) struct Ranges<'t, C> {
     insert: String,
     shrink: String,
     counted: String,
+    beyond: String,
     begin_anew: String,
     counts: PhantomData<C>,
 }
@@ -29,6 +31,7 @@ impl<'t, C: Counts> Ranges<'t, C> {
             let before = if C::KEPT.contains(name) { name } else { "0" };
             format!("{name} = {before} + ?{index}")
         }));
+        let more = list(&mut names.iter().zip(5..).map(|(name, index)| format!("{name} = {name} + ?{index}")));
         Ranges {
             transaction,
             // Moves a range on: binds its table and tokens, its state, and what is new of it; the counts follow from the 14th on.
@@ -52,6 +55,9 @@ impl<'t, C: Counts> Ranges<'t, C> {
             counted: format!(
                 "SELECT {} FROM {table} WHERE table_id = ?1 AND first_token = ?2 AND last_token = ?3",
                 names.join(", ")
+            ),
+            beyond: format!(
+                "UPDATE {table} SET beyond = ?4, {more} WHERE table_id = ?1 AND first_token = ?2 AND last_token = ?3 AND beyond IS NULL"
             ),
             begin_anew: format!(
                 "UPDATE {table} SET state = 'pending', cursor = NULL, partition_key = NULL, clustering_key = NULL,
@@ -120,6 +126,18 @@ impl<'t, C: Counts> Ranges<'t, C> {
         ])
     }
 
+    /// Counts rows beyond the cursor of a range, until [`begin_run`]; answers how many such ranges there are, which is one.
+    pub(super) fn beyond(&self, key: RangeKey, counts: &C) -> rusqlite::Result<usize> {
+        let later = counts.less(&counts.kept());
+        let later: BTreeMap<_, _> = C::NAMES.iter().zip(later.values()).filter(|(_, count)| *count > 0).collect();
+        let later =
+            serde_json::to_string(&later).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+        let range =
+            [(key.table as u64).into_value(), key.range.first().0.into(), key.range.last().0.into(), later.into()];
+        let values = range.into_iter().chain(counts.values().map(IntoValue::into_value));
+        self.transaction.prepare_cached(&self.beyond)?.execute(rusqlite::params_from_iter(values))
+    }
+
     /// Puts a range back to its beginning, with nothing counted but what is kept, and `kept` added to it. Gives the counts that
     /// it doesn't have any more; none where there is no such range.
     pub(super) fn begin_anew(&self, key: RangeKey, kept: &C) -> rusqlite::Result<Option<C>> {
@@ -133,6 +151,17 @@ impl<'t, C: Counts> Ranges<'t, C> {
         self.transaction.prepare_cached(&self.begin_anew)?.execute(rusqlite::params_from_iter(values))?;
         Ok(found.map(|found| found.less(&found.kept())))
     }
+}
+
+/// Ranges that had failed, or were claimed by a run that was killed, are pending again, and what they counted beyond their cursors isn't
+/// counted any more.
+pub(super) fn begin_run<C: Counts>(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    let without = |name: &&str| format!(", {name} = {name} - coalesce(json_extract(beyond, '$.{name}'), 0)");
+    let beyond: String = if C::BEYOND { C::NAMES.iter().map(without).collect() } else { String::new() };
+    let none = if C::BEYOND { ", beyond = NULL" } else { "" };
+    let table = C::RANGES;
+    let text = format!("UPDATE {table} SET state = 'pending'{beyond}{none} WHERE state IN ('failed', 'claimed')");
+    transaction.execute(&text, ()).map(drop)
 }
 
 /// SQLite's integers are signed.

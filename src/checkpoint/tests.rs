@@ -439,7 +439,11 @@ proptest! {
                 match &change {
                     Change::Done { tally, .. } => { done += 1; rows += tally.rows_written; }
                     Change::Moved { tally, .. } => rows += tally.rows_written,
-                    Change::Claimed { .. } | Change::Failed { .. } | Change::Split { .. } | Change::Again { .. } => {}
+                    Change::Claimed { .. }
+                    | Change::Failed { .. }
+                    | Change::Split { .. }
+                    | Change::Again { .. }
+                    | Change::Beyond { .. } => {}
                 }
                 ledger.report(change).await.expect("taken");
             }

@@ -115,7 +115,7 @@ impl Checkpoint {
             .execute(
                 &format!(
                     "UPDATE verified_range SET state = 'pending', cursor = NULL, partition_key = NULL, clustering_key = NULL,
-                         ended_at = NULL, error = NULL, remedy = NULL, {}
+                         ended_at = NULL, error = NULL, remedy = NULL, beyond = NULL, {}
                      WHERE state <> 'skipped' AND (table_id, position) IN
                          (SELECT table_id, position FROM verified_range WHERE rows_different > 0 OR rows_unsettled > 0)",
                     forgotten.join(", ")

@@ -8,7 +8,7 @@ use super::watermark::Watermark;
 use super::{Begun, Learned, Shared, Task};
 use crate::call::CallError;
 use crate::checkpoint::{Change, CheckpointError};
-use crate::job::RangeKey;
+use crate::job::{Counts, RangeKey};
 use crate::row::RowKey;
 use crate::side::Side;
 use std::time::Duration;
@@ -43,6 +43,8 @@ pub(crate) struct Course<'a, K: Task> {
     /// The side that could not read something, at last.
     blamed: Side,
     stopping: bool,
+    /// What is counted of rows that were never acknowledged, though something is certain of them.
+    uncertain: K::Counts,
     reported: Instant,
 }
 
@@ -64,6 +66,7 @@ impl<'a, K: Task> Course<'a, K> {
             unreadable: None,
             blamed: K::SIDES[0],
             stopping: false,
+            uncertain: K::Counts::default(),
             reported: Instant::now(),
         }
     }
@@ -157,6 +160,21 @@ impl<'a, K: Task> Course<'a, K> {
         Ok(())
     }
 
+    /// Counts something of rows that aren't acknowledged.
+    pub(crate) fn count(&mut self, counts: K::Counts) {
+        self.uncertain += counts;
+    }
+
+    /// Reports what is counted beyond the cursor of a range that nothing more is done about in this run.
+    async fn report_beyond(&self) -> Result<(), CheckpointError> {
+        let mut counts = self.mark.beyond();
+        counts += self.uncertain;
+        if K::Counts::BEYOND && counts != K::Counts::default() {
+            self.shared.ledger.report(Change::Beyond { key: self.key, counts }).await?;
+        }
+        Ok(())
+    }
+
     /// Whether all of the range was read, and all that was to be done is done.
     pub(crate) fn is_whole(&self) -> bool {
         self.mark.is_complete() && self.failure.is_none() && self.scans.holes().is_empty()
@@ -181,6 +199,9 @@ impl<'a, K: Task> Course<'a, K> {
             self.mark.reached(range.first());
         }
         self.report(Duration::ZERO).await?;
+        if self.failure.is_some() || self.stopping {
+            self.report_beyond().await?;
+        }
         if let Some((error, remedy)) = self.failure {
             self.shared.ledger.report(Change::Failed { key, error, remedy }).await?;
             return Ok(PassEnd::Ended(RangeEnd::Failed { own: false }));
@@ -203,6 +224,7 @@ impl<'a, K: Task> Course<'a, K> {
         let words = holes.last().map_or_else(String::new, |Hole { error, .. }| error.to_string());
         let error = format!("{}{more} can't be read: {words}", places.join("; "));
         let remedy = Some(table.remedy(key.range));
+        self.report_beyond().await?;
         self.shared.ledger.report(Change::Failed { key, error, remedy }).await?;
         Ok(PassEnd::Ended(RangeEnd::Failed { own: true }))
     }

@@ -114,6 +114,13 @@ impl<C: Counts> Watermark<C> {
         self.settled
     }
 
+    /// The same, with what was acknowledged behind rows that weren't.
+    pub(crate) fn beyond(&self) -> C {
+        let mut counts = self.settled;
+        self.waiting.iter().filter(|(_, acked)| *acked).for_each(|(piece, _)| counts += piece.counts);
+        counts
+    }
+
     /// The mark, if it moved since it was last taken, and the rows between then and now.
     pub(crate) fn take(&mut self) -> Option<(Cursor, C)> {
         if self.frozen {

@@ -17,6 +17,8 @@ pub trait Counts: Copy + Default + AddAssign + Debug + PartialEq + Eq + Send + S
     const NAMES: &'static [&'static str];
     /// Of these, the ones that stay where a range is begun anew: they tell what was done, not what the range holds.
     const KEPT: &'static [&'static str] = &[];
+    /// Whether rows beyond the cursor of a range that isn't done are counted until they are come to again.
+    const BEYOND: bool = false;
 
     /// The counts, in the order of their names.
     fn values(&self) -> impl Iterator<Item = u64>;
@@ -189,6 +191,8 @@ counts! {
 
     const RANGES: &'static str = "verified_range";
     const KEPT: &'static [&'static str] = &["rows_repaired", "rows_marker_inferred", "rows_deleted"];
+    // What was told of a row is so, whatever becomes of its range.
+    const BEYOND: bool = true;
 
     fn moved(key: RangeKey, cursor: Option<Token>, verdict: Verdict) -> Event {
         Event::RangeCompared { key, cursor, verdict }

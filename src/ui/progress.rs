@@ -88,7 +88,7 @@ impl Progress {
             Event::VerificationBegun(begun) => self.verification_begun(begun),
             Event::PassDone { pass, verdict, .. } => {
                 self.last_pass = Some(LastPass { pass: *pass, verdict: *verdict });
-            },
+            }
             Event::TableBroken { table, reason, .. } => {
                 self.table(*table, |table| table.reason = Some(reason.clone()));
             }

@@ -2,6 +2,7 @@
 
 use super::compare::{Malformed, Row, alone, compare, has_any, is_equal};
 use super::difference::{Class, ColumnDifference};
+use super::glance::Glance;
 use super::merge::Suspect;
 use super::task::Comparing;
 use crate::call::{CallError, Class as Failure};
@@ -29,7 +30,12 @@ pub(super) struct Looked {
     pub(super) state: u64,
     /// The highest writetime that the target shows of it; none where it shows none.
     pub(super) newest_at_target: Option<i64>,
+    /// Nothing differs of it but cells in their last seconds: what becomes of the row is to be seen after that.
+    pub(super) is_ending: bool,
 }
+
+/// A cell that expires within so many seconds may have expired at the other side: no two clocks are that close.
+pub(super) const LAST_SECONDS: i64 = 5;
 
 /// What reading suspects again has shown.
 pub(super) struct Seen {
@@ -107,16 +113,16 @@ async fn look_at_all<S: Source, T: Target>(
             (Some(a), None) => alone(a, Side::Source, part).map(|alone| (Some(alone.class), alone.columns))?,
             (None, Some(b)) => alone(b, Side::Target, part).map(|alone| (Some(alone.class), alone.columns))?,
         };
-        // What is about to expire at one side may have expired at the other: no clock is that exact.
         let is_ending = |column: &ColumnDifference| {
             let ends = [&column.source, &column.target].map(|state| state.as_ref().and_then(|state| state.expires_at));
-            ends.into_iter().flatten().max().is_some_and(|at| at <= now + pair.rules.expiry_tolerance)
+            ends.into_iter().flatten().max().is_some_and(|at| at <= now + LAST_SECONDS)
                 && (column.source.is_none() || column.target.is_none())
         };
         columns.iter_mut().for_each(shorten);
         let any = !columns.is_empty();
         columns.retain(|column| !is_ending(column));
-        if columns.is_empty() && (any || class.is_none()) {
+        let is_ending = columns.is_empty() && any;
+        if columns.is_empty() && !any && class.is_none() {
             return Ok(None);
         }
         let class = class.map(|class| match class {
@@ -125,7 +131,7 @@ async fn look_at_all<S: Source, T: Target>(
         });
         let state = state([source, target], part);
         let newest_at_target = target.and_then(|row| newest(row, part));
-        Ok(Some(Looked { alone: class, columns, state, newest_at_target }))
+        Ok(Some(Looked { alone: class, columns, state, newest_at_target, is_ending }))
     };
     let bytes = [Side::Source, Side::Target].into_iter().zip([&source, &target]).map(|(side, pages)| {
         let layout = learned.task.layout(side);
@@ -141,7 +147,8 @@ async fn look_at_all<S: Source, T: Target>(
     Ok(Seen { looked, bytes })
 }
 
-/// Reads one row, or the statics of one partition, once more, and says how it differs, if it does.
+/// Reads one row, or the statics of one partition, once more, and says how it differs, if it does by more than cells in their last
+/// seconds.
 ///
 /// # Errors
 /// Where a side can't be read.
@@ -150,7 +157,8 @@ pub(super) async fn look_at<S: Source, T: Target>(
     learned: &Learned<Comparing<S, T>>,
     suspect: &Suspect,
 ) -> Result<Option<Looked>, Unseen> {
-    Ok(look(shared, learned, &[suspect]).await?.looked.pop().flatten())
+    let looked = look(shared, learned, &[suspect]).await?.looked.pop().flatten();
+    Ok(looked.filter(|looked| !looked.is_ending))
 }
 
 /// The scans of a run of suspects: the first that shows something, or is of a whole partition, tells all.
@@ -261,6 +269,17 @@ fn of<'p>(arrived: &'p Arrived, row: usize, layout: &'p Layout) -> Row<'p> {
     Row { page: &arrived.fetched.page, row, layout, read_at: arrived.read_at }
 }
 
+impl Looked {
+    /// What it takes of memory, in bytes.
+    pub(super) fn size(&self) -> usize {
+        let column = |column: &ColumnDifference| {
+            let cells = [&column.source, &column.target].into_iter().flatten();
+            size_of::<ColumnDifference>() + cells.map(|state| state.bytes.len()).sum::<usize>()
+        };
+        size_of::<Looked>() + self.columns.iter().map(column).sum::<usize>()
+    }
+}
+
 /// Bytes of a value that are kept for the report. Rows may be of many megabytes, and many of them differ.
 const KEPT: usize = 4 << 10;
 
@@ -304,10 +323,10 @@ fn newest_of(cell: &[u8]) -> Option<i64> {
 }
 
 impl Suspect {
-    /// What it takes of memory, in bytes.
+    /// What it takes of memory, in bytes, with what is remembered of it from look to look.
     pub(super) fn size(&self) -> usize {
         let (partition, clustering) = self.key.bytes();
-        size_of::<Suspect>() + partition.len() + clustering.len()
+        size_of::<Suspect>() + size_of::<Glance>() + partition.len() + clustering.len()
     }
 
     /// Whether both are of one partition.

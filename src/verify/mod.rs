@@ -14,6 +14,7 @@ pub mod compare;
 pub mod difference;
 mod elements;
 pub mod ended;
+mod glance;
 pub mod line;
 mod look;
 mod mend;

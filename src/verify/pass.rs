@@ -26,11 +26,12 @@ use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::task::Poll;
 
-/// Keys of suspects that a pass holds at most, in bytes, while they are looked at again. What comes behind waits.
-const SUSPECTS_MAX: usize = 4 << 20;
+/// What suspects of a pass take at most while they are looked at again, as a share of what there is for pages: 4 MiB of the default. What
+/// comes behind waits.
+const SUSPECTS_MAX: usize = 48;
 /// A pass that has nothing but suspects left, and no more than this of them, lets another range begin: most of the time that
 /// looks take is waiting.
-const SUSPECTS_AT_REST: usize = 256 << 10;
+const SUSPECTS_AT_REST: usize = 768;
 
 /// The scan that is merged.
 struct Merging<'a, S: Source, T: Target> {
@@ -47,7 +48,8 @@ struct Settled {
     number: BatchNumber,
     rows: u64,
     bytes: usize,
-    result: Result<Rechecked, Unseen>,
+    done: Rechecked,
+    result: Result<(), Unseen>,
 }
 
 /// The state of one pass over one range.
@@ -114,10 +116,10 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
                 self.course.fail("a comparison got lost inside migrate: please report this".to_owned());
                 continue;
             }
-            if merging.is_none() && resting.is_none() && self.suspects <= SUSPECTS_AT_REST {
+            if merging.is_none() && resting.is_none() && self.suspects <= shared.budget.for_pages() / SUSPECTS_AT_REST {
                 resting = shared.rest();
             }
-            let has_room = settles.is_empty() || self.suspects < SUSPECTS_MAX;
+            let has_room = settles.is_empty() || self.suspects < shared.budget.for_pages() / SUSPECTS_MAX;
             let may_step = has_room && charge.is_none();
             tokio::select! {
                 biased;
@@ -240,23 +242,26 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
         let (rows, bytes) = (suspects.len() as u64, suspects.iter().map(Suspect::size).sum());
         self.suspects += bytes;
         Some(async move {
-            let result = recheck::settle(shared, learned, key, suspects).await;
-            Settled { number, rows, bytes, result }
+            let mut done = Rechecked::default();
+            let result = recheck::settle(shared, learned, key, suspects, &mut done).await;
+            Settled { number, rows, bytes, done, result }
         })
     }
 
     fn take_settled(&mut self, settled: Settled) {
         self.suspects -= settled.bytes;
         self.course.shared.events.emit(Event::Rechecked { rows: settled.rows });
+        let Rechecked { counts, mended } = settled.done;
+        self.mended += mended;
+        if self.mended > 0 {
+            // What was mended is compared again, whatever happens before the range ends: its cursor stays before it.
+            self.course.mark.freeze();
+        }
+        if settled.result.is_err() {
+            self.course.count(counts);
+        }
         match settled.result {
-            Ok(Rechecked { counts, mended }) => {
-                self.mended += mended;
-                if self.mended > 0 {
-                    // What was mended is compared again, whatever happens before the range ends: its cursor stays before it.
-                    self.course.mark.freeze();
-                }
-                self.course.mark.acked(settled.number, counts);
-            }
+            Ok(()) => self.course.mark.acked(settled.number, counts),
             Err(Unseen::GaveUp(GaveUp::Stopped)) => self.course.stop(),
             Err(Unseen::GaveUp(GaveUp::Failed(error, tries))) => {
                 self.course.fail(format!("rows that differ could not be looked at again after {tries} tries: {error}"));

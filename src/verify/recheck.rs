@@ -1,21 +1,22 @@
 //! Rows that differed are looked at again, several times, before anybody is told: live applications write to one side after
 //! the other, and a reader that comes in between sees a difference that is none.
 
-use super::difference::{CellState, Class, Classes, ColumnDifference};
+use super::difference::{Class, Classes};
+use super::glance::Glance;
 use super::line::Written;
-use super::look::{Looked, Seen, Unseen, look};
+use super::look::{LAST_SECONDS, Looked, Seen, Unseen, look};
 use super::mend::{self, Mended};
 use super::merge::Suspect;
-use super::report::{Line, STILL_CHANGES};
-use super::task::{Comparing, Conduct};
+use super::report::{Line, Report, STILL_CHANGES};
+use super::task::Comparing;
 use crate::engine::pace::Load;
 use crate::engine::retry::GaveUp;
 use crate::engine::seam::{Source, Target};
 use crate::engine::{Learned, Shared};
 use crate::job::{RangeKey, Verdict};
+use futures::StreamExt;
 use futures::future::BoxFuture;
-use futures::{StreamExt, TryStreamExt};
-use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// A row must differ in so many looks, and in the same way in the last two of them.
@@ -26,6 +27,13 @@ const LOOKS_ALONE: u32 = 6;
 const LOOKS_MAX: u32 = 10;
 /// No wait between two looks is longer.
 const WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// Suspects of one piece that are looked at, or mended, at the same time.
+const LOOKS_AT_ONCE: usize = 16;
+/// Suspects are looked at in groups of as many as a page has rows, and of no fewer than this.
+const GROUP_MIN: usize = 64;
+/// So much is kept of what is to be told, in bytes; then it is told. Each time is a sync of the file.
+const TOLD_TOGETHER: usize = 256 << 10;
 
 /// What became of suspects.
 #[derive(Debug, Default)]
@@ -39,15 +47,39 @@ pub(super) struct Rechecked {
 /// A suspect that isn't settled.
 struct Open {
     suspect: Suspect,
-    looked: Option<Looked>,
-    /// What of it was the same in the last look as in the one before, if anything differed in the same way.
-    stands: Option<Looked>,
+    /// What the last look has shown.
+    before: Option<Glance>,
     /// In how many looks, one after another, the same side alone had it.
     alone: u32,
 }
 
+/// The suspects of a piece, and whoever tells of them.
+struct Settling<'a, S: Source, T: Target> {
+    shared: &'a Shared<Comparing<S, T>>,
+    learned: &'a Learned<Comparing<S, T>>,
+    key: RangeKey,
+    done: &'a mut Rechecked,
+    /// What is certain to differ, and how.
+    certain: Vec<(Suspect, Looked)>,
+    /// What never stood still, as it was last.
+    unsettled: Vec<(Suspect, Looked)>,
+    /// What both take of memory, in bytes.
+    held: usize,
+    /// Why some of them can't be looked at, where that is so.
+    unreadable: Option<Unseen>,
+    /// Whether cells of some are in their last seconds.
+    any_ending: bool,
+}
+
+/// What a look has shown of a suspect.
+enum Shown {
+    Equal,
+    Differs(Looked),
+    Unreadable,
+}
+
 /// Looks at suspects until it is certain of each that it differs, or that it doesn't; mends them where that is wanted, and reports
-/// those that are left.
+/// those that are left. `done` has what came of those that were settled, also where it doesn't come to its end.
 ///
 /// # Errors
 /// Where a side can't be read or written, or somebody asks to stop.
@@ -56,136 +88,215 @@ pub(super) async fn settle<S: Source, T: Target>(
     learned: &Learned<Comparing<S, T>>,
     key: RangeKey,
     suspects: Vec<Suspect>,
-) -> Result<Rechecked, Unseen> {
-    let Conduct { recheck_after, report, .. } = &learned.task.conduct;
-    let mut done = Rechecked::default();
+    done: &mut Rechecked,
+) -> Result<(), Unseen> {
+    let recheck_after = learned.task.conduct.recheck_after;
     done.counts.rows_rechecked = suspects.len() as u64;
-    let mut open: Vec<Open> =
-        suspects.into_iter().map(|suspect| Open { suspect, looked: None, stands: None, alone: 0 }).collect();
-    let mut certain: Vec<(Suspect, Looked)> = Vec::new();
-    let mut wait = *recheck_after;
+    let mut settling = Settling {
+        shared,
+        learned,
+        key,
+        done,
+        certain: Vec::new(),
+        unsettled: Vec::new(),
+        held: 0,
+        unreadable: None,
+        any_ending: false,
+    };
+    let open = |suspect| Open { suspect, before: None, alone: 0 };
+    let mut open: Vec<Open> = suspects.into_iter().map(open).collect();
+    let mut wait = recheck_after;
     for looks in 1..=LOOKS_MAX {
         tokio::select! {
             biased;
             () = learned.calls.stop().requested() => return Err(GaveUp::Stopped.into()),
             () = tokio::time::sleep(wait) => {}
         }
-        wait = (wait * 2).min(WAIT_MAX.max(*recheck_after));
-        look_again(shared, learned, &mut open).await?;
-        let (ready, rest): (Vec<Open>, Vec<Open>) =
-            open.into_iter().partition(|open| looks >= LOOKS && open.stands.is_some());
-        certain.extend(ready.into_iter().filter_map(|open| Some((open.suspect, open.stands?))));
-        open = rest;
+        wait = (wait * 2).min(WAIT_MAX.max(recheck_after));
+        open = settling.look_again(open, looks).await?;
+        if std::mem::take(&mut settling.any_ending) {
+            wait = wait.max(Duration::from_secs(LAST_SECONDS.unsigned_abs()));
+        }
         if open.is_empty() {
             break;
         }
     }
-    let mut lines = mend_all(shared, learned, key, certain, &mut done).await?;
-    for Open { suspect, looked, .. } in open {
-        let columns = looked.map(|looked| looked.columns).unwrap_or_default();
-        let classes = Classes::from(Class::Unsettled);
-        count(&mut done.counts, classes);
-        let note = Some(STILL_CHANGES.to_owned());
-        lines.extend(report.difference(key, &suspect, classes, &columns, note));
-    }
-    report.tell(&shared.events, lines).await.inspect_err(|_| learned.calls.stop().halt())?;
-    Ok(done)
+    settling.tell().await?;
+    settling.unreadable.map_or(Ok(()), Err)
 }
 
-/// Mends what is certain to differ, as far as that is wanted, counts what came of it, and gives the lines of what is left.
-async fn mend_all<S: Source, T: Target>(
-    shared: &Shared<Comparing<S, T>>,
-    learned: &Learned<Comparing<S, T>>,
-    key: RangeKey,
-    certain: Vec<(Suspect, Looked)>,
-    done: &mut Rechecked,
-) -> Result<Vec<Line>, Unseen> {
-    let report = &learned.task.conduct.report;
-    // What is going to be written is listed before, with what there was: whatever happens in between, nothing is done in secret.
-    let planned: Vec<_> = certain
-        .into_iter()
-        .map(|(suspect, looked)| (mend::steps(learned, &suspect, &looked), suspect, looked))
-        .collect();
-    let intents = planned.iter().flat_map(|(steps, suspect, looked)| {
-        let columns = looked.columns.as_slice();
-        let repairs = steps.repairs.then(|| report.written(key, Written::Repairing, suspect, columns));
-        let deletes = (!steps.removals.is_empty()).then(|| report.written(key, Written::Deleting, suspect, columns));
-        repairs.into_iter().chain(deletes).flatten().collect::<Vec<_>>()
-    });
-    report.tell(&shared.events, intents.collect()).await.inspect_err(|_| learned.calls.stop().halt())?;
-    let mends = planned.into_iter().map(|(steps, suspect, looked)| -> BoxFuture<'_, _> {
-        Box::pin(async move {
-            let mended = mend::mend(shared, learned, key, &suspect, looked, steps).await?;
-            Ok::<_, Unseen>((suspect, mended))
-        })
-    });
-    let mends: Vec<BoxFuture<'_, _>> = mends.collect();
-    let mut mends = futures::stream::iter(mends).buffered(LOOKS_AT_ONCE);
-    let mut lines = Vec::new();
-    while let Some((suspect, Mended { left, note, done: what, markers_inferred })) = mends.try_next().await? {
-        done.counts.rows_marker_inferred += markers_inferred;
-        for what in what {
-            // That others around it are to be compared again follows only from what changed.
-            done.mended += 1;
-            match what {
-                Written::Deleting | Written::Deleted => done.counts.rows_deleted += 1,
-                Written::Repairing | Written::Repaired => done.counts.rows_repaired += 1,
+impl<S: Source, T: Target> Settling<'_, S, T> {
+    /// Looks at all that are open, and gives those that still are. What is equal by now is dropped.
+    async fn look_again(&mut self, open: Vec<Open>, looks: u32) -> Result<Vec<Open>, Unseen> {
+        let group_rows = usize::try_from(self.learned.page_rows()).unwrap_or(1).max(GROUP_MIN);
+        let mut left = Vec::new();
+        let mut before_is_gone = false;
+        let mut open = open.into_iter();
+        loop {
+            let group: Vec<Open> = open.by_ref().take(group_rows).collect();
+            if group.is_empty() {
+                return Ok(left);
             }
-            lines.extend(report.written(key, what, &suspect, &[]));
-        }
-        if let Some(left) = left {
-            count(&mut done.counts, left.classes());
-            lines.extend(report.difference(key, &suspect, left.classes(), &left.columns, note));
+            let shown = self.look(&group).await?;
+            for (mut open, shown) in group.into_iter().zip(shown) {
+                // A row between that needn't be read again isn't.
+                open.suspect.follows &= !std::mem::take(&mut before_is_gone);
+                let still_open = match shown {
+                    Shown::Differs(now) => self.judge(open, now, looks),
+                    Shown::Equal | Shown::Unreadable => None,
+                };
+                before_is_gone = still_open.is_none();
+                left.extend(still_open);
+            }
+            if self.held > TOLD_TOGETHER {
+                self.tell().await?;
+            }
         }
     }
-    Ok(lines)
+
+    /// What the rows of a group look like now.
+    async fn look(&mut self, group: &[Open]) -> Result<Vec<Shown>, Unseen> {
+        let (shared, learned) = (self.shared, self.learned);
+        // No more than fit into a page that the source is asked for anyway.
+        let rows_max = usize::try_from(learned.page_rows()).unwrap_or(1).max(1);
+        let suspects: Vec<&Suspect> = group.iter().map(|open| &open.suspect).collect();
+        let mut looks: Vec<BoxFuture<'_, (usize, Result<Seen, Unseen>)>> = Vec::new();
+        for run in suspects.chunk_by(|a, b| b.follows && b.is_beside(a)) {
+            for run in run.chunks(rows_max) {
+                looks.push(Box::pin(async move { (run.len(), paced_look(shared, learned, run).await) }));
+            }
+        }
+        let mut shown = Vec::with_capacity(group.len());
+        let mut looks = futures::stream::iter(looks).buffered(LOOKS_AT_ONCE);
+        while let Some((rows, seen)) = looks.next().await {
+            match seen {
+                Ok(seen) => shown.extend(seen.looked.into_iter().map(|now| now.map_or(Shown::Equal, Shown::Differs))),
+                // The others are as certain without it.
+                Err(unreadable @ Unseen::Unreadable { .. }) => {
+                    self.unreadable.get_or_insert(unreadable);
+                    shown.extend((0..rows).map(|_| Shown::Unreadable));
+                }
+                Err(gave_up) => return Err(gave_up),
+            }
+        }
+        Ok(shown)
+    }
+
+    /// Keeps what a look has made certain, and gives back what is to be looked at again.
+    fn judge(&mut self, mut open: Open, now: Looked, looks: u32) -> Option<Open> {
+        if now.is_ending && looks < LOOKS_MAX {
+            self.any_ending = true;
+            return Some(Open { before: None, alone: 0, ..open });
+        }
+        let was_alone = open.before.as_ref().is_none_or(|before| before.is_alone_as(&now));
+        open.alone = if now.alone.is_some() && was_alone { open.alone + 1 } else { 0 };
+        let glance = Glance::of(&now);
+        let stands = |before: &Glance| if looks >= LOOKS { before.standing(&now) } else { None };
+        let stands = open.before.as_ref().and_then(stands).or_else(|| (open.alone >= LOOKS_ALONE).then(|| now.clone()));
+        let settled = match stands {
+            Some(stands) => (&mut self.certain, stands),
+            None if looks == LOOKS_MAX => (&mut self.unsettled, now),
+            None => return Some(Open { before: Some(glance), ..open }),
+        };
+        self.held += open.suspect.size() + settled.1.size();
+        settled.0.push((open.suspect, settled.1));
+        None
+    }
+
+    /// Mends what is certain to differ, as far as that is wanted, and tells of all that is left.
+    async fn tell(&mut self) -> Result<(), Unseen> {
+        self.held = 0;
+        let mut lines = Vec::new();
+        let mended = self.mend(&mut lines).await;
+        for (suspect, looked) in std::mem::take(&mut self.unsettled) {
+            let classes = Classes::from(Class::Unsettled);
+            count(&mut self.done.counts, classes);
+            let note = Some(STILL_CHANGES.to_owned());
+            lines.extend(self.report().difference(self.key, &suspect, classes, &looked.columns, note));
+        }
+        // Also where not all could be mended: what was, is told.
+        self.write(lines).await.and(mended)
+    }
+
+    /// Mends what is certain to differ, as far as that is wanted, counts what came of it, and adds the lines of what is left.
+    async fn mend(&mut self, lines: &mut Vec<Line>) -> Result<(), Unseen> {
+        let (shared, learned, key) = (self.shared, self.learned, self.key);
+        // What is going to be written is listed before, with what there was: whatever happens in between, nothing is done in secret.
+        let planned: Vec<_> = std::mem::take(&mut self.certain)
+            .into_iter()
+            .map(|(suspect, looked)| (mend::steps(learned, &suspect, &looked), suspect, looked))
+            .collect();
+        let intents = planned.iter().flat_map(|(steps, suspect, looked)| {
+            let columns = looked.columns.as_slice();
+            let written = |what| self.report().written(key, what, suspect, columns);
+            let repairs = steps.repairs.then(|| written(Written::Repairing));
+            let deletes = (!steps.removals.is_empty()).then(|| written(Written::Deleting));
+            repairs.into_iter().chain(deletes).flatten().collect::<Vec<_>>()
+        });
+        self.write(intents.collect()).await?;
+        let has_failed = AtomicBool::new(false);
+        let mends = planned.into_iter().map(|(steps, suspect, looked)| -> BoxFuture<'_, _> {
+            let has_failed = &has_failed;
+            Box::pin(async move {
+                if has_failed.load(Ordering::Relaxed) {
+                    return Ok(None);
+                }
+                let mended = mend::mend(shared, learned, key, &suspect, looked, steps).await;
+                mended.map(|mended| Some((suspect, mended))).inspect_err(|_| has_failed.store(true, Ordering::Relaxed))
+            })
+        });
+        let mends: Vec<BoxFuture<'_, _>> = mends.collect();
+        let mut mends = futures::stream::iter(mends).buffered(LOOKS_AT_ONCE);
+        let mut failed = Ok(());
+        while let Some(mended) = mends.next().await {
+            // Where one fails, those beside it may be under way: what comes of them is to be told.
+            let mended = mended.unwrap_or_else(|error: Unseen| {
+                failed = std::mem::replace(&mut failed, Ok(())).and(Err(error));
+                None
+            });
+            let Some((suspect, Mended { left, note, done, markers_inferred })) = mended else { continue };
+            self.done.counts.rows_marker_inferred += markers_inferred;
+            for what in done {
+                // That others around it are to be compared again follows only from what changed.
+                self.done.mended += 1;
+                match what {
+                    Written::Deleting | Written::Deleted => self.done.counts.rows_deleted += 1,
+                    Written::Repairing | Written::Repaired => self.done.counts.rows_repaired += 1,
+                }
+                lines.extend(self.report().written(key, what, &suspect, &[]));
+            }
+            if let Some(left) = left {
+                count(&mut self.done.counts, left.classes());
+                lines.extend(self.report().difference(key, &suspect, left.classes(), &left.columns, note));
+            }
+        }
+        failed
+    }
+
+    fn report(&self) -> &Report {
+        &self.learned.task.conduct.report
+    }
+
+    async fn write(&self, lines: Vec<Line>) -> Result<(), Unseen> {
+        let told = self.report().tell(&self.shared.events, lines).await;
+        Ok(told.inspect_err(|_| self.learned.calls.stop().halt())?)
+    }
 }
 
-/// Runs of suspects of one piece that are looked at, or mended, at the same time.
-const LOOKS_AT_ONCE: usize = 16;
-
-/// Looks at all that are open; what is equal by now is dropped.
-async fn look_again<S: Source, T: Target>(
+/// Looks at neighbouring rows when it is their turn, by the limits that hold for the scans, too.
+async fn paced_look<S: Source, T: Target>(
     shared: &Shared<Comparing<S, T>>,
     learned: &Learned<Comparing<S, T>>,
-    open: &mut Vec<Open>,
-) -> Result<(), Unseen> {
-    // No more than fit into a page that the source is asked for anyway.
-    let rows_max = usize::try_from(learned.page_rows()).unwrap_or(1).max(1);
-    let suspects: Vec<&Suspect> = open.iter().map(|open| &open.suspect).collect();
-    let mut looks: Vec<BoxFuture<'_, Result<Vec<Option<Looked>>, Unseen>>> = Vec::new();
-    for run in suspects.chunk_by(|a, b| b.follows && b.is_beside(a)) {
-        for run in run.chunks(rows_max) {
-            looks.push(Box::pin(async move {
-                charge(shared, learned, Load { rows: run.len() as u64, bytes: 0 }).await?;
-                let Seen { looked, bytes } = {
-                    let _permit = shared.pacer.pool.acquire().await;
-                    look(shared, learned, run).await?
-                };
-                // What they come to isn't known before; whoever is next waits for it.
-                charge(shared, learned, Load { rows: 0, bytes }).await?;
-                Ok(looked)
-            }));
-        }
-    }
-    let looked: Vec<_> = futures::stream::iter(looks).buffered(LOOKS_AT_ONCE).try_collect().await?;
-    let mut looked = looked.into_iter().flatten();
-    let mut before_is_gone = false;
-    open.retain_mut(|open| {
-        let Some(Some(now)) = looked.next() else {
-            before_is_gone = true;
-            return false;
-        };
-        // A row between that is equal by now needn't be read again.
-        open.suspect.follows &= !std::mem::take(&mut before_is_gone);
-        let was_alone = open.looked.as_ref().is_none_or(|before| before.alone == now.alone);
-        open.alone = if now.alone.is_some() && was_alone { open.alone + 1 } else { 0 };
-        let is_gone = || (open.alone >= LOOKS_ALONE).then(|| now.clone());
-        open.stands = open.looked.as_ref().and_then(|before| standing(before, &now)).or_else(is_gone);
-        open.looked = Some(now);
-        true
-    });
-    Ok(())
+    run: &[&Suspect],
+) -> Result<Seen, Unseen> {
+    charge(shared, learned, Load { rows: run.len() as u64, bytes: 0 }).await?;
+    let seen = {
+        let _permit = shared.pacer.pool.acquire().await;
+        look(shared, learned, run).await?
+    };
+    // What they come to isn't known before; whoever is next waits for it.
+    charge(shared, learned, Load { rows: 0, bytes: seen.bytes }).await?;
+    Ok(seen)
 }
 
 /// Waits until so much may be read, by the limits that hold for the scans, too.
@@ -199,31 +310,6 @@ async fn charge<S: Source, T: Target>(
         () = learned.calls.stop().requested() => Err(GaveUp::Stopped),
         () = shared.pacer.charge(load) => Ok(()),
     }
-}
-
-/// What differs in the same way in two looks. In a row that applications write all the time, one column may still lack what
-/// was written to it long ago.
-fn standing(before: &Looked, now: &Looked) -> Option<Looked> {
-    if before.alone.is_some() || now.alone.is_some() {
-        return (before.alone == now.alone && before.state == now.state).then(|| now.clone());
-    }
-    // By what they are of: there may be as many as a collection has elements.
-    let of = |column: &ColumnDifference| (column.value, column.element.clone());
-    let known: HashMap<_, &ColumnDifference> = before.columns.iter().map(|column| (of(column), column)).collect();
-    let is_same = |now: &&ColumnDifference| {
-        known.get(&of(now)).is_some_and(|before| {
-            before.class == now.class
-                && before.source.as_ref().map(cells) == now.source.as_ref().map(cells)
-                && before.target.as_ref().map(cells) == now.target.as_ref().map(cells)
-        })
-    };
-    let columns: Vec<ColumnDifference> = now.columns.iter().filter(is_same).cloned().collect();
-    (!columns.is_empty()).then(|| Looked { columns, ..now.clone() })
-}
-
-/// What tells two states of a cell apart; its expiry is an estimate.
-fn cells(state: &CellState) -> (&[u8], Option<i64>) {
-    (&state.bytes, state.writetime)
 }
 
 /// Counts a row in each of its classes, and once as different where it is.

@@ -75,7 +75,7 @@ mod tests {
 
     fn looked(alone: Option<Class>, columns: Vec<ColumnDifference>) -> Looked {
         let newest_at_target = columns.iter().filter_map(|column| column.target.as_ref()?.writetime).max();
-        Looked { alone, columns, state: 0, newest_at_target }
+        Looked { alone, columns, state: 0, newest_at_target, is_ending: false }
     }
 
     fn parts(removals: &[Removal]) -> Vec<(usize, i64)> {
