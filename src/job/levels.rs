@@ -63,7 +63,10 @@ mod tests {
             .map(|(source, target, rows_written)| CopiedAt { levels: Levels { source, target }, rows_written });
         let told = |source, target| Levels { source, target }.shortfalls(&copied).join("\n");
         assert_eq!(told(One, One), "");
-        insta::assert_snapshot!(told(LocalQuorum, Quorum), @"");
+        insta::assert_snapshot!(told(LocalQuorum, Quorum), @"
+        43 rows of this job were read at ONE before, which doesn't promise what LOCAL_QUORUM does, and this run leaves them as they are. To have all rows at LOCAL_QUORUM, copy anew with `--restart`: it changes nothing that is copied
+        43 rows of this job were written at LOCAL_QUORUM or ONE before, which doesn't promise what QUORUM does, and this run leaves them as they are. To have all rows at QUORUM, copy anew with `--restart`: it changes nothing that is copied
+        ");
         assert_eq!(Levels { source: All, target: All }.shortfalls(&[]), Vec::<String>::new());
     }
 }

@@ -302,7 +302,16 @@ fn status_tells_how_far_a_job_is_in_every_state() {
 
     let reason = "UPDATE run SET reason = 'nobody could tell' || char(27) || '[2J';";
     sql(&path, &[run_ends("incomplete").as_str(), reason].concat());
-    insta::assert_snapshot!(tool.run(&["status"]), @"");
+    insta::assert_snapshot!(tool.run(&["status"]), @r"
+    exit code 0
+    -- stdout
+    incomplete  1.6 % of the ring  1/64 ranges  10 rows  4.0 KiB
+    from `old` to `new`, checkpoint migrate.db
+     table        state       ring   ranges  claimed  failed  rows written  rows expired  rejected 
+     shop.orders  unfinished  1.6 %  1/64    0        0       10            2             0        
+    run 1 began 2023-11-14T22:13:20Z as process 4242 on here, ended 2023-11-14T22:14:20Z (incomplete)
+      reason: nobody could tell\u{1b}[2J
+    ");
 
     let failed =
         range(1, "state = 'failed', error = 'Operation timed out' || char(27) || '[2J' || char(10) || 'for good'");
@@ -331,6 +340,7 @@ fn status_tells_how_far_a_job_is_in_every_state() {
     -- stdout
     done  100.0 % of the ring  64/64 ranges  640 rows  256.0 KiB
     from `old` to `new`, checkpoint migrate.db
+    copied: 10 rows read at LOCAL_QUORUM and written at ONE; 630 rows read at LOCAL_QUORUM and written at LOCAL_QUORUM
      table        state  ring     ranges  claimed  failed  rows written  rows expired  rejected 
      shop.orders  done   100.0 %  64/64   0        0       640           128           0        
     run 2 began 2023-11-14T22:13:20Z as process 4242 on here, ended 2023-11-14T22:14:20Z (done)
@@ -354,6 +364,7 @@ fn status_as_json_has_the_numbers() {
       "source": "old",
       "target": "new",
       "fraction": 0.015625,
+      "copied_at": [],
       "ranges": 64,
       "ranges_done": 1,
       "ranges_claimed": 0,
