@@ -88,4 +88,5 @@ pub mod side;
 pub mod slowed;
 pub mod table_options;
 pub mod ui;
+pub mod variables;
 pub mod verify;

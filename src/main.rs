@@ -2,7 +2,7 @@
 
 use clap::{CommandFactory, FromArgMatches};
 use migrate::cli::{self, Cli};
-use migrate::{run, ui};
+use migrate::{run, ui, variables};
 use std::process::ExitCode;
 
 /// Pages of a megabyte come and go; the C library's allocator maps and unmaps each of them.
@@ -10,7 +10,9 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let matches = Cli::command().try_get_matches().unwrap_or_else(|error| cli::without_passwords(error).exit());
+    let matches = variables::without_empty(Cli::command())
+        .try_get_matches()
+        .unwrap_or_else(|error| cli::without_passwords(error).exit());
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let result = run::check_flags(&matches).and_then(|()| {
         ui::log_driver(cli.verbose);

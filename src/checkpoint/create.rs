@@ -61,9 +61,15 @@ pub fn create(
     if existing == Existing::Keep && path.exists() {
         return Err(cant(std::io::ErrorKind::AlreadyExists.into()));
     }
-    let draft = draft(path, job, ranges, &options)?;
-    let aside = files::set_aside(path)?;
-    std::fs::rename(&draft, path).map_err(cant)?;
+    let placed = draft(path, job, ranges, &options).and_then(|draft| {
+        let aside = files::set_aside(path)?;
+        std::fs::rename(&draft, path).map_err(cant)?;
+        Ok(aside)
+    });
+    let aside = placed.inspect_err(|_| {
+        // On a full disk, this is what fills it. What can't be removed now is before the next attempt.
+        let _ = discard_draft(path);
+    })?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let synced = File::open(folder).and_then(|folder| folder.sync_all());
     synced.map_err(|error| CheckpointError::io(folder, "sync the folder", error))?;
@@ -86,13 +92,8 @@ pub(super) fn draft_path(path: &Path) -> PathBuf {
     sibling(path, "-new")
 }
 
-/// Writes the whole file under another name.
-fn draft(
-    path: &Path,
-    job: &Job,
-    ranges: &[Vec<TokenRange>],
-    options: &[ManagedOption],
-) -> Result<PathBuf, CheckpointError> {
+/// Removes what is left of a draft.
+fn discard_draft(path: &Path) -> Result<(), CheckpointError> {
     let draft = draft_path(path);
     for leftover in [draft.clone(), sibling(&draft, "-journal")] {
         match std::fs::remove_file(&leftover) {
@@ -102,6 +103,18 @@ fn draft(
             _ => {}
         }
     }
+    Ok(())
+}
+
+/// Writes the whole file under another name.
+fn draft(
+    path: &Path,
+    job: &Job,
+    ranges: &[Vec<TokenRange>],
+    options: &[ManagedOption],
+) -> Result<PathBuf, CheckpointError> {
+    discard_draft(path)?;
+    let draft = draft_path(path);
     let private = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft);
     private.map_err(|error| CheckpointError::io(path, "create the checkpoint", error))?;
     let fail = |error| CheckpointError::sqlite(path, "store the plan", error);

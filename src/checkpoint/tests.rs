@@ -518,3 +518,15 @@ fn a_managed_option_is_remembered_until_it_is_settled() {
     checkpoint.forget_option(&option(1, "10")).expect("forgotten");
     assert_eq!(checkpoint.managed_options().expect("readable"), []);
 }
+
+#[test]
+fn a_checkpoint_that_can_not_be_made_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("job.db");
+    let mut job = job();
+    job.identity.push(("source", "another".to_owned()));
+    let made = create(reserve(&path).expect("free"), &job, &ranges(), Existing::Keep);
+    assert!(matches!(made, Err(CheckpointError::Sqlite { .. })), "{made:?}");
+    let left = std::fs::read_dir(folder.path()).expect("readable").map(|entry| entry.expect("readable").file_name());
+    assert_eq!(left.filter(|name| name != "job.db-lock").collect::<Vec<_>>(), Vec::<std::ffi::OsString>::new());
+}

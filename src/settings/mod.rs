@@ -25,6 +25,7 @@ use endpoint::{Endpoint, TlsMode};
 use secrecy::SecretString;
 use selection::{Selection, SelectionError};
 use std::path::PathBuf;
+use std::time::Duration;
 use verify::Checks;
 
 /// How to reach one cluster.
@@ -188,6 +189,14 @@ impl Settings {
                 flag: "memory",
                 found: memory.to_string(),
                 allowed: "1MiB or more",
+            });
+        }
+        // A connection that breaks takes longer to come back.
+        if let Some(period) = args.give_up_after.filter(|period| period.0 < Duration::from_secs(1)) {
+            return Err(SettingsError::OutOfBounds {
+                flag: "give-up-after",
+                found: format!("{}ms", period.0.as_millis()),
+                allowed: "1s or more",
             });
         }
         for (flag, number, max, allowed) in [

@@ -92,7 +92,8 @@ pub fn password(side: Side, user: &str, source: &PasswordSource) -> Result<Secre
             String::from_utf8(output.stdout).map_err(|_| fail("printed something that isn't UTF-8".to_owned()))?;
         return Ok(first_line(text));
     }
-    if let Ok(text) = std::env::var(side.password_variable()) {
+    // One that is empty counts as not set, as all do.
+    if let Some(text) = std::env::var(side.password_variable()).ok().filter(|text| !text.is_empty()) {
         return Ok(text.into());
     }
     if std::io::stdin().is_terminal() {

@@ -103,9 +103,10 @@ fn a_number_that_makes_no_sense_is_refused() {
         ("--ranges", "0"), ("--ranges", "10000001"),
         ("--memory", "1"), ("--memory", "5 parsecs"), ("--memory", "-1"), ("--memory", "99999999999GiB"),
         ("--give-up-after", "15"), ("--give-up-after", "-1s"), ("--give-up-after", "1y"),
+        ("--give-up-after", "0s"), ("--give-up-after", "999ms"),
         ("--unknown-timestamp", "now"), ("--unknown-timestamp", "-9223372036854775808"),
         ("--unknown-timestamp", "9223372036854775808"),
-    ]), @r#"
+    ]), @"
     2 error: invalid value '0' for '--readers <N>': number would be zero for non-zero type
     2 error: invalid value '-1' for '--readers <N>': invalid digit found in string
     2 error: invalid value '0' for '--writers <N>': number would be zero for non-zero type
@@ -120,10 +121,12 @@ fn a_number_that_makes_no_sense_is_refused() {
     2 error: invalid value '15' for '--give-up-after <TIME>': `15` isn't a time: 90s, 15m, 2h and 500ms are
     2 error: invalid value '-1s' for '--give-up-after <TIME>': `-1s` isn't a time: 90s, 15m, 2h and 500ms are
     2 error: invalid value '1y' for '--give-up-after <TIME>': `1y` isn't a time: 90s, 15m, 2h and 500ms are
+    2 error: `--give-up-after` is 0ms: 1s or more is what it may be
+    2 error: `--give-up-after` is 999ms: 1s or more is what it may be
     2 error: invalid value 'now' for '--unknown-timestamp <MICROS>': invalid digit found in string
     2 error: `--unknown-timestamp` is -9223372036854775808: anything above is what it may be
     2 error: invalid value '9223372036854775808' for '--unknown-timestamp <MICROS>': number too large to fit in target type
-    "#);
+    ");
 }
 
 #[test]
@@ -246,6 +249,23 @@ fn a_variable_that_makes_no_sense_is_refused_like_its_flag() {
     2 error: invalid value 'orders' for '--table <KEYSPACE.TABLE>': `orders` isn't a table: KEYSPACE.TABLE, KEYSPACE.* and KEYSPACE.TABLE=KEYSPACE.TABLE are
     2 error: invalid value '15' for '--give-up-after <TIME>': `15` isn't a time: 90s, 15m, 2h and 500ms are
     ");
+}
+
+#[test]
+fn an_empty_variable_counts_as_not_set() {
+    let tool = Tool::new();
+    let call = ["plan", "--source", "127.0.0.1:1", "--target", "127.0.0.1:1", "--table", "a.b"];
+    let names = "READERS TABLE EXCLUDE CHECKPOINT CONFIG SOURCE MEMORY GIVE_UP_AFTER CONSISTENCY VERIFY BATCH";
+    let names: Vec<String> = names.split(' ').map(|name| format!("MIGRATE_{name}")).collect();
+    let empty: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "")).collect();
+    tool.run_with(&empty, &call).expect(6);
+    assert_eq!(tool.run_with(&empty, &["status"]).line(), tool.run(&["status"]).line());
+    let missing = tool.run_with(&empty, &["--target", "127.0.0.1:1"]).line();
+    assert_eq!(missing, tool.run(&["--target", "127.0.0.1:1"]).line());
+    assert!(missing.contains("`--source` is missing"), "{missing}");
+    let with_user = ["plan", "--source", "cassandra://me@127.0.0.1:1", "--target", "127.0.0.1:1", "--table", "a.b"];
+    let without_password = tool.run_with(&[("MIGRATE_SOURCE_PASSWORD", "")], &with_user).line();
+    assert!(without_password.contains("no password"), "{without_password}");
 }
 
 #[test]
