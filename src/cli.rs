@@ -339,9 +339,12 @@ pub struct StatusArgs {
     /// The checkpoint file
     #[arg(long, value_name = "FILE", env = "MIGRATE_CHECKPOINT", default_value = "migrate.db")]
     pub checkpoint: PathBuf,
-    /// One JSON document on stdout
+    /// One JSON document on stdout; with `--watch` one per line
     #[arg(long)]
     pub json: bool,
+    /// Show it again whenever it has changed, until nobody works on the job any more
+    #[arg(long)]
+    pub watch: bool,
 }
 
 /// Options of `migrate set`.

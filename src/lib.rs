@@ -12,7 +12,7 @@
 //!
 //! | module | what it holds |
 //! | --- | --- |
-//! | [`cli`], [`settings`] | what was typed; what is meant |
+//! | [`cli`], [`variables`], [`settings`] | what was typed, and is in the environment; what is meant |
 //! | [`cluster`] | the only code that knows the driver: sessions, TLS, pages in, batches out |
 //! | [`schema`] | tables, their differences, the CQL that reads and writes them, what is kept of each column |
 //! | [`create_schema`], [`schema::ddl`] | `migrate schema`: the statements that create a schema, translated for the target |

@@ -70,6 +70,13 @@ pub enum State {
     Done,
 }
 
+impl State {
+    /// Whether a process works on it.
+    pub fn is_live(self) -> bool {
+        matches!(self, State::Running | State::Verifying)
+    }
+}
+
 /// How far a table is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]

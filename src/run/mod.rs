@@ -4,10 +4,11 @@ mod choice;
 mod control;
 mod copy;
 mod open;
+mod status;
 mod verify;
 
-use crate::checkpoint::{self, CheckpointError, status};
-use crate::cli::{Cli, Command, JobArgs, StatusArgs};
+use crate::checkpoint::{self, CheckpointError};
+use crate::cli::{Cli, Command, JobArgs};
 use crate::create_schema::{SchemaError, create_schema};
 use crate::event::{Event, Events};
 use crate::open_files;
@@ -158,7 +159,7 @@ pub async fn run(cli: Cli) -> Result<u8, Error> {
             let settings = SchemaSettings::resolve(args).map_err(SchemaError::from)?;
             Ok(Box::pin(create_schema(settings)).await?)
         }
-        Some(Command::Status(args)) => show_status(&args),
+        Some(Command::Status(args)) => status::command(&args).await,
         Some(Command::Set(args)) => control::set(&args),
         Some(Command::Pause(args)) => control::pause(&args, true),
         Some(Command::Continue(args)) => control::pause(&args, false),
@@ -177,10 +178,15 @@ fn whole(error: &Error) -> String {
 }
 
 fn print(text: &str) -> Result<u8, Error> {
+    // Whoever has closed it has read enough.
+    print_if_read(text).map(|_| 0)
+}
+
+/// Whether anybody reads it.
+fn print_if_read(text: &str) -> Result<bool, Error> {
     match to_stdout(text) {
-        Ok(()) => Ok(0),
-        // Whoever read this has read enough.
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(0),
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
         Err(error) => Err(Error::Io { what: "print", error }),
     }
 }
@@ -188,11 +194,6 @@ fn print(text: &str) -> Result<u8, Error> {
 fn print_json(value: &impl serde::Serialize) -> Result<u8, Error> {
     let text = serde_json::to_string_pretty(value).map_err(|error| Error::Io { what: "print", error: error.into() })?;
     print(&format!("{text}\n"))
-}
-
-fn show_status(args: &StatusArgs) -> Result<u8, Error> {
-    let status = status::read(&args.checkpoint)?;
-    if args.json { print_json(&status) } else { print(&tables::status(&status, Style::stdout())) }
 }
 
 async fn copy_or_plan(args: JobArgs, plan_only: bool) -> Result<u8, Error> {

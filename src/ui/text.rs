@@ -2,7 +2,7 @@
 
 pub use crate::escape::{lines, safe};
 
-use std::io::Write as _;
+use std::io::{IsTerminal, Write as _};
 use std::time::Duration;
 
 /// Somebody's text, made harmless, with its further lines set off from ours.
@@ -81,8 +81,7 @@ impl Style {
 
     fn of(choice: anstream::ColorChoice) -> Style {
         // A terminal that says it is dumb is believed, even where `CI` is set: anstream takes that for a wish for colour.
-        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        Style { colour: choice != anstream::ColorChoice::Never && !dumb }
+        Style { colour: choice != anstream::ColorChoice::Never && !is_dumb() }
     }
 
     fn paint(self, code: &str, text: &str) -> String {
@@ -110,9 +109,23 @@ impl Style {
     }
 }
 
+fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|term| term == "dumb")
+}
+
 /// Talk. Whether anybody reads it makes no difference: it returns at once. [`super::flush`] waits.
 pub fn to_stderr(text: &str) {
     super::out::STDERR.write(text.to_owned());
+}
+
+/// Whether stdout is a terminal on which text can be drawn over.
+pub fn is_screen() -> bool {
+    std::io::stdout().is_terminal() && !is_dumb()
+}
+
+/// The text at the top of the terminal, and nothing else on it.
+pub fn redraw(text: &str) -> String {
+    format!("\x1b[H\x1b[2J{text}")
 }
 
 /// Data.

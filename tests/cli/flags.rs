@@ -362,7 +362,7 @@ fn help_names_every_flag_with_what_it_does() {
         assert!(help.contains(code), "{code} isn't in {help}");
     }
     let status = tool.run(&["status", "-h"]);
-    insta::assert_snapshot!(status, @r#"
+    insta::assert_snapshot!(status, @"
     exit code 0
     -- stdout
     Show the progress of a job from its checkpoint alone, running or not
@@ -371,10 +371,12 @@ fn help_names_every_flag_with_what_it_does() {
 
     Options:
           --checkpoint <FILE>  The checkpoint file [env: MIGRATE_CHECKPOINT=] [default: migrate.db]
-          --json               One JSON document on stdout
+          --json               One JSON document on stdout; with `--watch` one per line
+          --watch              Show it again whenever it has changed, until nobody works on the job any
+                               more
       -v, --verbose...         Show the driver's log too; twice for its details
       -h, --help               Print help
-    "#);
+    ");
 }
 
 #[test]

@@ -18,3 +18,4 @@ mod real;
 mod tool;
 mod verified;
 mod verify;
+mod watch;

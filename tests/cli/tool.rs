@@ -4,6 +4,7 @@ use assert_cmd::Command;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::process;
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -59,6 +60,13 @@ impl Tool {
         command.current_dir(self.folder.path()).timeout(PATIENCE);
         command.args(arguments).envs(environment.iter().copied());
         self.answer(&command.output().unwrap())
+    }
+
+    /// Begins such a call, whose output is to be read as it comes.
+    pub(crate) fn start(&self, arguments: &[&str]) -> process::Child {
+        let mut command = process::Command::new(program());
+        clean(|name| _ = command.env_remove(name));
+        command.current_dir(self.folder.path()).args(arguments).stdout(process::Stdio::piped()).spawn().unwrap()
     }
 
     /// The same on a terminal: `script` gives the call one, and what both streams write to it comes as `out`.
