@@ -211,6 +211,9 @@ fn but_for_keys(verdict: &Verdict) -> String {
     }
 }
 
+/// From so many missing rows on, and a tenth of all, the copy is faster than a repair.
+const MISSING_MANY: u64 = 100_000;
+
 /// What to do about differences.
 fn mend(begun: &VerificationBegun, verdict: &Verdict) -> &'static str {
     let repairable = verdict.rows_missing
@@ -221,7 +224,10 @@ fn mend(begun: &VerificationBegun, verdict: &Verdict) -> &'static str {
         + verdict.rows_writetime
         + verdict.rows_expiry
         + verdict.rows_list;
-    if !begun.repair && repairable > 0 {
+    if !begun.repair && verdict.rows_missing > MISSING_MANY.max(verdict.rows_compared / 10) {
+        "much is missing: `migrate …`, without `verify`, copies all of it anew and faster than `--repair` does row by row (with `--restart`, \
+         where the job is done); what is newer at the target stays"
+    } else if !begun.repair && repairable > 0 {
         "look at the file; `migrate verify … --repair` copies what is missing or older at the target, and compares it again; \
          `--partition KEY` looks at one partition"
     } else if !begun.delete_extra && verdict.rows_extra + verdict.rows_column_extra > 0 {

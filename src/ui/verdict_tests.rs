@@ -149,6 +149,18 @@ fn rows_differ_in_two_tables_in_many_ways() {
 }
 
 #[test]
+fn where_much_is_missing_the_copy_is_named() {
+    let next = |rows_compared, rows_missing| {
+        let verdict = Verdict { rows_compared, rows_different: rows_missing, rows_missing, ..Verdict::default() };
+        text(&snapshot(600), &[], &ended(RunOutcome::Done, verdict)).lines().last().unwrap_or_default().to_owned()
+    };
+    assert!(next(300_000, 200_000).starts_with("next: much is missing: `migrate …`"), "{}", next(300_000, 200_000));
+    for (compared, missing) in [(300_000, 90_000), (3_000_000, 200_000)] {
+        assert!(next(compared, missing).contains("--repair` copies"), "{missing} of {compared}");
+    }
+}
+
+#[test]
 fn what_is_left_after_a_repair_says_what_to_do() {
     let next = |repair, delete_extra, verdict| {
         let mut snapshot = snapshot(COMPARED);
