@@ -195,6 +195,34 @@ mod tests {
     }
 
     #[test]
+    fn a_link_stays_and_a_pipe_is_read_until_the_end() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let [file, link, pipe] = ["file", "link", "pipe"].map(|name| folder.path().join(name));
+        std::fs::write(&file, "{}\n").expect("written");
+        std::fs::set_permissions(&file, Permissions::from_mode(0o644)).expect("it is ours");
+        std::os::unix::fs::symlink(&file, &link).expect("linked");
+        let lines = JsonLines::at(&link);
+        lines.probe().expect("can be written");
+        assert_eq!(lines.set_aside().expect("nothing to do"), None);
+        lines.write([1]).expect("written");
+        assert_eq!(read(&file), "{}\n1\n");
+        assert_eq!(file.metadata().expect("there").permissions().mode() & 0o777, 0o644);
+
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RWXU).expect("made");
+        let reader = std::thread::spawn({
+            let pipe = pipe.clone();
+            move || read(&pipe)
+        });
+        let lines = JsonLines::at(&pipe);
+        lines.probe().expect("can be written");
+        assert_eq!(lines.set_aside().expect("nothing to do"), None);
+        lines.write([1]).expect("written");
+        lines.write([2]).expect("written");
+        drop(lines);
+        assert_eq!(reader.join().expect("read"), "1\n2\n");
+    }
+
+    #[test]
     fn a_folder_that_is_not_there_is_named() {
         let error = JsonLines::at(Path::new("/nonexistent/lines.jsonl")).write([1]).expect_err("no folder");
         assert!(error.to_string().starts_with("failed to write /nonexistent/lines.jsonl: No such file"), "{error}");

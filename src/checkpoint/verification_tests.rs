@@ -214,6 +214,40 @@ fn what_a_run_takes_back_of_earlier_ones_is_told() {
 }
 
 #[test]
+fn what_was_told_beyond_a_cursor_counts_until_it_is_come_to_again() {
+    for end in [None, Some("no")] {
+        let (_folder, path, checkpoint) = begun();
+        let keys = keys(&checkpoint);
+        drop(checkpoint);
+        let (key, counts) = (keys[0], Verdict { rows_repaired: 2, ..one_missing() });
+        let cursor = Cursor { token: Some(key.range.cuts(2)[0]), row: None };
+        let failed = end.map(|error| Change::Failed { key, error: error.to_owned(), remedy: None });
+        let changes = [
+            Change::Claimed { key },
+            Change::Moved { key, cursor: cursor.clone(), tally: ten_equal() },
+            Change::Beyond { key, counts },
+        ];
+        let changes: Vec<_> = changes.into_iter().chain(failed).collect();
+        let mut all = ten_equal();
+        all += counts;
+        assert_eq!(run(&path, &changes, Some(RunOutcome::Incomplete)), all);
+        let mut checkpoint = open(&path).expect("opens");
+        let verification = latest(&checkpoint);
+        assert_eq!((verification.verdict, verification.ranges_different), (all, 1));
+        assert_eq!(verification.conclusion(), Conclusion::Differences);
+        // What was done to the target stays so.
+        checkpoint.begin_run(RunCommand::Verify).expect("begun");
+        let expected = Verdict { rows_repaired: 2, ..ten_equal() };
+        let (found, work) = checkpoint.verification_work().expect("tiles");
+        assert_eq!((found.verdict, &work[0]), (expected, &Work { key, cursor }));
+        drop(checkpoint);
+        run(&path, &[Change::Done { key, tally: one_missing() }], Some(RunOutcome::Incomplete));
+        let verdict = latest(&open(&path).expect("opens")).verdict;
+        assert_eq!((verdict.rows_compared, verdict.rows_missing, verdict.rows_repaired), (20, 1, 2));
+    }
+}
+
+#[test]
 fn ranges_that_differ_are_taken_up_again() {
     let (_folder, path, checkpoint) = begun();
     let keys = keys(&checkpoint);

@@ -75,6 +75,16 @@ pub enum ConnectError {
         /// What rustls says.
         why: String,
     },
+    /// A certificate has expired, or isn't valid yet.
+    #[error("failed to encrypt the connection to the {side} {hosts}: {why}")]
+    Dates {
+        /// Which side.
+        side: Side,
+        /// The contact points.
+        hosts: String,
+        /// Since when, or until when.
+        why: String,
+    },
     /// The files for encryption are wrong.
     #[error("the {side}'s encryption: {error}")]
     Tls {
@@ -128,6 +138,10 @@ impl ConnectError {
             ConnectError::Encryption { side, .. } => Some(format!(
                 "name the authority that signed the nodes' certificates with `ca=FILE` in `--{side}`, or, where the certificates \
                  don't carry the nodes' addresses, the name that they do carry with `tls-name=NAME`"
+            )),
+            ConnectError::Dates { .. } => Some(format!(
+                "put certificates on the nodes that are valid now; if theirs should be, set this machine's clock, which says {}",
+                jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ")
             )),
             ConnectError::Datacenter { side, .. } | ConnectError::Datacenters { side, .. } => {
                 Some(format!("name one of these with `dc=` in `--{side}`"))
@@ -295,7 +309,10 @@ fn refused(side: Side, access: &Access, error: &NewSessionError) -> ConnectError
             unreachable(format!("what answers there doesn't speak TLS ({io})"))
         }
         ConnectionError::IoError(io) if access.endpoint.tls.mode != TlsMode::Off && io.get_ref().is_some() => {
-            ConnectError::Encryption { side, hosts, why: io.to_string() }
+            match tls_error(io).and_then(tls::out_of_date) {
+                Some(why) => ConnectError::Dates { side, hosts, why },
+                None => ConnectError::Encryption { side, hosts, why: io.to_string() },
+            }
         }
         other => unreachable(other.to_string()),
     }

@@ -6,7 +6,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -91,6 +91,26 @@ fn certificates(path: &Path, what: &'static str) -> Result<Vec<CertificateDer<'s
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|error| fail(error.to_string()))?;
     if found.is_empty() { Err(fail("there is none in it".to_owned())) } else { Ok(found) }
+}
+
+/// Since when a certificate has expired, or until when it isn't valid, where that is the error. rustls tells it in seconds.
+pub(super) fn out_of_date(error: &rustls::Error) -> Option<String> {
+    let rustls::Error::InvalidCertificate(error) = error else { return None };
+    let at = |time: &UnixTime| {
+        let at = i64::try_from(time.as_secs()).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+        at.map_or_else(|| "?".to_owned(), |at| at.to_string())
+    };
+    match error {
+        CertificateError::Expired => Some("a certificate has expired".to_owned()),
+        CertificateError::ExpiredContext { not_after, .. } => {
+            Some(format!("a certificate has expired: it was valid until {}", at(not_after)))
+        }
+        CertificateError::NotValidYet => Some("a certificate isn't valid yet".to_owned()),
+        CertificateError::NotValidYetContext { not_before, .. } => {
+            Some(format!("a certificate isn't valid yet: it will be from {} on", at(not_before)))
+        }
+        _ => None,
+    }
 }
 
 /// Checks the certificate against a given name: the driver knows nodes by their addresses, which many certificates don't

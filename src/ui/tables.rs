@@ -95,7 +95,7 @@ fn limits(plan: &Plan) -> String {
         ("target-latency", &plan.target_latency),
     ];
     let limits = limits.into_iter().filter(|(_, limit)| *limit != "off");
-    limits.map(|(name, limit)| format!(", {name} {limit}")).collect()
+    limits.flat_map(|(name, limit)| [", ", name, " ", limit.as_str()]).collect()
 }
 
 /// What is kept of each column.

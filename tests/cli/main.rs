@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs, reason = "these are tests")]
 
+mod certificates;
 mod checkpoints;
 mod control;
 mod flags;

@@ -6,6 +6,7 @@
 mod gate;
 mod latency;
 mod limiter;
+mod local;
 mod permits;
 mod steer;
 

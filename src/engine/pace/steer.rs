@@ -1,7 +1,7 @@
 //! Keeps the pace: takes up what the operator sets, follows the schedules, and tells why it is slow.
 
-use super::Pacer;
 use super::gate::SlowCause;
+use super::{Pacer, local};
 use crate::event::Event;
 use crate::settings::live::{Key, Live};
 use crate::settings::schedule::Minute;
@@ -47,7 +47,7 @@ impl Pacer {
                 self.take_up(&after);
                 before = after;
             }
-            self.limit(local_minute());
+            self.limit(local::minute());
             let now = self.look(&fails);
             if teller.is_due(now.slowed_by) {
                 self.events.emit(Event::Slowed { by: now.slowed_by });
@@ -60,13 +60,18 @@ impl Pacer {
         let pace = self.typed.clone().with(live);
         self.source.allow(pace.readers, pace.limits.source_latency.0);
         self.target.allow(pace.writers, pace.limits.target_latency.0);
+        if (pace.limits.rows_per_second.changes() || pace.limits.bytes_per_second.changes())
+            && let Some(message) = local::unknown_zone()
+        {
+            self.events.emit(Event::Warning { message });
+        }
         let readers = pace.readers;
         let writers = {
             let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
             std::mem::replace(&mut *now, pace.clone()).writers
         };
         self.pool.resize(writers, pace.writers);
-        self.limit(local_minute());
+        self.limit(local::minute());
         self.readers.send_if_modified(|now| std::mem::replace(now, readers) != readers);
         if self.paused.send_if_modified(|now| std::mem::replace(now, live.paused) != live.paused) {
             self.events.emit(if live.paused { Event::Paused } else { Event::Continued });
@@ -82,7 +87,7 @@ impl Pacer {
 
     /// How it stands, and what stands most in the way.
     fn look(&self, fails: impl Fn(Side) -> bool) -> PaceNow {
-        let minute = local_minute();
+        let minute = local::minute();
         let limits = self.now.lock().unwrap_or_else(PoisonError::into_inner).limits.clone();
         let (source, target) = (self.source.look(), self.target.look());
         let (rows, bytes) = (self.rows.held_up(), self.bytes.held_up());
@@ -127,12 +132,6 @@ fn by(side: Side, cause: SlowCause) -> Slowed {
         (Side::Target, SlowCause::Timeouts) => Slowed::TargetTimeouts,
         (Side::Target, SlowCause::Overloaded) => Slowed::TargetOverloaded,
     }
-}
-
-/// The time of day on this machine's wall clock.
-fn local_minute() -> Minute {
-    let now = jiff::Zoned::now();
-    Minute::from(now.hour().unsigned_abs()) * 60 + Minute::from(now.minute().unsigned_abs())
 }
 
 /// Tells a reason when it lasts, and not all the time.

@@ -6,6 +6,7 @@ mod logins;
 mod looking;
 mod names;
 mod permissions;
+mod schedules;
 mod schema;
 mod secrets;
 mod tables;
