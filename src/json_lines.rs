@@ -48,21 +48,26 @@ impl JsonLines {
         Ok(aside)
     }
 
-    /// Makes sure that lines can be added. A file that wasn't there isn't there after it.
+    /// Makes sure that lines can be added, and neither creates nor deletes a file of that name: another process may be about to.
     ///
     /// # Errors
     /// Where the file can't be written.
     pub fn probe(&self) -> Result<(), JsonLinesError> {
         let fail = |error| JsonLinesError { path: self.path.to_path_buf(), error };
-        let is_new = self.path.symlink_metadata().is_err();
         if is_stream(&self.path) {
             // Whoever reads a pipe takes its closing for the end.
             let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
             *file = Some(open(&self.path).map_err(fail)?);
             return Ok(());
         }
-        let opened = OpenOptions::new().append(true).create(true).mode(0o600).open(&self.path);
-        opened.and_then(|_| if is_new { std::fs::remove_file(&self.path) } else { Ok(()) }).map_err(fail)
+        match OpenOptions::new().append(true).open(&self.path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                // A link may lead to where there is no file yet.
+                let led = self.path.read_link().map(|to| folder(&self.path).join(to));
+                tempfile::tempfile_in(folder(led.as_deref().unwrap_or(&self.path))).map(drop).map_err(fail)
+            }
+            opened => opened.map(drop).map_err(fail),
+        }
     }
 
     /// Adds lines, and returns when they are on the disk. Blocks.
@@ -110,6 +115,10 @@ pub fn set_aside(path: &Path) -> Result<Option<PathBuf>, JsonLinesError> {
         Ok(()) => Ok(Some(aside)),
         Err(error) => Err(JsonLinesError { path: path.to_owned(), error }),
     }
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Whether it is a device or a pipe, which lines only pass.
@@ -224,7 +233,31 @@ mod tests {
 
     #[test]
     fn a_folder_that_is_not_there_is_named() {
-        let error = JsonLines::at(Path::new("/nonexistent/lines.jsonl")).write([1]).expect_err("no folder");
-        assert!(error.to_string().starts_with("failed to write /nonexistent/lines.jsonl: No such file"), "{error}");
+        let lines = JsonLines::at(Path::new("/nonexistent/lines.jsonl"));
+        for error in [lines.write([1]).expect_err("no folder"), lines.probe().expect_err("no folder")] {
+            assert!(error.to_string().starts_with("failed to write /nonexistent/lines.jsonl: No such file"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_probe_leaves_nothing_and_takes_nothing_away() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (path, link) = (folder.path().join("lines.jsonl"), folder.path().join("link"));
+        std::os::unix::fs::symlink("lines.jsonl", &link).expect("a link");
+        for path in [&path, &link] {
+            JsonLines::at(path).probe().expect("could be written");
+        }
+        assert!(!path.exists());
+        // Others look while there is no file, and go on while one comes to be.
+        let rounds: u32 = 2000;
+        std::thread::scope(|scope| {
+            let probes = scope.spawn(|| (0..rounds).for_each(|_| JsonLines::at(&path).probe().expect("as before")));
+            while !probes.is_finished() {
+                JsonLines::at(&path).write([1]).expect("written");
+                std::thread::yield_now();
+                assert_eq!(read(&path), "1\n");
+                std::fs::remove_file(&path).expect("still there");
+            }
+        });
     }
 }

@@ -3,6 +3,7 @@
 //! [`Checkpoint`] is the open file of the one live process, [`committer`] the task that commits what a copy or a verification
 //! reports, [`guard`] its question whether that may still be done, [`status`] a look from outside that changes nothing.
 
+mod beside;
 pub mod committer;
 pub mod control;
 mod create;
@@ -27,6 +28,7 @@ mod tests;
 #[cfg(test)]
 mod verification_tests;
 
+pub use beside::{Beside, beside};
 pub use committer::{Change, Committer, Ledger};
 pub use create::{Existing, Reserved, create, reserve};
 pub use error::{CheckpointError, JobDifference};
@@ -71,9 +73,7 @@ impl Checkpoint {
     /// # Errors
     /// Where the file can't be read.
     pub fn created_at(&self) -> Result<Duration, CheckpointError> {
-        let text = identity(&self.connection, "created_at");
-        let text = text.map_err(|error| CheckpointError::sqlite(&self.path, "read the job", error))?;
-        Ok(Duration::from_millis(text.and_then(|ms| ms.parse().ok()).unwrap_or_default()))
+        created_at(&self.connection, &self.path)
     }
 
     /// Checks that the ranges of each table tile the ring, and lists those that aren't done in the order of their claims.
@@ -277,6 +277,12 @@ fn admitted(tables: &[JobTable]) -> BTreeSet<usize> {
 }
 
 /// The one value of `name` in the job, for those who look without opening the job.
+fn created_at(connection: &Connection, path: &Path) -> Result<Duration, CheckpointError> {
+    let text = identity(connection, "created_at");
+    let text = text.map_err(|error| CheckpointError::sqlite(path, "read the job", error))?;
+    Ok(Duration::from_millis(text.and_then(|ms| ms.parse().ok()).unwrap_or_default()))
+}
+
 fn identity(connection: &Connection, name: &str) -> rusqlite::Result<Option<String>> {
     connection.query_row("SELECT value FROM job WHERE name = ?", [name], |row| row.get(0)).optional()
 }

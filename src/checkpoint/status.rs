@@ -26,9 +26,6 @@ pub struct Status {
     /// What the operator has set for it; it comes before the command line.
     #[serde(flatten)]
     pub live: Live,
-    /// Whether any row of the target has a row marker that follows from its cells: one that the copy or a repair wrote.
-    #[serde(skip)]
-    pub any_marker_inferred: bool,
     /// The source cluster's name.
     pub source: String,
     /// The target cluster's name.
@@ -277,7 +274,6 @@ pub fn read(path: &Path) -> Result<Status, CheckpointError> {
         rejects: (counts.tally.rows_rejected > 0).then(|| crate::rejects::path(path)),
         state,
         live: control::read(&snapshot, path)?,
-        any_marker_inferred: any_marker_inferred(&snapshot, path)?,
         source: name("source")?,
         target: name("target")?,
         fraction,

@@ -57,7 +57,11 @@ pub fn look(path: &Path, identity: &[(&'static str, String)]) -> Result<Vec<JobT
     read(&connection).map_err(|error| CheckpointError::sqlite(path, "read the tables", error))
 }
 
-fn expect_job(connection: &Connection, path: &Path, command: &[(&'static str, String)]) -> Result<(), CheckpointError> {
+pub(super) fn expect_job(
+    connection: &Connection,
+    path: &Path,
+    command: &[(&'static str, String)],
+) -> Result<(), CheckpointError> {
     let mut differences = Vec::new();
     for (name, command) in command {
         let stored = identity(connection, name)

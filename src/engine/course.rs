@@ -134,9 +134,9 @@ impl<'a, K: Task> Course<'a, K> {
         goes_on
     }
 
-    /// A page of the scan has arrived, up to this row, with the statics of its partitions, if that is so.
-    pub(crate) fn reached(&mut self, row: RowKey, with_statics: bool) {
-        self.scans.answered(with_statics);
+    /// A page of the scan has arrived, up to this row.
+    pub(crate) fn reached(&mut self, row: RowKey) {
+        self.scans.answered();
         self.last_row = Some(row);
     }
 
@@ -175,6 +175,17 @@ impl<'a, K: Task> Course<'a, K> {
         Ok(())
     }
 
+    /// Reports what stays true of rows that the next pass comes to again.
+    async fn report_kept(&self) -> Result<(), CheckpointError> {
+        let mut tally = self.mark.beyond();
+        tally += self.uncertain;
+        let (tally, cursor) = (tally.kept(), self.mark.cursor());
+        if tally != K::Counts::default() {
+            self.shared.ledger.report(Change::Moved { key: self.key, cursor, tally }).await?;
+        }
+        Ok(())
+    }
+
     /// Whether all of the range was read, and all that was to be done is done.
     pub(crate) fn is_whole(&self) -> bool {
         self.mark.is_complete() && self.failure.is_none() && self.scans.holes().is_empty()
@@ -201,6 +212,8 @@ impl<'a, K: Task> Course<'a, K> {
         self.report(Duration::ZERO).await?;
         if self.failure.is_some() || self.stopping {
             self.report_beyond().await?;
+        } else {
+            self.report_kept().await?;
         }
         if let Some((error, remedy)) = self.failure {
             self.shared.ledger.report(Change::Failed { key, error, remedy }).await?;

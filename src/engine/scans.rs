@@ -19,8 +19,6 @@ pub(crate) struct Scans {
     takes_apart: bool,
     /// Whether a slice has answered any row: the statics of its partition came with it.
     any_rows: bool,
-    /// Whether the statics of a partition are still to come, though a slice has answered rows of it.
-    owes_statics: bool,
     failures: usize,
     holes: Vec<Hole>,
 }
@@ -63,14 +61,7 @@ impl Scans {
     }
 
     fn new(scans: impl IntoIterator<Item = Scan>, takes_apart: bool) -> Scans {
-        Scans {
-            queue: scans.into_iter().collect(),
-            takes_apart,
-            any_rows: false,
-            owes_statics: false,
-            failures: 0,
-            holes: Vec::new(),
-        }
+        Scans { queue: scans.into_iter().collect(), takes_apart, any_rows: false, failures: 0, holes: Vec::new() }
     }
 
     fn of_partitions(row: &RowKey, others: &[RowKey]) -> impl Iterator<Item = Scan> {
@@ -88,10 +79,9 @@ impl Scans {
         self.queue.pop_front()
     }
 
-    /// A scan has answered rows, and the statics of their partitions, if that is so.
-    pub(crate) fn answered(&mut self, with_statics: bool) {
+    /// A scan has answered rows.
+    pub(crate) fn answered(&mut self) {
         self.any_rows = true;
-        self.owes_statics |= !with_statics;
     }
 
     /// Takes a scan that can't be read on behind `last`, the last row that it answered. Answers whether the others are to be
@@ -109,7 +99,7 @@ impl Scans {
         self.failures += 1;
         // The partition that was to be asked for its statics is known by now. That another one, without any row, has the same
         // token of 64 bits can't be ruled out; but then nothing with static columns behind tombstones could ever be called done.
-        if matches!(scan, Scan::FirstRows(_)) && self.any_rows && !self.owes_statics {
+        if matches!(scan, Scan::FirstRows(_)) && self.any_rows {
             return true;
         }
         match replace(source, scan, last.and_then(RowKey::clustering_key)) {

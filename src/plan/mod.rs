@@ -181,9 +181,16 @@ pub async fn admit<R: Ready>(
 
 /// What makes this job this job: [`crate::job::Job::identity`].
 pub fn identity(settings: &Settings, sides: &Sides) -> Vec<(&'static str, String)> {
-    let mut identity = vec![("source", sides.source.info.name.clone()), ("target", sides.target.info.name.clone())];
-    identity.extend(settings.identity());
-    identity
+    of_sides(sides).chain(settings.identity()).collect()
+}
+
+/// The same, but for the choice of tables and rows: what decides how a row is written.
+pub fn row_identity(settings: &Settings, sides: &Sides) -> Vec<(&'static str, String)> {
+    of_sides(sides).chain(settings.row_identity()).collect()
+}
+
+fn of_sides(sides: &Sides) -> impl Iterator<Item = (&'static str, String)> {
+    [("source", sides.source.info.name.clone()), ("target", sides.target.info.name.clone())].into_iter()
 }
 
 fn of_cluster(cluster: &Cluster) -> ClusterPlan {

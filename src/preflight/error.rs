@@ -126,7 +126,7 @@ pub enum PreflightError {
         error: ReadError,
     },
     /// A table isn't what it was when the job took it in.
-    #[error("{table} was changed at the {side} while it was copied: {what}")]
+    #[error("{table} was changed at the {side} since the job took it in: {what}")]
     Changed {
         /// Which side.
         side: Side,

@@ -3,7 +3,7 @@
 use super::open::{Opened, open, policy};
 use super::{Error, choice, whole};
 use crate::blocking::blocking;
-use crate::checkpoint::{Checkpoint, CheckpointError, Committer, status};
+use crate::checkpoint::{Checkpoint, CheckpointError, Committer, beside};
 use crate::cluster::{CqlSource, CqlTarget};
 use crate::engine::pace::Steering;
 use crate::event::{Event, Events};
@@ -16,7 +16,6 @@ use crate::row::Policy;
 use crate::schema::{Table, TableName};
 use crate::settings::verify::VerifySettings;
 use crate::shutdown::Stop;
-use crate::table_options;
 use crate::ui::ask::may_delete;
 use crate::ui::{Mode, Ui};
 use crate::verify::compare::Rules;
@@ -24,6 +23,7 @@ use crate::verify::ended::{VerificationBegun, VerifyEnded};
 use crate::verify::line::LineTable;
 use crate::verify::report::Report;
 use crate::verify::{self, Conduct, Mending, Pair};
+use crate::{plan, table_options};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -126,23 +126,25 @@ async fn begin(settings: &VerifySettings, events: &Events) -> Result<Begun, Erro
     let look = async |sides: &Sides, known| preflight::look_at_pairs(sides, &job, known, mends, events).await;
     // `--restart` begins the verification anew: what the copy has done stays.
     let Opened { sides, tables, candidates, has_misfits, checkpoint } = open(&job, false, look, events).await?;
-    let policy = policy(&job, &sides, checkpoint.created_at()?, events).await;
+    // What decides how rows are written is the job's, also where its checkpoint isn't touched.
+    let identity = scratch.is_some().then(|| plan::row_identity(&job, &sides));
+    let job_file = settings.job.checkpoint.clone();
+    let (checkpoint, created_at, infers_markers) = blocking(move || {
+        let known = identity.map(|identity| beside(&job_file, &identity)).transpose()?.flatten();
+        let (created_at, any_inferred) = match known {
+            Some(job) => (job.created_at, job.any_marker_inferred),
+            None => (checkpoint.created_at()?, checkpoint.any_marker_inferred()?),
+        };
+        Ok::<_, CheckpointError>((checkpoint, created_at, any_inferred))
+    })
+    .await?;
+    let policy = policy(&job, &sides, created_at, events).await;
     let ready = candidates.iter().enumerate().filter_map(|(number, candidate)| {
         let ready = candidate.verdict.as_ref().ok()?;
         Some((number, (&ready.source, &ready.target.name)))
     });
     let rejects = Rejects::beside(&settings.job.checkpoint, ready.clone());
     let lines = ready.map(|(number, (source, target))| (number, LineTable::new(source, target))).collect();
-    // Repairs infer them, too.
-    let job_file = scratch.is_some().then(|| settings.job.checkpoint.clone());
-    let (checkpoint, infers_markers) = blocking(move || {
-        let any_inferred = match job_file {
-            None => checkpoint.any_marker_inferred()?,
-            Some(file) => status::read(&file).is_ok_and(|job| job.any_marker_inferred),
-        };
-        Ok::<_, CheckpointError>((checkpoint, any_inferred))
-    })
-    .await?;
     let (mut pairs, mut sources) = (BTreeMap::new(), BTreeMap::new());
     for (number, Candidate { table, verdict }) in candidates.into_iter().enumerate() {
         match verdict {
@@ -182,7 +184,9 @@ async fn begin(settings: &VerifySettings, events: &Events) -> Result<Begun, Erro
         }
     }
     if !goes_on(settings, &mut begun, events)? {
-        if let Some(aside) = begun.report.set_aside()? {
+        // Verifications of partitions may go on side by side: each adds to what there is.
+        let is_shared = !settings.partitions.is_empty() && settings.differences.is_none();
+        if !is_shared && let Some(aside) = begun.report.set_aside()? {
             let message = format!("the differences of an earlier verification are now in {}", aside.display());
             events.emit(Event::Note { message });
         }
@@ -297,7 +301,7 @@ async fn one_pass(
     let conduct = Conduct {
         recheck_after: settings.recheck_after,
         started_at: i64::try_from(started_at.as_micros()).unwrap_or(i64::MAX),
-        report: report.of(id),
+        report: report.of(id, started_at),
     };
     let watch = checkpoint.watch()?;
     let steering = Steering { pace: settings.job.pace.clone(), live: watch.live() };
@@ -312,8 +316,9 @@ async fn one_pass(
     let (mut changed, unseen) = (findings.take_changed(), findings.unseen());
     let all_ready = pairs.len() == tables.len() && !has_misfits;
     let is_lost = !changed.is_empty() && changed.len() == pairs.len();
+    let untold = report.take_failure();
     let mut outcome = ended.outcome;
-    if is_lost {
+    if is_lost || untold.is_some() {
         outcome = RunOutcome::Error;
     } else if outcome == RunOutcome::Done && !(all_ready && changed.is_empty() && unseen.is_empty()) {
         outcome = RunOutcome::Incomplete;
@@ -325,7 +330,7 @@ async fn one_pass(
     if is_lost {
         return Err(changed.swap_remove(0).1.into());
     }
-    if let Some(error) = report.take_failure() {
+    if let Some(error) = untold {
         return Err(error.into());
     }
     if outcome == RunOutcome::Done && tell_empty(&begun.partitions, &tables, &checkpoint, events)? {

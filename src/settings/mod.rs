@@ -266,16 +266,21 @@ impl Settings {
 
     /// The settings that decide what is written: a checkpoint made with others is another job's.
     pub fn identity(&self) -> Vec<(&'static str, String)> {
+        let mut identity = self.row_identity();
+        identity.extend(self.selection.identity());
+        identity
+    }
+
+    /// Of these, the ones that decide how a row is written, whichever rows are chosen.
+    pub fn row_identity(&self) -> Vec<(&'static str, String)> {
         let name =
             |value: Option<clap::builder::PossibleValue>| value.map_or(String::new(), |v| v.get_name().to_owned());
-        let mut identity = vec![
+        vec![
             ("unknown_timestamp", self.unknown_timestamp.to_string()),
             ("row_marker", name(self.row_marker.to_possible_value())),
             ("counters", name(self.counters.to_possible_value())),
             ("future_timestamps", name(self.future_timestamps.to_possible_value())),
-        ];
-        identity.extend(self.selection.identity());
-        identity
+        ]
     }
 
     /// The sides whose encryption anybody could undo.

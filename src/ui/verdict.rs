@@ -16,7 +16,7 @@ use std::time::Duration;
 /// The verdict, the counts behind it, where the differences are, and what to type next.
 pub(super) fn verdict(snapshot: &Snapshot, tables: &[TableProgress], ended: &VerifyEnded, style: Style) -> String {
     let compared = snapshot.compared.clone().unwrap_or_default();
-    let mut text = format!("{}\n{}", headline(snapshot, &compared, ended, style), counts(snapshot, ended));
+    let mut text = format!("{}\n{}", headline(snapshot, &compared, ended, tables, style), counts(snapshot, ended));
     for (class, rows) in ended.verdict.harmless() {
         if rows > 0 {
             let _ = write!(text, "\n* {}", harmless(class));
@@ -40,12 +40,21 @@ pub(super) fn verdict(snapshot: &Snapshot, tables: &[TableProgress], ended: &Ver
 }
 
 #[expect(clippy::cast_precision_loss, reason = "numbers to look at")]
-fn headline(snapshot: &Snapshot, compared: &Comparison, ended: &VerifyEnded, style: Style) -> String {
+fn headline(
+    snapshot: &Snapshot,
+    compared: &Comparison,
+    ended: &VerifyEnded,
+    tables: &[TableProgress],
+    style: Style,
+) -> String {
     let verdict = &ended.verdict;
     let word = match (ended.conclusion(), ended.outcome) {
         (Conclusion::Equal, _) => style.good("equal:"),
         (Conclusion::Differences, _) if verdict.rows_different == 1 => style.bad("1 row differs:"),
         (Conclusion::Differences, _) => style.bad(&format!("{} rows differ:", count(verdict.rows_different))),
+        (Conclusion::Incomplete, _) if has_no_rows(&compared.begun, ended, tables) => {
+            style.warn("no row to compare at either side:")
+        }
         (Conclusion::Incomplete, _) => style.warn("nothing differs, but not everything could be compared:"),
         (Conclusion::Unfinished, RunOutcome::Error) => style.bad("stopped by an error, nothing differs so far:"),
         (Conclusion::Unfinished, _) if compared.last_pass.is_some() => {
@@ -67,21 +76,31 @@ fn headline(snapshot: &Snapshot, compared: &Comparison, ended: &VerifyEnded, sty
         counted(verdict.rows_compared, "row"),
         duration(elapsed),
         short(rate),
-        extent(snapshot, &compared.begun)
+        extent(snapshot, &compared.begun, tables)
     )
 }
 
 /// How much of the tables that is.
-fn extent(snapshot: &Snapshot, begun: &VerificationBegun) -> String {
+fn extent(snapshot: &Snapshot, begun: &VerificationBegun, tables: &[TableProgress]) -> String {
     let percent = snapshot.fraction * 100.0;
+    // Nothing is compared of a table that is broken, and the share is that of the others.
+    let ready = tables.iter().filter(|table| table.reason.is_none()).count();
+    let of = if ready == tables.len() { String::new() } else { format!(", of {ready} of {} tables", tables.len()) };
     match (&begun.sample, begun.partitions) {
         (Some(share), _) => {
-            format!("{percent:.1} % of a sample of {share} of the ring (--seed {})", begun.seed.unwrap_or_default())
+            let seed = begun.seed.unwrap_or_default();
+            format!("{percent:.1} % of a sample of {share} of the ring (--seed {seed}){of}")
         }
-        (None, 0) => format!("{percent:.1} % of the ring"),
+        (None, 0) => format!("{percent:.1} % of the ring{of}"),
         (None, 1) => "1 partition".to_owned(),
         (None, partitions) => format!("{} partitions", count(partitions as u64)),
     }
+}
+
+/// Whether partitions were named of which neither side has a row.
+fn has_no_rows(begun: &VerificationBegun, ended: &VerifyEnded, tables: &[TableProgress]) -> bool {
+    let is_all_read = ended.failed == 0 && ended.unclaimed == 0 && tables.iter().all(|table| table.reason.is_none());
+    begun.partitions > 0 && ended.verdict.rows_compared == 0 && is_all_read
 }
 
 /// The counts, class by class: what differs, then what is harmless, then what was done.
@@ -195,6 +214,12 @@ fn next(begun: &VerificationBegun, ended: &VerifyEnded, tables: &[TableProgress]
             } else if verdict.rows_unsettled > 0 && ended.failed == 0 {
                 "rows changed with each look: run it again when they are written less, or with a longer `--recheck-after`"
                     .to_owned()
+            } else if has_no_rows(begun, ended, tables) {
+                "look whether the key is the right one: a partition that has no row at either side can't be told from a typo"
+                    .to_owned()
+            } else if begun.partitions > 0 {
+                // Nothing is kept of them that `migrate status` could show.
+                format!("the lines above say why; {again}")
             } else {
                 format!("see `migrate status` for the reasons; {again}")
             }
@@ -211,6 +236,9 @@ fn but_for_keys(verdict: &Verdict) -> String {
     }
 }
 
+/// From so many missing rows on, and a tenth of all, the copy is faster than a repair.
+const MISSING_MANY: u64 = 100_000;
+
 /// What to do about differences.
 fn mend(begun: &VerificationBegun, verdict: &Verdict) -> &'static str {
     let repairable = verdict.rows_missing
@@ -221,7 +249,10 @@ fn mend(begun: &VerificationBegun, verdict: &Verdict) -> &'static str {
         + verdict.rows_writetime
         + verdict.rows_expiry
         + verdict.rows_list;
-    if !begun.repair && repairable > 0 {
+    if !begun.repair && verdict.rows_missing > MISSING_MANY.max(verdict.rows_compared / 10) {
+        "much is missing: `migrate …`, without `verify`, copies all of it anew and faster than `--repair` does row by row (with `--restart`, \
+         where the job is done); what is newer at the target stays"
+    } else if !begun.repair && repairable > 0 {
         "look at the file; `migrate verify … --repair` copies what is missing or older at the target, and compares it again; \
          `--partition KEY` looks at one partition"
     } else if !begun.delete_extra && verdict.rows_extra + verdict.rows_column_extra > 0 {

@@ -149,6 +149,18 @@ fn rows_differ_in_two_tables_in_many_ways() {
 }
 
 #[test]
+fn where_much_is_missing_the_copy_is_named() {
+    let next = |rows_compared, rows_missing| {
+        let verdict = Verdict { rows_compared, rows_different: rows_missing, rows_missing, ..Verdict::default() };
+        text(&snapshot(600), &[], &ended(RunOutcome::Done, verdict)).lines().last().unwrap_or_default().to_owned()
+    };
+    assert!(next(300_000, 200_000).starts_with("next: much is missing: `migrate …`"), "{}", next(300_000, 200_000));
+    for (compared, missing) in [(300_000, 90_000), (3_000_000, 200_000)] {
+        assert!(next(compared, missing).contains("--repair` copies"), "{missing} of {compared}");
+    }
+}
+
+#[test]
 fn what_is_left_after_a_repair_says_what_to_do() {
     let next = |repair, delete_extra, verdict| {
         let mut snapshot = snapshot(COMPARED);
@@ -172,7 +184,7 @@ fn what_could_not_be_compared_is_no_difference() {
     (broken.state, broken.reason) = (TableState::Broken, Some("it was dropped".to_owned()));
     let tables = [table("messages", equal()), broken];
     insta::assert_snapshot!(text(&snapshot(COMPARED), &tables, &ended(RunOutcome::Incomplete, equal())), @"
-    nothing differs, but not everything could be compared: 1 000 000 rows compared in 5.1s (195 k rows/s), 100.0 % of the ring
+    nothing differs, but not everything could be compared: 1 000 000 rows compared in 5.1s (195 k rows/s), 100.0 % of the ring, of 1 of 2 tables
      rows compared     1 000 000 
      rows that differ          0 
      bytes compared    256.0 MiB 
@@ -189,6 +201,20 @@ fn what_could_not_be_compared_is_no_difference() {
     let text = text(&snapshot(COMPARED), &[], &ended(RunOutcome::Done, unsettled));
     assert!(text.starts_with("nothing differs, but not everything could be compared:"), "{text}");
     assert!(text.contains("longer `--recheck-after`"), "{text}");
+}
+
+#[test]
+fn partitions_that_could_not_be_compared_are_in_no_status() {
+    let mut named = snapshot(0);
+    begun(&mut named).partitions = 1;
+    let nothing = ended(RunOutcome::Incomplete, Verdict::default());
+    let empty = text(&named, &[table("messages", Verdict::default())], &nothing);
+    assert!(empty.starts_with("no row to compare at either side: 0 rows compared in 5.1s"), "{empty}");
+    assert!(empty.contains("next: look whether the key is the right one"), "{empty}");
+    let failed = text(&named, &[], &VerifyEnded { failed: 1, ..nothing });
+    assert!(failed.starts_with("nothing differs, but not everything could be compared:"), "{failed}");
+    let next = "next: the lines above say why; the same command compares again what could not be compared";
+    assert!(failed.ends_with(next), "{failed}");
 }
 
 #[test]

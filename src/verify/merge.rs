@@ -17,7 +17,7 @@ use crate::row::{Layout, RowKey, token_of};
 use crate::schema::order::RowOrder;
 use crate::side::Side;
 use std::cmp::Ordering;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A row, or the statics of a partition, that differed when it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +28,22 @@ pub(super) struct Suspect {
     pub(super) part: Part,
     /// Whether it comes right behind the suspect before it, in the same partition: both can be read at once.
     pub(super) follows: bool,
+}
+
+/// Which partitions' statics were compared, of a single token: its scans are several, and each may show them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Statics {
+    seen: BTreeSet<Vec<u8>>,
+    /// Those of which one side alone has shown a row by now, and that row.
+    owed: BTreeMap<Vec<u8>, Owed>,
+}
+
+#[derive(Clone, Debug)]
+struct Owed {
+    key: RowKey,
+    token: Token,
+    /// Whether there were statics with it.
+    any: bool,
 }
 
 /// What a step of the merge has found.
@@ -46,6 +62,33 @@ pub(super) struct Merged {
     pub(super) last: Option<(Token, RowKey)>,
     /// The last row that was read; it may be one that was compared before.
     pub(super) reached: Option<RowKey>,
+}
+
+impl Statics {
+    /// Whether some are still to be compared, though rows of their partitions were.
+    pub(super) fn are_owed(&self) -> bool {
+        !self.owed.is_empty()
+    }
+
+    /// Those that no scan can show at both sides: they are to be looked at by their partitions' keys.
+    pub(super) fn take_owed(&mut self) -> Option<Merged> {
+        let owed: Vec<Owed> = std::mem::take(&mut self.owed).into_values().collect();
+        let (first, last) = (owed.first()?, owed.last()?);
+        Some(Merged {
+            // Where the side that was read has none, nobody knows yet whether there are any.
+            rows: owed.iter().map(|owed| u64::from(owed.any)).sum(),
+            first_token: Some(first.token),
+            last: Some((last.token, last.key.clone())),
+            suspects: owed.into_iter().map(Owed::suspect).collect(),
+            ..Merged::default()
+        })
+    }
+}
+
+impl Owed {
+    fn suspect(self) -> Suspect {
+        Suspect { key: self.key, token: self.token, part: Part::Static, follows: false }
+    }
 }
 
 impl Merged {
@@ -96,8 +139,6 @@ pub(super) struct Merge<'a> {
     has_statics: bool,
     /// A partition comes with its statics, whether it has rows or not.
     shows_statics: bool,
-    /// A partition came without them.
-    hides_statics: bool,
     /// Up to this row of its token, all was compared before.
     behind: Option<(Token, RowKey)>,
     sides: [Seen; 2],
@@ -150,7 +191,6 @@ impl<'a> Merge<'a> {
                 Scan::Slice(Slice { of: Partitions::All(_), .. }) => false,
                 Scan::Slice(Slice { of: Partitions::One(..), from, to, .. }) => (from, to) == (&Cut::START, &Cut::END),
             },
-            hides_statics: false,
             behind,
             sides: Default::default(),
             partition: None,
@@ -158,15 +198,15 @@ impl<'a> Merge<'a> {
         }
     }
 
-    /// Compares what is at hand, until one side has to bring another page. `seen_statics` are partitions whose statics were
-    /// compared; more are added where the scan is of a single token.
+    /// Compares what is at hand, until one side has to bring another page. `statics` has those that were compared; more are added
+    /// where the scan is of a single token.
     ///
     /// # Errors
     /// Where a side answers what was not asked for.
     pub(super) fn step(
         &mut self,
         [source, target]: [Feed<'_>; 2],
-        seen_statics: &mut BTreeSet<Vec<u8>>,
+        statics: &mut Statics,
     ) -> Result<(Merged, [usize; 2]), MergeError> {
         let mut merged = Merged::default();
         let mut at = [source.at(), target.at()];
@@ -183,7 +223,7 @@ impl<'a> Merge<'a> {
             let Some(first) = taken[0].or(taken[1]) else { break };
             if !self.is_done(&first) {
                 let same = matches!(&next, [Some(a), Some(b)] if self.partitions(a, b).is_eq());
-                self.settle(if same { next } else { taken }, taken, &mut merged, seen_statics)?;
+                self.settle(if same { next } else { taken }, taken, &mut merged, statics)?;
                 merged.first_token.get_or_insert(first.token);
                 last = Some(first);
             }
@@ -274,7 +314,7 @@ impl<'a> Merge<'a> {
         beside: [Option<Next<'_>>; 2],
         taken: [Option<Next<'_>>; 2],
         merged: &mut Merged,
-        seen_statics: &mut BTreeSet<Vec<u8>>,
+        statics: &mut Statics,
     ) -> Result<(), MergeError> {
         let Some(next) = taken[0].or(taken[1]) else { return Ok(()) };
         let is_new = self.partition.as_deref() != Some(next.partition);
@@ -282,8 +322,7 @@ impl<'a> Merge<'a> {
             self.partition = Some(next.partition.to_vec());
             self.last_differed = false;
         }
-        if self.has_statics && (is_new || !self.shows_statics) && self.is_to_show(next.partition, beside, seen_statics)
-        {
+        if self.has_statics && (is_new || !self.shows_statics) && self.is_to_show(&next, beside, statics) {
             let with_statics = beside.map(|next| next.filter(|next| has_any(next.row, Part::Static)));
             self.settle_part(with_statics, Part::Static, merged)?;
         }
@@ -296,26 +335,21 @@ impl<'a> Merge<'a> {
 
     /// Whether a partition's statics are to be compared now. A part of a partition shows them with rows alone: where one side has
     /// none there, nobody knows what it has.
-    fn is_to_show(
-        &mut self,
-        partition: &[u8],
-        beside: [Option<Next<'_>>; 2],
-        seen_statics: &mut BTreeSet<Vec<u8>>,
-    ) -> bool {
-        if self.behind.as_ref().is_some_and(|(_, row)| row.bytes().0 == partition) || seen_statics.contains(partition) {
+    fn is_to_show(&self, next: &Next<'_>, beside: [Option<Next<'_>>; 2], statics: &mut Statics) -> bool {
+        let Next { row, token, partition, clustering, .. } = *next;
+        if self.behind.as_ref().is_some_and(|(_, row)| row.bytes().0 == partition) || statics.seen.contains(partition) {
             return false;
         }
         let shows = self.shows_statics || beside.iter().all(Option::is_some);
-        self.hides_statics |= !shows;
+        if !shows && !statics.owed.contains_key(partition) {
+            let owed = Owed { key: RowKey::new(partition, clustering), token, any: has_any(row, Part::Static) };
+            statics.owed.insert(partition.to_vec(), owed);
+        }
         if shows && self.range.width() == 1 {
-            seen_statics.insert(partition.to_vec());
+            statics.owed.remove(partition);
+            statics.seen.insert(partition.to_vec());
         }
         shows
-    }
-
-    /// Whether the statics of all partitions that came were compared by now.
-    pub(super) fn has_shown_statics(&self) -> bool {
-        !self.hides_statics
     }
 
     /// Compares one part of the rows that there are of a key, and says whether they differ.

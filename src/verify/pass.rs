@@ -1,7 +1,7 @@
 //! One pass over a range: both sides read side by side and merged; what differs is looked at again while the merge goes on.
 
 use super::look::Unseen;
-use super::merge::{Merge, Merged, Suspect};
+use super::merge::{Merge, Merged, Statics, Suspect};
 use super::recheck::{self, Rechecked};
 use super::stream::{Head, Stream};
 use super::task::Comparing;
@@ -11,7 +11,7 @@ use crate::engine::fetch::Unread;
 use crate::engine::pace::Load;
 use crate::engine::range::{PassEnd, RangeEnd};
 use crate::engine::retry::GaveUp;
-use crate::engine::seam::{Source, Target};
+use crate::engine::seam::{Scan, Source, Target};
 use crate::engine::watermark::{BatchNumber, Piece};
 use crate::engine::{Begun, Learned, Shared, Task};
 use crate::event::Event;
@@ -22,7 +22,6 @@ use crate::side::Side;
 use futures::StreamExt;
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::FuturesUnordered;
-use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::task::Poll;
 
@@ -39,8 +38,8 @@ struct Merging<'a, S: Source, T: Target> {
     merge: Merge<'a>,
     /// Of a scan whose rows aren't in the order of keys: what was found so far. It counts once all of the scan is read.
     withheld: Option<Merged>,
-    /// The partitions whose statics were compared before it began.
-    seen_statics: BTreeSet<Vec<u8>>,
+    /// The statics that were compared before it began.
+    statics: Statics,
 }
 
 /// What became of suspects.
@@ -60,7 +59,7 @@ pub(super) struct Pass<'a, S: Source, T: Target> {
     course: Course<'a, Comparing<S, T>>,
     /// Where an earlier pass had come to: [`Merge::new`].
     behind: Option<(Token, RowKey)>,
-    seen_statics: BTreeSet<Vec<u8>>,
+    statics: Statics,
     /// Bytes of suspects that are looked at again.
     suspects: usize,
     /// Rows that were written or deleted in this pass.
@@ -83,7 +82,7 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
         Pass {
             course: Course::new(shared, learned, begun),
             behind,
-            seen_statics: BTreeSet::new(),
+            statics: Statics::default(),
             suspects: 0,
             mended: 0,
             is_from_start,
@@ -161,7 +160,7 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
             streams: [Side::Source, Side::Target].map(stream),
             merge: Merge::new(&pair.order, &pair.rules, scan, pair.source.has_statics(), self.behind.clone()),
             withheld: (!scan.is_ordered()).then(Merged::default),
-            seen_statics: self.seen_statics.clone(),
+            statics: self.statics.clone(),
         }
     }
 
@@ -191,7 +190,13 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
                 Some(Unread::Unreadable(mut error, tries)) => {
                     if now.withheld.is_some() {
                         self.course.unreached();
-                        self.seen_statics = std::mem::take(&mut now.seen_statics);
+                        self.statics = std::mem::take(&mut now.statics);
+                    }
+                    if matches!(self.course.scan, Scan::FirstRows(_))
+                        && let Some(owed) = self.statics.take_owed()
+                    {
+                        // One side was read around what the other one can't read, and their keys are known by now.
+                        return Step::ScanEnded(Some(owed));
                     }
                     error.message = format!("the {side}: {}", error.message);
                     if self.course.read_around(side, error, tries, 0) { Step::GoOn } else { Step::Halted }
@@ -203,7 +208,7 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
             return Step::ScanEnded(now.withheld.take());
         }
         let [source, target] = &mut now.streams;
-        let (merged, at) = match now.merge.step([source.feed(), target.feed()], &mut self.seen_statics) {
+        let (merged, at) = match now.merge.step([source.feed(), target.feed()], &mut self.statics) {
             Ok(step) => step,
             Err(error) => {
                 self.course.fail(error.to_string());
@@ -212,8 +217,12 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
         };
         source.advance(at[0]);
         target.advance(at[1]);
+        if self.statics.are_owed() {
+            // Behind a row, whoever goes on takes the statics of its partition for compared.
+            self.course.mark.freeze();
+        }
         if let Some(row) = &merged.reached {
-            self.course.reached(row.clone(), now.merge.has_shown_statics());
+            self.course.reached(row.clone());
         }
         match &mut now.withheld {
             None => Step::Merged(merged),

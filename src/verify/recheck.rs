@@ -16,7 +16,8 @@ use crate::engine::{Learned, Shared};
 use crate::job::{RangeKey, Verdict};
 use futures::StreamExt;
 use futures::future::BoxFuture;
-use std::sync::atomic::{AtomicBool, Ordering};
+use futures::stream::FuturesOrdered;
+use std::collections::VecDeque;
 use std::time::Duration;
 
 /// A row must differ in so many looks, and in the same way in the last two of them.
@@ -147,9 +148,9 @@ impl<S: Source, T: Target> Settling<'_, S, T> {
                 };
                 before_is_gone = still_open.is_none();
                 left.extend(still_open);
-            }
-            if self.held > TOLD_TOGETHER {
-                self.tell().await?;
+                if self.held > TOLD_TOGETHER {
+                    self.tell().await?;
+                }
             }
         }
     }
@@ -160,15 +161,18 @@ impl<S: Source, T: Target> Settling<'_, S, T> {
         // No more than fit into a page that the source is asked for anyway.
         let rows_max = usize::try_from(learned.page_rows()).unwrap_or(1).max(1);
         let suspects: Vec<&Suspect> = group.iter().map(|open| &open.suspect).collect();
-        let mut looks: Vec<BoxFuture<'_, (usize, Result<Seen, Unseen>)>> = Vec::new();
-        for run in suspects.chunk_by(|a, b| b.follows && b.is_beside(a)) {
-            for run in run.chunks(rows_max) {
-                looks.push(Box::pin(async move { (run.len(), paced_look(shared, learned, run).await) }));
-            }
-        }
+        let runs = suspects.chunk_by(|a, b| b.follows && b.is_beside(a)).flat_map(|run| run.chunks(rows_max));
+        let mut runs: VecDeque<&[&Suspect]> = runs.collect();
         let mut shown = Vec::with_capacity(group.len());
-        let mut looks = futures::stream::iter(looks).buffered(LOOKS_AT_ONCE);
-        while let Some((rows, seen)) = looks.next().await {
+        // No more than these exist at a time: what a request needs is larger than most rows.
+        let mut looks: FuturesOrdered<BoxFuture<'_, _>> = FuturesOrdered::new();
+        loop {
+            while looks.len() < LOOKS_AT_ONCE
+                && let Some(run) = runs.pop_front()
+            {
+                looks.push_back(Box::pin(async move { (run.len(), paced_look(shared, learned, run).await) }));
+            }
+            let Some((rows, seen)) = looks.next().await else { return Ok(shown) };
             match seen {
                 Ok(seen) => shown.extend(seen.looked.into_iter().map(|now| now.map_or(Shown::Equal, Shown::Differs))),
                 // The others are as certain without it.
@@ -179,7 +183,6 @@ impl<S: Source, T: Target> Settling<'_, S, T> {
                 Err(gave_up) => return Err(gave_up),
             }
         }
-        Ok(shown)
     }
 
     /// Keeps what a look has made certain, and gives back what is to be looked at again.
@@ -234,43 +237,45 @@ impl<S: Source, T: Target> Settling<'_, S, T> {
             repairs.into_iter().chain(deletes).flatten().collect::<Vec<_>>()
         });
         self.write(intents.collect()).await?;
-        let has_failed = AtomicBool::new(false);
-        let mends = planned.into_iter().map(|(steps, suspect, looked)| -> BoxFuture<'_, _> {
-            let has_failed = &has_failed;
-            Box::pin(async move {
-                if has_failed.load(Ordering::Relaxed) {
-                    return Ok(None);
-                }
-                let mended = mend::mend(shared, learned, key, &suspect, looked, steps).await;
-                mended.map(|mended| Some((suspect, mended))).inspect_err(|_| has_failed.store(true, Ordering::Relaxed))
-            })
-        });
-        let mends: Vec<BoxFuture<'_, _>> = mends.collect();
-        let mut mends = futures::stream::iter(mends).buffered(LOOKS_AT_ONCE);
+        let mut planned = planned.into_iter();
+        let mut under_way: FuturesOrdered<BoxFuture<'_, _>> = FuturesOrdered::new();
         let mut failed = Ok(());
-        while let Some(mended) = mends.next().await {
-            // Where one fails, those beside it may be under way: what comes of them is to be told.
-            let mended = mended.unwrap_or_else(|error: Unseen| {
-                failed = std::mem::replace(&mut failed, Ok(())).and(Err(error));
-                None
-            });
-            let Some((suspect, Mended { left, note, done, markers_inferred })) = mended else { continue };
-            self.done.counts.rows_marker_inferred += markers_inferred;
-            for what in done {
-                // That others around it are to be compared again follows only from what changed.
-                self.done.mended += 1;
-                match what {
-                    Written::Deleting | Written::Deleted => self.done.counts.rows_deleted += 1,
-                    Written::Repairing | Written::Repaired => self.done.counts.rows_repaired += 1,
-                }
-                lines.extend(self.report().written(key, what, &suspect, &[]));
+        loop {
+            while under_way.len() < LOOKS_AT_ONCE
+                && failed.is_ok()
+                && let Some((steps, suspect, looked)) = planned.next()
+            {
+                under_way.push_back(Box::pin(async move {
+                    let mended = mend::mend(shared, learned, key, &suspect, looked, steps).await;
+                    mended.map(|mended| (suspect, mended))
+                }));
             }
-            if let Some(left) = left {
-                count(&mut self.done.counts, left.classes());
-                lines.extend(self.report().difference(key, &suspect, left.classes(), &left.columns, note));
+            match under_way.next().await {
+                None => return failed,
+                Some(Ok((suspect, mended))) => self.take_mended(&suspect, mended, lines),
+                // Those beside it are under way: what comes of them is to be told.
+                Some(Err(error)) => failed = failed.and(Err(error)),
             }
         }
-        failed
+    }
+
+    /// Counts what came of a row, and adds its lines.
+    fn take_mended(&mut self, suspect: &Suspect, mended: Mended, lines: &mut Vec<Line>) {
+        let Mended { left, note, done, markers_inferred } = mended;
+        self.done.counts.rows_marker_inferred += markers_inferred;
+        for what in done {
+            // That others around it are to be compared again follows only from what changed.
+            self.done.mended += 1;
+            match what {
+                Written::Deleting | Written::Deleted => self.done.counts.rows_deleted += 1,
+                Written::Repairing | Written::Repaired => self.done.counts.rows_repaired += 1,
+            }
+            lines.extend(self.report().written(self.key, what, suspect, &[]));
+        }
+        if let Some(left) = left {
+            count(&mut self.done.counts, left.classes());
+            lines.extend(self.report().difference(self.key, suspect, left.classes(), &left.columns, note));
+        }
     }
 
     fn report(&self) -> &Report {

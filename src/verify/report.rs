@@ -4,7 +4,6 @@ use super::difference::{Classes, ColumnDifference};
 use super::line::{DifferenceLine, LineTable, Written, WrittenLine};
 use super::merge::Suspect;
 use crate::blocking::blocking;
-use crate::call::{CallError, Class};
 use crate::engine::retry::GaveUp;
 use crate::event::{Event, Events};
 use crate::job::RangeKey;
@@ -14,6 +13,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// The note of a row that never stood still.
 pub(super) const STILL_CHANGES: &str = "it was another row with each look";
@@ -24,10 +24,18 @@ pub struct Report {
     file: JsonLines,
     /// By the table's number in the job.
     tables: Arc<BTreeMap<usize, LineTable>>,
-    /// The number of the verification.
-    verification: i64,
+    verification: Numbered,
     /// Why nothing more can be told, if so.
     failure: Arc<Mutex<Option<JsonLinesError>>>,
+}
+
+/// What tells verifications apart: of partitions alone, each is the first one.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+struct Numbered {
+    /// Its number in its job.
+    verification: i64,
+    /// When it began, in milliseconds since the Unix epoch.
+    started_at: i64,
 }
 
 /// A line to be told.
@@ -37,26 +45,28 @@ pub(super) enum Line {
     Written(WrittenLine),
 }
 
-/// The same in the file: as its event, but for the number of the verification.
+/// The same in the file: as its event, but for what it belongs to.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Stored<'a> {
     Difference {
         #[serde(rename = "type")]
         what: &'static str,
-        verification: i64,
+        #[serde(flatten)]
+        verification: Numbered,
         #[serde(flatten)]
         line: &'a DifferenceLine,
     },
     Written {
-        verification: i64,
+        #[serde(flatten)]
+        verification: Numbered,
         #[serde(flatten)]
         line: &'a WrittenLine,
     },
 }
 
 impl<'a> Stored<'a> {
-    fn of(line: &'a Line, verification: i64) -> Stored<'a> {
+    fn of(line: &'a Line, verification: Numbered) -> Stored<'a> {
         match line {
             Line::Difference(line) => Stored::Difference { what: "difference", verification, line },
             Line::Written(line) => Stored::Written { verification, line },
@@ -67,13 +77,14 @@ impl<'a> Stored<'a> {
 impl Report {
     /// Tells of these tables, by their number in the job.
     pub fn new(file: JsonLines, tables: BTreeMap<usize, LineTable>) -> Report {
-        Report { file, tables: Arc::new(tables), verification: 0, failure: Arc::default() }
+        Report { file, tables: Arc::new(tables), verification: Numbered::default(), failure: Arc::default() }
     }
 
-    /// The same, of the verification of this number.
+    /// The same, of the verification of this number, which began at that time since the Unix epoch.
     #[must_use]
-    pub fn of(&self, verification: i64) -> Report {
-        Report { verification, ..self.clone() }
+    pub fn of(&self, verification: i64, started_at: Duration) -> Report {
+        let started_at = i64::try_from(started_at.as_millis()).unwrap_or(i64::MAX);
+        Report { verification: Numbered { verification, started_at }, ..self.clone() }
     }
 
     /// Why something could not be told, if so: what is found since isn't worth much.
@@ -126,7 +137,7 @@ impl Report {
     /// Tells lines, and returns when they are on the disk.
     ///
     /// # Errors
-    /// Where the file can't be written.
+    /// Where the file can't be written: [`Report::take_failure`].
     pub(super) async fn tell(&self, events: &Events, lines: Vec<Line>) -> Result<(), GaveUp> {
         if lines.is_empty() {
             return Ok(());
@@ -135,9 +146,9 @@ impl Report {
         let (written, lines) =
             blocking(move || (file.write(lines.iter().map(|line| Stored::of(line, verification))), lines)).await;
         written.map_err(|error| {
-            let message = error.to_string();
             self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
-            GaveUp::Failed(CallError { class: Class::Other, message }, 1)
+            // No side is to blame, and no row: all that isn't told yet is compared again in the next run.
+            GaveUp::Stopped
         })?;
         for line in lines {
             events.emit(match line {

@@ -76,7 +76,7 @@ fn assert_refused(job: &Job, finished: &Finished, says: &str) {
 
 /// The reason that is told of a table.
 fn reason(lab: &Lab, table: &str, side: &str, what: &str) -> String {
-    format!("{} was changed at the {side} while it was copied: {what}", lab.name(table))
+    format!("{} was changed at the {side} since the job took it in: {what}", lab.name(table))
 }
 
 /// Goal: a column that is added at the source isn't left out of a copy that counts as done.

@@ -70,6 +70,25 @@ fn assert_equal_row_by_row(lab: &Lab, columns: &str, keys: impl Iterator<Item = 
     }
 }
 
+/// Goal: a verification of which every row differs takes no more memory than one of which none does: few large rows, and many small ones.
+#[test]
+fn rows_that_differ_stay_within_the_budget() {
+    for (table, rows, bytes) in [("fat", 20_000, 4000), ("thin", 60_000, 4)] {
+        let Some(lab) = Lab::open(&format!("memory_{table}")) else { return };
+        lab.both(&format!("CREATE TABLE {table} (k int, c int, v blob, PRIMARY KEY (k, c))"));
+        let insert = format!("INSERT INTO {table} (k, c, v) VALUES (?, ?, ?) USING TIMESTAMP {THEN}");
+        let value = noise(1, bytes);
+        lab.source.load_singly(&insert, (0..rows).map(|row| (row % 16, row, value.clone())));
+        let budget = 64 * MIB;
+        let run = lab.job(table).verify().args(&["--memory", "64MiB", "--recheck-after", "500ms"]).start();
+        let peak = peak(run.pid());
+        let finished = run.finish();
+        finished.assert_code(4);
+        assert_eq!(finished.end()["verdict"]["rows_missing"], rows);
+        assert_within(table, peak.join().unwrap(), budget);
+    }
+}
+
 /// Goal: rows as large as Cassandra takes them, several readers at once.
 #[test]
 fn rows_of_sixteen_megabytes_stay_within_the_budget() {

@@ -142,8 +142,10 @@ fn tables_may_come_and_go_while_a_job_lasts() {
     both(&lab, "d");
     let finished = job.run();
     finished.assert_code(3);
-    let b =
-        format!("{} was changed at the target while it was copied: it was dropped and created again", lab.name("b"));
+    let b = format!(
+        "{} was changed at the target since the job took it in: it was dropped and created again",
+        lab.name("b")
+    );
     let c = format!("there is no table {} at the source", lab.name("c"));
     assert_eq!(told(&finished, "table_broken", "reason"), [&b, &c]);
     let states_then =

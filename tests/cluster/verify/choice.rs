@@ -5,6 +5,7 @@ use crate::job::Job;
 use crate::lab::{Lab, THEN};
 use crate::planting::judge::{self, Differences};
 use std::io::Write;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -120,6 +121,53 @@ fn partitions_come_from_a_file_and_from_stdin() {
     let last = String::from_utf8(out.stdout).unwrap();
     let last: serde_json::Value = serde_json::from_str(last.lines().last().unwrap()).unwrap();
     assert_eq!(last["verdict"]["rows_compared"], 1);
+}
+
+/// Goal: calls for one partition each, side by side and one after the other, list what they find in one file, and lose nothing of each other.
+#[test]
+fn partitions_side_by_side_share_a_list_of_differences() {
+    let Some(lab) = Lab::open("verify_beside") else { return };
+    lab.both("CREATE TABLE t (k int, c int, v int, PRIMARY KEY (k, c))");
+    lab.source.load("INSERT INTO t (k, c, v) VALUES (?, ?, 1) USING TIMESTAMP ?", (0..40).map(|c| (c % 4, c, THEN)));
+    let verify = lab.job("t").verify().args(&["--recheck-after", "50ms"]);
+    let named = |k: i32| verify.clone().args(&["--partition", &k.to_string()]).start();
+    for together in [[0, 1], [2, 3]] {
+        for run in together.map(named) {
+            let finished = run.finish();
+            finished.assert_code(4);
+            assert_eq!(counted(&finished, "rows_missing"), 10);
+        }
+    }
+    let file = format!("{}-partition-differences.jsonl", verify.checkpoint.display());
+    let text = std::fs::read_to_string(&file).unwrap();
+    let told: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(told.len(), 40, "{text}");
+    let runs: std::collections::BTreeSet<_> =
+        told.iter().map(|line| (line["key"]["k"].to_string(), line["started_at"].as_i64().unwrap())).collect();
+    let moments: std::collections::BTreeSet<_> = runs.iter().map(|(_, at)| at).collect();
+    assert_eq!(runs.len(), 4, "each partition belongs to one call: {runs:?}");
+    assert!(moments.len() > 1, "{runs:?}");
+    assert!(!Path::new(&format!("{file}.1")).exists());
+}
+
+/// Goal: where differences can't be listed, the run ends with that error; no range is blamed, and the next run finds all of them.
+#[test]
+fn a_list_that_can_not_be_written_ends_the_run() {
+    let Some(lab) = Lab::open("verify_full") else { return };
+    lab.both("CREATE TABLE t (k int, c int, v int, PRIMARY KEY (k, c))");
+    lab.source.load("INSERT INTO t (k, c, v) VALUES (?, ?, 1) USING TIMESTAMP ?", (0..40).map(|c| (c % 4, c, THEN)));
+    let verify = lab.job("t").verify().args(&["--recheck-after", "50ms"]);
+    let finished = verify.clone().args(&["--differences", "/dev/full"]).run();
+    finished.assert_code(1);
+    assert_eq!(finished.count("range_failed"), 0, "{:#?}", finished.events);
+    let error = finished.events.iter().find(|event| event["type"] == "error").unwrap();
+    assert!(error["message"].as_str().unwrap().starts_with("failed to write /dev/full"), "{error}");
+    let connection = rusqlite::Connection::open(&verify.checkpoint).unwrap();
+    let outcome: String = connection.query_row("SELECT outcome FROM run", [], |row| row.get(0)).unwrap();
+    assert_eq!(outcome, "error");
+    drop(connection);
+    verify.run().assert_code(4);
+    assert_eq!(counts(&verify.checkpoint)["rows_missing"], 40);
 }
 
 /// `migrate set` and the like, for this job.

@@ -1,6 +1,6 @@
 //! What a copy does by design, and what time does by itself, is no difference.
 
-use super::{counts, lines};
+use super::{counted as counted_at_end, counts, lines};
 use crate::lab::{Lab, OLD, THEN};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -52,6 +52,13 @@ fn capped_writetimes_are_told_apart() {
     verify.succeed();
     let counted = counts(&job.checkpoint);
     assert_eq!((counted["rows_capped"], counted["rows_different"]), (10, 0));
+    // One partition alone, beside the job, is judged as the job has it, and not in another way.
+    let named = verify.clone().args(&["--partition", "5"]);
+    let finished = named.succeed();
+    assert_eq!((counted_at_end(&finished, "rows_capped"), counted_at_end(&finished, "rows_compared")), (1, 20));
+    for other in [&["--future-timestamps", "reject"][..], &["--row-marker", "never"], &["--unknown-timestamp", "7"]] {
+        lab.job("t").verify().args(other).args(&["--partition", "5"]).run().assert_code(5);
+    }
     lab.source.run(&format!("UPDATE t USING TIMESTAMP {} SET a = 'b' WHERE k = 5 AND c = 107", now + 2000 * DAY));
     verify.run().assert_code(4);
     let counted = counts(&job.checkpoint);

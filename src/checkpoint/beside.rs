@@ -1,0 +1,32 @@
+//! What the job of a checkpoint decides for a command that goes on beside it, whoever works on the job meanwhile.
+
+use super::{CheckpointError, created_at, files, open, status, tables};
+use std::path::Path;
+use std::time::Duration;
+
+/// What there is to know of a job without its checkpoint being ours.
+#[derive(Clone, Copy, Debug)]
+pub struct Beside {
+    /// When the job was made, since the Unix epoch.
+    pub created_at: Duration,
+    /// [`super::Checkpoint::any_marker_inferred`].
+    pub any_marker_inferred: bool,
+}
+
+/// Looks at the job in `path`; nothing where there is no such file, and nothing is changed.
+///
+/// # Errors
+/// Where the file is foreign, newer or damaged, or the job isn't that of `identity`, which needn't be all of it.
+pub fn beside(path: &Path, identity: &[(&'static str, String)]) -> Result<Option<Beside>, CheckpointError> {
+    let path = &files::real(path);
+    let connection = match open::open_read_only(path) {
+        Err(CheckpointError::Missing { .. }) => return Ok(None),
+        connection => connection?,
+    };
+    open::check_kind(&connection, path)?;
+    tables::expect_job(&connection, path, identity)?;
+    Ok(Some(Beside {
+        created_at: created_at(&connection, path)?,
+        any_marker_inferred: status::any_marker_inferred(&connection, path)?,
+    }))
+}
