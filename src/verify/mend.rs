@@ -39,6 +39,8 @@ pub(super) struct Mended {
     pub(super) note: Option<String>,
     /// What was done, in this order.
     pub(super) done: Vec<Written>,
+    /// What the target has acknowledged, and nobody has looked at since.
+    unseen: Option<Written>,
     /// Rows that were written with a row marker that follows from their cells.
     pub(super) markers_inferred: u64,
 }
@@ -66,10 +68,7 @@ pub(super) fn steps<S: Source, T: Target>(
     Steps { repairs: mending.repairs && looked.can_be_repaired(), removals }
 }
 
-/// Mends a row as far as it can be, and looks at it once more.
-///
-/// # Errors
-/// Where a side can't be read or written.
+/// Mends a row as far as it can be, and looks at it once more. What was done is told with an error, too.
 pub(super) async fn mend<S: Source, T: Target>(
     shared: &Shared<Comparing<S, T>>,
     learned: &Learned<Comparing<S, T>>,
@@ -77,17 +76,32 @@ pub(super) async fn mend<S: Source, T: Target>(
     suspect: &Suspect,
     looked: Looked,
     steps: Steps,
-) -> Result<Mended, Unseen> {
-    let before = looked.state;
+) -> (Mended, Result<(), Unseen>) {
     let mut mended = Mended { left: Some(looked), ..Mended::default() };
-    let Some(mending) = &learned.task.pair.mending else { return Ok(mended) };
+    let tried = try_to_mend(shared, learned, key, suspect, steps, &mut mended).await;
+    if tried.is_err() {
+        // How it is now, nobody knows.
+        mended.left = None;
+        mended.done.extend(mended.unseen.take());
+    }
+    (mended, tried)
+}
+
+async fn try_to_mend<S: Source, T: Target>(
+    shared: &Shared<Comparing<S, T>>,
+    learned: &Learned<Comparing<S, T>>,
+    key: RangeKey,
+    suspect: &Suspect,
+    steps: Steps,
+    mended: &mut Mended,
+) -> Result<(), Unseen> {
+    let Some(mending) = &learned.task.pair.mending else { return Ok(()) };
+    let before = mended.left.as_ref().map(|left| left.state);
     if steps.repairs {
         let repaired = repair(shared, learned, mending, key, suspect, &mut mended.markers_inferred).await;
-        mended.try_to(repaired)?;
+        mended.try_to(repaired, Written::Repaired)?;
         mended.left = look_at(shared, learned, suspect).await?;
-        if mended.left.as_ref().is_none_or(|left| left.state != before) {
-            mended.done.push(Written::Repaired);
-        }
+        mended.seen(before);
         if let Some(left) = mended.left.as_ref().filter(|left| left.can_be_repaired()) {
             let is_gone = left.classes().iter().any(|class| matches!(class, Class::Missing | Class::ColumnMissing));
             mended.note.get_or_insert_with(|| if is_gone { SHADOWED } else { WINS }.to_owned());
@@ -99,38 +113,48 @@ pub(super) async fn mend<S: Source, T: Target>(
         if mending.deletes && mended.left.as_ref().is_some_and(is_extra) {
             mended.note.get_or_insert_with(|| YOUNG.to_owned());
         }
-        return Ok(mended);
+        return Ok(());
     }
     let before = mended.left.as_ref().map(|left| left.state);
     for removal in steps.removals {
-        mended.try_to(delete(shared, learned, mending, &removal).await)?;
+        mended.try_to(delete(shared, learned, mending, &removal).await, Written::Deleted)?;
     }
     mended.left = look_at(shared, learned, suspect).await?;
     let is_bare = |left: &Looked| left.alone.is_some() && left.columns.is_empty();
     if mended.left.as_ref().is_some_and(is_bare) {
         let of_marker = removal::of_marker(suspect, removal::latest(learned.task.conduct.started_at));
-        mended.try_to(delete(shared, learned, mending, &of_marker).await)?;
+        mended.try_to(delete(shared, learned, mending, &of_marker).await, Written::Deleted)?;
         mended.left = look_at(shared, learned, suspect).await?;
     }
     if let Some(left) = mended.left.as_mut().filter(|left| left.alone == Some(Class::Marker)) {
         // Whatever made the row, it was to go.
         left.alone = Some(Class::Extra);
     }
-    if mended.left.as_ref().map(|left| left.state) != before {
-        mended.done.push(Written::Deleted);
-    }
-    Ok(mended)
+    mended.seen(before);
+    Ok(())
 }
 
 impl Mended {
     /// Goes on after what the target refused for good: the row stays as it is, and others needn't.
-    fn try_to(&mut self, tried: Result<(), Unseen>) -> Result<(), Unseen> {
+    fn try_to(&mut self, tried: Result<(), Unseen>, what: Written) -> Result<(), Unseen> {
         match tried {
+            Ok(()) => {
+                self.unseen = Some(what);
+                Ok(())
+            }
             Err(Unseen::GaveUp(GaveUp::Failed(error, _))) if error.class == Failure::Rejected => {
                 self.note = Some(format!("{REFUSED}: {}", error.message));
                 Ok(())
             }
-            tried => tried,
+            failed => failed,
+        }
+    }
+
+    /// Notes what was done, where the row isn't any more what it was `before`.
+    fn seen(&mut self, before: Option<u64>) {
+        let done = self.unseen.take();
+        if self.left.as_ref().map(|left| left.state) != before {
+            self.done.extend(done);
         }
     }
 }

@@ -247,21 +247,19 @@ impl<S: Source, T: Target> Settling<'_, S, T> {
             {
                 under_way.push_back(Box::pin(async move {
                     let mended = mend::mend(shared, learned, key, &suspect, looked, steps).await;
-                    mended.map(|mended| (suspect, mended))
+                    (suspect, mended)
                 }));
             }
-            match under_way.next().await {
-                None => return failed,
-                Some(Ok((suspect, mended))) => self.take_mended(&suspect, mended, lines),
-                // Those beside it are under way: what comes of them is to be told.
-                Some(Err(error)) => failed = failed.and(Err(error)),
-            }
+            // Those that are under way when one fails have done something, too.
+            let Some((suspect, (mended, tried))) = under_way.next().await else { return failed };
+            self.take_mended(&suspect, mended, lines);
+            failed = failed.and(tried);
         }
     }
 
     /// Counts what came of a row, and adds its lines.
     fn take_mended(&mut self, suspect: &Suspect, mended: Mended, lines: &mut Vec<Line>) {
-        let Mended { left, note, done, markers_inferred } = mended;
+        let Mended { left, note, done, markers_inferred, .. } = mended;
         self.done.counts.rows_marker_inferred += markers_inferred;
         for what in done {
             // That others around it are to be compared again follows only from what changed.

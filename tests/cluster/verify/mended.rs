@@ -2,6 +2,7 @@
 
 use super::{Field, Size, counted, counts, lines};
 use crate::job::Job;
+use crate::lab::{Lab, THEN};
 use crate::oracle::Kind;
 use crate::planting::Planted;
 use crate::planting::judge::{self, Key};
@@ -105,4 +106,34 @@ fn a_repair_that_is_killed_goes_on() {
     field.verify().arg("--repair").run().assert_code(4);
     field.verify().arg("--restart").run().assert_code(4);
     field.assert_found(&judge::truth_after_repair(&field.truth.planted));
+}
+
+/// Goal: a repair that is stopped tells each row that it has written, and that both sides differ.
+#[test]
+fn a_repair_that_is_stopped_tells_what_it_wrote() {
+    const ROWS: i32 = 4000;
+    let Some(lab) = Lab::open("verify_restop") else { return };
+    lab.both("CREATE TABLE t (room int, id int, a text, PRIMARY KEY (room, id))");
+    lab.source.load(
+        "INSERT INTO t (room, id, a) VALUES (?, ?, 'text') USING TIMESTAMP ?",
+        (0..ROWS).map(|id| (id / 40, id, THEN)),
+    );
+    let repair = lab.job("t").verify().args(&["--repair", "--recheck-after", "20ms"]);
+    let mut run = repair.clone().args(&["--rows-per-second", "2k"]).start();
+    run.await_type("repaired");
+    run.signal("INT");
+    let finished = run.finish();
+    finished.assert_code(130);
+    let at_target = u64::try_from(lab.target.raw("SELECT room, id FROM t").len()).unwrap();
+    println!("{at_target} of {ROWS} rows are written");
+    assert!(at_target > 0 && at_target < u64::try_from(ROWS).unwrap());
+    assert_eq!(listed(&repair, "repaired").len() as u64, at_target);
+    let end = finished.end();
+    assert_eq!((&end["verdict"]["rows_repaired"], &end["conclusion"]), (&at_target.into(), &"unfinished".into()));
+    assert_eq!(counts(&repair.checkpoint)["rows_repaired"], at_target);
+    // The rest of it, and all of it looked at once more.
+    repair.run().assert_code(0);
+    let counted = counts(&repair.checkpoint);
+    assert_eq!((counted["rows_different"], counted["rows_repaired"]), (0, u64::try_from(ROWS).unwrap()));
+    lab.assert_equal("t", u64::try_from(ROWS).unwrap());
 }
