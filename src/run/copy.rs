@@ -1,7 +1,7 @@
 //! The copy: both sides, the job and its checkpoint, the rows, and a last look at the tables.
 
 use super::open::{Opened, open, policy};
-use super::{Error, whole};
+use super::{Error, unseen, whole};
 use crate::blocking::blocking;
 use crate::checkpoint::{Checkpoint, CheckpointError, Committer};
 use crate::cluster::{CqlSource, CqlTarget};
@@ -171,14 +171,7 @@ fn unrecorded(events: &Events, why: Option<String>, gave_up: Option<Side>) -> St
         1 => "1 row that the target acknowledged is".to_owned(),
         rows => format!("{rows} rows that the target acknowledged are"),
     };
-    let why = match (why, gave_up) {
-        (Some(why), _) => format!(" {why}"),
-        (None, Some(side)) => format!(", since the {side} doesn't answer"),
-        (None, None) => " before the process was to end".to_owned(),
-    };
-    format!(
-        "{what} not recorded, and will be copied again: nobody could tell whether the tables still are what they were{why}"
-    )
+    format!("{what} not recorded, and will be copied again: {}", unseen(why, gave_up))
 }
 
 /// Sets back the options of tables that are done, closes the file, and says whether all of them are back.

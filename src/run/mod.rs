@@ -19,6 +19,7 @@ use crate::settings::schema::SchemaSettings;
 use crate::settings::verify::VerifySettings;
 use crate::settings::{Settings, SettingsError};
 use crate::shutdown::Signal;
+use crate::side::Side;
 use crate::table_options::OptionsError;
 use crate::ui::tables;
 use crate::ui::text::{Style, to_stderr, to_stdout};
@@ -175,6 +176,16 @@ pub async fn run(cli: Cli) -> Result<u8, Error> {
 fn whole(error: &Error) -> String {
     let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+/// Why nobody could look at the tables any more before something was to be recorded: the guard's words, where it has any.
+fn unseen(why: Option<String>, gave_up: Option<Side>) -> String {
+    let why = match (why, gave_up) {
+        (Some(why), _) => format!(" {why}"),
+        (None, Some(side)) => format!(", since the {side} doesn't answer"),
+        (None, None) => " before the process was to end".to_owned(),
+    };
+    format!("nobody could tell whether the tables still are what they were{why}")
 }
 
 fn print(text: &str) -> Result<u8, Error> {

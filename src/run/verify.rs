@@ -1,7 +1,7 @@
 //! The verification: both sides, the job and its checkpoint, what of the ring is compared, and the passes over it.
 
 use super::open::{Opened, open, policy};
-use super::{Error, choice, whole};
+use super::{Error, choice, unseen, whole};
 use crate::blocking::blocking;
 use crate::checkpoint::{Checkpoint, CheckpointError, Committer, beside};
 use crate::cluster::{CqlSource, CqlTarget};
@@ -307,20 +307,27 @@ async fn one_pass(
     let steering = Steering { pace: settings.job.pace.clone(), live: watch.live() };
     // A table that was truncated has rows missing, and that is what is looked for.
     let guarded = pairs.keys().map(|&number| (number, tables[number].clone().without_truncations())).collect();
-    let guard = TableGuard::new(&sides, guarded, settings.job.pace.patience, events, stop);
+    let guard = TableGuard::new(&sides, guarded, settings.job.pace.patience, events, stop).pausing(watch.live());
     let findings = guard.findings();
     let committer = Committer::<Verdict>::guarded(checkpoint, guard, events.clone());
     let ended = verify::run(&pairs, work, &conduct, steering, committer.ledger(), events.clone(), stop.clone()).await;
+    // With the last commit, the guard has looked for the last time.
+    let mut drained = committer.drain().await?;
     drop(watch);
-    let drained = committer.drain().await?;
-    let (mut changed, unseen) = (findings.take_changed(), findings.unseen());
+    let (mut changed, is_unseen) = (findings.take_changed(), !findings.unseen().is_empty());
+    if is_unseen {
+        let why = unseen(findings.why_unseen(), ended.gave_up);
+        let message = format!("what was compared last is not recorded, and will be compared again: {why}");
+        events.emit(Event::Warning { message: message.clone() });
+        drained = drained.because(message);
+    }
     let all_ready = pairs.len() == tables.len() && !has_misfits;
     let is_lost = !changed.is_empty() && changed.len() == pairs.len();
     let untold = report.take_failure();
     let mut outcome = ended.outcome;
     if is_lost || untold.is_some() {
         outcome = RunOutcome::Error;
-    } else if outcome == RunOutcome::Done && !(all_ready && changed.is_empty() && unseen.is_empty()) {
+    } else if outcome == RunOutcome::Done && !(all_ready && changed.is_empty() && !is_unseen) {
         outcome = RunOutcome::Incomplete;
     }
     let broken = changed.iter().map(|(number, error)| (*number, error.to_string())).collect();
