@@ -10,7 +10,12 @@ use std::collections::BTreeMap;
 
 /// What is compared, in the words of the checkpoint: two verifications of the same are one.
 pub(super) fn parameters(settings: &VerifySettings) -> BTreeMap<String, String> {
-    let mut parameters = BTreeMap::from([("expiry-tolerance".to_owned(), settings.expiry_tolerance.to_string())]);
+    // At another level, other replicas answer, and may have something else to say.
+    let mut parameters = BTreeMap::from([
+        ("expiry-tolerance".to_owned(), settings.expiry_tolerance.to_string()),
+        ("source-consistency".to_owned(), settings.job.source.consistency.to_string()),
+        ("target-consistency".to_owned(), settings.job.target.consistency.to_string()),
+    ]);
     if let Some(sample) = settings.sample {
         parameters.insert("sample".to_owned(), sample.to_string());
     }

@@ -170,6 +170,31 @@ fn a_list_that_can_not_be_written_ends_the_run() {
     assert_eq!(counts(&verify.checkpoint)["rows_missing"], 40);
 }
 
+/// Goal: what was compared at one consistency level isn't mixed with what is compared at another; the same goes for another tolerance.
+#[test]
+fn an_unfinished_verification_goes_on_as_it_was_begun_or_not_at_all() {
+    let Some(lab) = Lab::open("verify_levels") else { return };
+    lab.both("CREATE TABLE t (room int, id int, a text, PRIMARY KEY (room, id))");
+    for node in [&lab.source, &lab.target] {
+        let insert = "INSERT INTO t (room, id, a) VALUES (?, ?, 'text') USING TIMESTAMP ?";
+        node.load(insert, (0..4000).map(|id| (id / 40, id, THEN)));
+    }
+    let verify = lab.job("t").verify();
+    let mut run = verify.clone().args(&["--consistency", "ONE", "--rows-per-second", "1k"]).start();
+    run.await_type("range_verified");
+    run.signal("INT");
+    run.finish().assert_code(130);
+    for other in [&["--consistency", "ALL"][..], &["--consistency", "ONE", "--expiry-tolerance", "9s"]] {
+        let refused = verify.clone().args(other).run();
+        refused.assert_code(5);
+        assert!(refused.stderr.contains("source-consistency=ONE, target-consistency=ONE"), "{}", refused.stderr);
+    }
+    verify.clone().args(&["--consistency", "ONE"]).run().assert_code(0);
+    // What is finished stands in nobody's way.
+    verify.clone().args(&["--consistency", "ALL"]).run().assert_code(0);
+    assert_eq!(counts(&verify.checkpoint)["rows_compared"], 4000);
+}
+
 /// `migrate set` and the like, for this job.
 fn control(job: &Job, words: &[&str]) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_migrate"));
