@@ -164,6 +164,7 @@ fn a_plan_a_summary_and_a_status_list_each_table_and_what_is_broken() {
     insta::assert_snapshot!(steady(&tool.run(&["status"]).expect(0).out), @"
     incomplete … % of the ring … ranges … rows … B … of … tables broken
     from `source` to `target`, checkpoint migrate.db
+    copied: 1 row read at LOCAL_QUORUM and written at LOCAL_QUORUM
     table state ring ranges claimed failed rows written rows expired rejected
     KS.a done 100.0 % … 0 0 1 0 0
     KS.b broken 0.0 % … 0 0 0 0 0
