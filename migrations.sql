@@ -181,13 +181,13 @@ CREATE TABLE verified_range (
     ended_at     INTEGER,                     -- became done or failed
     error        TEXT,                        -- why it failed, in the server's words
     remedy       TEXT,                        -- what can be done about it
-    beyond       TEXT                         -- counts by name: of what is counted above, rows that are compared again when the
-                 CHECK (beyond IS NULL OR json_type(beyond) = 'object'),  -- range is, and don't count any more then
+    beyond       TEXT                         -- counts by name: of what is counted above, rows that are compared again once the
+                 CHECK (beyond IS NULL OR json_type(beyond) = 'object'),  -- range is claimed again, and don't count any more then
     PRIMARY KEY (table_id, first_token),
     CHECK (first_token <= last_token),
     CHECK ((partition_key IS NULL) = (clustering_key IS NULL)),
     CHECK (state <> 'done' OR cursor IS last_token),
-    CHECK (beyond IS NULL OR state IN ('claimed', 'failed')),
+    CHECK (beyond IS NULL OR state NOT IN ('done', 'skipped')),
     CHECK (state <> 'skipped' OR (cursor IS NULL AND rows_compared = 0))
 ) STRICT, WITHOUT ROWID;
 

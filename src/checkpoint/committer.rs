@@ -345,11 +345,11 @@ async fn commit<C: Counts>(mut checkpoint: Checkpoint, updates: Vec<Update<C>>, 
         (checkpoint, updates, result, started.elapsed())
     })
     .await;
-    let mut taken_back = match result {
-        Ok(taken_back) => taken_back.into_iter(),
+    let taken_back = match result {
+        Ok(taken_back) => taken_back,
         Err(error) => return (checkpoint, Err(error)),
     };
-    for update in updates {
+    for (update, taken_back) in updates.into_iter().zip(taken_back) {
         let RangeUpdate { key, cursor, tally, state, .. } = match update {
             Update::Range(update) => update,
             Update::Split { key, into } => {
@@ -361,11 +361,15 @@ async fn commit<C: Counts>(mut checkpoint: Checkpoint, updates: Vec<Update<C>>, 
                 continue;
             }
             Update::Anew { key, kept } => {
-                let begun = taken_back.next().and_then(|taken_back| C::begun_anew(key, taken_back));
+                let begun = taken_back.and_then(|taken_back| C::begun_anew(key, taken_back));
                 begun.into_iter().chain([C::moved(key, None, kept)]).for_each(|event| events.emit(event));
                 continue;
             }
         };
+        taken_back
+            .and_then(|taken_back| C::begun_anew(key, taken_back))
+            .into_iter()
+            .for_each(|event| events.emit(event));
         match (&state, cursor) {
             (RangeState::Done, _) => events.emit(C::done(key, tally)),
             (RangeState::Claimed | RangeState::Failed { .. }, Some(Cursor { token, .. })) => {

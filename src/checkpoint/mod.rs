@@ -210,21 +210,25 @@ impl Checkpoint {
         self.still_there()
     }
 
-    /// Commits `updates`, all or none; gives what each range that is begun anew had counted, in their order.
+    /// Commits `updates`, all or none; gives what each of them takes back of what its range had counted.
     ///
     /// # Errors
     /// Where the commit failed. Whether it took effect is then unknown: the caller must stop, and trust only what the file
     /// says when it is opened again.
-    fn commit<C: Counts>(&mut self, updates: &[Update<C>]) -> Result<Vec<C>, CheckpointError> {
+    fn commit<C: Counts>(&mut self, updates: &[Update<C>]) -> Result<Vec<Option<C>>, CheckpointError> {
         let fail = |error| CheckpointError::sqlite(&self.path, "commit progress", error);
         let now = unix_ms();
         let transaction = self.connection.transaction().map_err(fail)?;
         let ranges = Ranges::<C>::of(&transaction);
         let (mut rows_written, mut taken_back) = (0, Vec::new());
         for update in updates {
+            let mut before = None;
             let (key, stored) = match update {
                 Update::Range(update) => {
                     rows_written += update.tally.rows_written();
+                    if update.claims > 0 {
+                        before = ranges.take_back(update.key).map_err(fail)?;
+                    }
                     (update.key, ranges.update(update, now))
                 }
                 Update::Split { key, into } => (*key, ranges.split(*key, into)),
@@ -234,10 +238,11 @@ impl Checkpoint {
                 }
                 Update::Anew { key, kept } => {
                     rows_written += kept.rows_written();
-                    let begun = ranges.begin_anew(*key, kept);
-                    (*key, begun.map(|before| before.map(|before| taken_back.push(before)).map_or(0, |()| 1)))
+                    before = ranges.begin_anew(*key, kept).map_err(fail)?;
+                    (*key, Ok(usize::from(before.is_some())))
                 }
             };
+            taken_back.push(before);
             if stored.map_err(fail)? != 1 {
                 let what = format!("range {} is gone", key.range);
                 return Err(CheckpointError::Corrupt { path: self.path.clone(), what });

@@ -5,7 +5,8 @@ use super::fold::{RangeState, RangeUpdate};
 use super::found::counts;
 use crate::job::{Counts, RangeKey, Work};
 use crate::row::RowKey;
-use rusqlite::types::Value;
+use rusqlite::Error::FromSqlConversionFailure;
+use rusqlite::types::{Type, Value};
 use rusqlite::{OptionalExtension, Transaction, params};
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
@@ -18,6 +19,8 @@ pub(super) struct Ranges<'t, C> {
     shrink: String,
     counted: String,
     beyond: String,
+    find_beyond: String,
+    forget_beyond: String,
     begin_anew: String,
     counts: PhantomData<C>,
 }
@@ -32,6 +35,9 @@ impl<'t, C: Counts> Ranges<'t, C> {
             format!("{name} = {before} + ?{index}")
         }));
         let more = list(&mut names.iter().zip(5..).map(|(name, index)| format!("{name} = {name} + ?{index}")));
+        let less = list(
+            &mut names.iter().map(|name| format!("{name} = {name} - coalesce(json_extract(beyond, '$.{name}'), 0)")),
+        );
         Ranges {
             transaction,
             // Moves a range on: binds its table and tokens, its state, and what is new of it; the counts follow from the 14th on.
@@ -58,6 +64,10 @@ impl<'t, C: Counts> Ranges<'t, C> {
             ),
             beyond: format!(
                 "UPDATE {table} SET beyond = ?4, {more} WHERE table_id = ?1 AND first_token = ?2 AND last_token = ?3 AND beyond IS NULL"
+            ),
+            find_beyond: format!("SELECT beyond FROM {table} WHERE table_id = ?1 AND first_token = ?2 AND last_token = ?3"),
+            forget_beyond: format!(
+                "UPDATE {table} SET {less}, beyond = NULL WHERE table_id = ?1 AND first_token = ?2 AND last_token = ?3"
             ),
             begin_anew: format!(
                 "UPDATE {table} SET state = 'pending', cursor = NULL, partition_key = NULL, clustering_key = NULL,
@@ -126,7 +136,25 @@ impl<'t, C: Counts> Ranges<'t, C> {
         ])
     }
 
-    /// Counts rows beyond the cursor of a range, until [`begin_run`]; answers how many such ranges there are, which is one.
+    /// Takes back what a range that is claimed again had counted beyond its cursor, and gives that; none where there is nothing.
+    pub(super) fn take_back(&self, key: RangeKey) -> rusqlite::Result<Option<C>> {
+        if !C::BEYOND {
+            return Ok(None);
+        }
+        let range = [(key.table as u64).into_value(), key.range.first().0.into(), key.range.last().0.into()];
+        let found: Option<Option<String>> = self
+            .transaction
+            .prepare_cached(&self.find_beyond)?
+            .query_row(rusqlite::params_from_iter(&range), |row| row.get(0))
+            .optional()?;
+        let Some(beyond) = found.flatten() else { return Ok(None) };
+        self.transaction.prepare_cached(&self.forget_beyond)?.execute(rusqlite::params_from_iter(range))?;
+        let beyond: BTreeMap<String, u64> =
+            serde_json::from_str(&beyond).map_err(|error| FromSqlConversionFailure(0, Type::Text, error.into()))?;
+        C::try_from_values(|name| Ok(beyond.get(name).copied().unwrap_or_default())).map(Some)
+    }
+
+    /// Counts rows beyond the cursor of a range, until it is claimed again ([`Ranges::take_back`]); answers how many such ranges there are, which is one.
     pub(super) fn beyond(&self, key: RangeKey, counts: &C) -> rusqlite::Result<usize> {
         let later = counts.less(&counts.kept());
         let later: BTreeMap<_, _> = C::NAMES.iter().zip(later.values()).filter(|(_, count)| *count > 0).collect();
@@ -153,14 +181,9 @@ impl<'t, C: Counts> Ranges<'t, C> {
     }
 }
 
-/// Ranges that had failed, or were claimed by a run that was killed, are pending again, and what they counted beyond their cursors isn't
-/// counted any more.
+/// Ranges that had failed, or were claimed by a run that was killed, are pending again.
 pub(super) fn begin_run<C: Counts>(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
-    let without = |name: &&str| format!(", {name} = {name} - coalesce(json_extract(beyond, '$.{name}'), 0)");
-    let beyond: String = if C::BEYOND { C::NAMES.iter().map(without).collect() } else { String::new() };
-    let none = if C::BEYOND { ", beyond = NULL" } else { "" };
-    let table = C::RANGES;
-    let text = format!("UPDATE {table} SET state = 'pending'{beyond}{none} WHERE state IN ('failed', 'claimed')");
+    let text = format!("UPDATE {} SET state = 'pending' WHERE state IN ('failed', 'claimed')", C::RANGES);
     transaction.execute(&text, ()).map(drop)
 }
 

@@ -235,13 +235,20 @@ fn what_was_told_beyond_a_cursor_counts_until_it_is_come_to_again() {
         let verification = latest(&checkpoint);
         assert_eq!((verification.verdict, verification.ranges_different), (all, 1));
         assert_eq!(verification.conclusion(), Conclusion::Differences);
-        // What was done to the target stays so.
+        // A run that never comes to it changes nothing.
         checkpoint.begin_run(RunCommand::Verify).expect("begun");
-        let expected = Verdict { rows_repaired: 2, ..ten_equal() };
         let (found, work) = checkpoint.verification_work().expect("tiles");
-        assert_eq!((found.verdict, &work[0]), (expected, &Work { key, cursor }));
+        assert_eq!((found.verdict, &work[0]), (all, &Work { key, cursor }));
         drop(checkpoint);
-        run(&path, &[Change::Done { key, tally: one_missing() }], Some(RunOutcome::Incomplete));
+        // What was done to the target stays so.
+        let expected = Verdict { rows_repaired: 2, ..ten_equal() };
+        assert_eq!(run(&path, &[Change::Claimed { key }], Some(RunOutcome::Stopped)), expected);
+        assert_eq!(latest(&open(&path).expect("opens")).verdict, expected);
+        let changes = [Change::Claimed { key }, Change::Beyond { key, counts: one_missing() }];
+        run(&path, &changes, Some(RunOutcome::Stopped));
+        let changes = [Change::Claimed { key }, Change::Done { key, tally: one_missing() }];
+        let committed = run(&path, &changes, Some(RunOutcome::Incomplete));
+        assert_eq!(committed, latest(&open(&path).expect("opens")).verdict);
         let verdict = latest(&open(&path).expect("opens")).verdict;
         assert_eq!((verdict.rows_compared, verdict.rows_missing, verdict.rows_repaired), (20, 1, 2));
     }
