@@ -233,6 +233,15 @@ pub enum Event {
         #[serde(flatten)]
         verdict: Verdict,
     },
+    /// What a range had counted beyond its cursor doesn't count any more: it is come to again.
+    RangeTakenBack {
+        /// Which one.
+        #[serde(flatten)]
+        key: RangeKey,
+        /// What doesn't.
+        #[serde(flatten)]
+        verdict: Verdict,
+    },
     /// Whoever sits at the terminal is asked; the answer comes from stdin.
     Question {
         /// The question.

@@ -367,7 +367,7 @@ async fn commit<C: Counts>(mut checkpoint: Checkpoint, updates: Vec<Update<C>>, 
             }
         };
         taken_back
-            .and_then(|taken_back| C::begun_anew(key, taken_back))
+            .and_then(|taken_back| C::taken_back(key, taken_back))
             .into_iter()
             .for_each(|event| events.emit(event));
         match (&state, cursor) {

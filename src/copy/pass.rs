@@ -186,7 +186,8 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
         {
             let partition = rows.span(last, 0, layout.partition_key);
             let clustering = rows.span(last, layout.partition_key, layout.clustering_key);
-            self.course.reached(RowKey::new(partition, clustering));
+            let first = rows.span(0, 0, layout.partition_key);
+            self.course.reached(first, RowKey::new(partition, clustering));
         }
         self.course.rows_max = page.shrunk_to.unwrap_or(self.course.rows_max.saturating_mul(2));
     }

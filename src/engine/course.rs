@@ -134,10 +134,16 @@ impl<'a, K: Task> Course<'a, K> {
         goes_on
     }
 
-    /// A page of the scan has arrived, up to this row.
-    pub(crate) fn reached(&mut self, row: RowKey) {
-        self.scans.answered();
+    /// A page of the scan has arrived, from a row of this partition up to this row.
+    pub(crate) fn reached(&mut self, first_partition: &[u8], row: RowKey) {
+        self.scans.answered(first_partition);
+        self.scans.answered(row.bytes().0);
         self.last_row = Some(row);
+    }
+
+    /// Whether rows of more than one partition were answered.
+    pub(crate) fn knows_several(&self) -> bool {
+        self.scans.know_several()
     }
 
     /// Forgets which rows of the scan were read: all of it is to be read again where it can't be read on.

@@ -12,13 +12,16 @@ use std::sync::Arc;
 const FAILURES_MAX: usize = 1000;
 
 /// The scans that are left.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Scans {
     queue: VecDeque<Scan>,
     /// Whether what can't be read is taken apart, rather than ending the pass.
     takes_apart: bool,
     /// Whether a slice has answered any row: the statics of its partition came with it.
     any_rows: bool,
+    /// The partition of the last of them, and whether there were others.
+    partition: Vec<u8>,
+    several: bool,
     failures: usize,
     holes: Vec<Hole>,
 }
@@ -61,7 +64,7 @@ impl Scans {
     }
 
     fn new(scans: impl IntoIterator<Item = Scan>, takes_apart: bool) -> Scans {
-        Scans { queue: scans.into_iter().collect(), takes_apart, any_rows: false, failures: 0, holes: Vec::new() }
+        Scans { queue: scans.into_iter().collect(), takes_apart, ..Scans::default() }
     }
 
     fn of_partitions(row: &RowKey, others: &[RowKey]) -> impl Iterator<Item = Scan> {
@@ -79,9 +82,18 @@ impl Scans {
         self.queue.pop_front()
     }
 
-    /// A scan has answered rows.
-    pub(crate) fn answered(&mut self) {
+    /// A scan has answered rows, the last of them of this partition.
+    pub(crate) fn answered(&mut self, partition: &[u8]) {
+        if self.partition != partition {
+            self.several |= self.any_rows;
+            self.partition = partition.to_vec();
+        }
         self.any_rows = true;
+    }
+
+    /// Whether rows of more than one partition were answered. Of a single token, there may be others of which nothing is known yet.
+    pub(crate) fn know_several(&self) -> bool {
+        self.several
     }
 
     /// Takes a scan that can't be read on behind `last`, the last row that it answered. Answers whether the others are to be
@@ -99,7 +111,8 @@ impl Scans {
         self.failures += 1;
         // The partition that was to be asked for its statics is known by now. That another one, without any row, has the same
         // token of 64 bits can't be ruled out; but then nothing with static columns behind tombstones could ever be called done.
-        if matches!(scan, Scan::FirstRows(_)) && self.any_rows {
+        // Where two are known to have it, there is more to it than the bad luck of a lifetime.
+        if matches!(scan, Scan::FirstRows(_)) && self.any_rows && !self.several {
             return true;
         }
         match replace(source, scan, last.and_then(RowKey::clustering_key)) {

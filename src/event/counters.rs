@@ -109,7 +109,7 @@ impl Counters {
                 *self.verdict() += *verdict;
                 add(&self.ranges_done, 1);
             }
-            Event::RangeReopened { verdict, .. } => {
+            Event::RangeReopened { verdict, .. } | Event::RangeTakenBack { verdict, .. } => {
                 let mut sums = self.verdict();
                 *sums = sums.less(verdict);
             }

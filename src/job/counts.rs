@@ -40,6 +40,12 @@ pub trait Counts: Copy + Default + AddAssign + Debug + PartialEq + Eq + Send + S
         None
     }
 
+    /// A range was claimed again, durably, and `taken_back`, of rows beyond its cursor, doesn't count any more. Nothing to tell
+    /// where such rows never count.
+    fn taken_back(_key: RangeKey, _taken_back: Self) -> Option<Event> {
+        None
+    }
+
     /// Rows that the target has acknowledged.
     fn rows_written(&self) -> u64;
 
@@ -204,6 +210,10 @@ counts! {
 
     fn begun_anew(key: RangeKey, verdict: Verdict) -> Option<Event> {
         Some(Event::RangeReopened { key, verdict })
+    }
+
+    fn taken_back(key: RangeKey, verdict: Verdict) -> Option<Event> {
+        Some(Event::RangeTakenBack { key, verdict })
     }
 
     fn rows_written(&self) -> u64 {

@@ -163,7 +163,9 @@ async fn begin(settings: &VerifySettings, events: &Events) -> Result<Begun, Erro
         table_options::warn(&sides.target, targets, false, events).await;
     }
     let report = Report::new(JsonLines::at(&file), lines);
-    report.probe()?;
+    // A pipe is waited for until somebody reads it.
+    let probed = report.clone();
+    blocking(move || probed.probe()).await?;
     let mut begun = Begun {
         sides,
         tables,
@@ -218,7 +220,7 @@ fn pair(
         target_layout: table.target_layout,
         order: table.order,
         rules: Rules { expiry_tolerance: settings.expiry_tolerance, policy },
-        infers_markers,
+        infers_markers: infers_markers.into(),
         mending,
     }
 }
@@ -286,12 +288,16 @@ async fn one_pass(
     stop: &Stop,
 ) -> Result<(Begun, VerifyEnded), Error> {
     let Begun { sides, tables, has_misfits, pairs, report, file, mut checkpoint, .. } = begun;
-    let (checkpoint, (found, work), verification) = blocking(move || {
+    let (checkpoint, (found, work), verification, any_inferred) = blocking(move || {
         checkpoint.begin_run(RunCommand::Verify)?;
         let (work, verification) = (checkpoint.verification_work()?, checkpoint.verification()?);
-        Ok::<_, CheckpointError>((checkpoint, work, verification))
+        let any_inferred = checkpoint.any_marker_inferred()?;
+        Ok::<_, CheckpointError>((checkpoint, work, verification, any_inferred))
     })
     .await?;
+    for pair in pairs.values().filter(|_| any_inferred) {
+        pair.infers_markers.store(true, Ordering::Relaxed);
+    }
     let (id, started_at) = verification.map(|latest| (latest.id, latest.started_at)).unwrap_or_default();
     let seed = Some(begun.seed);
     *events.counters().verdict() = found.verdict;
@@ -351,7 +357,8 @@ async fn one_pass(
         unclaimed: ended.unclaimed,
         signal: ended.signal,
         gave_up: ended.gave_up,
-        differences: file.exists().then(|| file.clone()),
+        // Lines of an earlier run are of the same verification, but where partitions are named.
+        differences: (file.exists() && (report.has_told() || settings.partitions.is_empty())).then(|| file.clone()),
     };
     Ok((Begun { sides, tables, pairs, report, file, checkpoint, ..begun }, told))
 }

@@ -118,6 +118,9 @@ impl Progress {
                 self.fraction -= self.share(*key, None, from);
                 self.table(key.table, |table| table.compare(|counted| *counted = counted.less(verdict)));
             }
+            Event::RangeTakenBack { key, verdict } => {
+                self.table(key.table, |table| table.compare(|counted| *counted = counted.less(verdict)));
+            }
             Event::RangeSplit { key, into } => {
                 let cursor = self.cursors.remove(key).flatten();
                 for &range in into {

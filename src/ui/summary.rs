@@ -103,6 +103,7 @@ pub(super) fn event_line(event: &Event, style: Style) -> Option<String> {
         | Event::Rechecked { .. }
         | Event::RangeVerified { .. }
         | Event::RangeReopened { .. }
+        | Event::RangeTakenBack { .. }
         | Event::Committed { .. }
         // Shown as examples.
         | Event::Difference(_)

@@ -1,6 +1,6 @@
 //! Rows that differed, read once more by their keys at both sides.
 
-use super::compare::{Malformed, Row, alone, compare, has_any, is_equal};
+use super::compare::{Malformed, Row, Rules, alone, compare, has_any, is_equal};
 use super::difference::{Class, ColumnDifference};
 use super::glance::Glance;
 use super::merge::Suspect;
@@ -18,6 +18,7 @@ use futures::future::BoxFuture;
 use std::cmp::Ordering;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// What a suspect looked like.
 #[derive(Clone, Debug)]
@@ -34,8 +35,11 @@ pub(super) struct Looked {
     pub(super) is_ending: bool,
 }
 
-/// A cell that expires within so many seconds may have expired at the other side: no two clocks are that close.
-pub(super) const LAST_SECONDS: i64 = 5;
+/// A cell that expires within so many seconds may have expired at the other side: no two clocks are that close, and expiries
+/// may lie apart by what is tolerated. A long tolerance isn't waited for: looks would take as long.
+pub(super) fn last_seconds(rules: &Rules) -> i64 {
+    rules.expiry_tolerance.clamp(5, 60)
+}
 
 /// What reading suspects again has shown.
 pub(super) struct Seen {
@@ -115,7 +119,7 @@ async fn look_at_all<S: Source, T: Target>(
         };
         let is_ending = |column: &ColumnDifference| {
             let ends = [&column.source, &column.target].map(|state| state.as_ref().and_then(|state| state.expires_at));
-            ends.into_iter().flatten().max().is_some_and(|at| at <= now + LAST_SECONDS)
+            ends.into_iter().flatten().max().is_some_and(|at| at <= now + last_seconds(&pair.rules))
                 && (column.source.is_none() || column.target.is_none())
         };
         columns.iter_mut().for_each(shorten);
@@ -126,7 +130,7 @@ async fn look_at_all<S: Source, T: Target>(
             return Ok(None);
         }
         let class = class.map(|class| match class {
-            Class::Marker if !pair.infers_markers => Class::Extra,
+            Class::Marker if !pair.infers_markers.load(Relaxed) => Class::Extra,
             class => class,
         });
         let state = state([source, target], part);

@@ -28,6 +28,8 @@ pub(super) struct Suspect {
     pub(super) part: Part,
     /// Whether it comes right behind the suspect before it, in the same partition: both can be read at once.
     pub(super) follows: bool,
+    /// Whether it was counted as compared. Statics of which the side that was read has none are, once the other has some.
+    pub(super) is_counted: bool,
 }
 
 /// Which partitions' statics were compared, of a single token: its scans are several, and each may show them.
@@ -62,6 +64,8 @@ pub(super) struct Merged {
     pub(super) last: Option<(Token, RowKey)>,
     /// The last row that was read; it may be one that was compared before.
     pub(super) reached: Option<RowKey>,
+    /// The partition of the first one.
+    pub(super) reached_from: Option<Vec<u8>>,
 }
 
 impl Statics {
@@ -87,7 +91,7 @@ impl Statics {
 
 impl Owed {
     fn suspect(self) -> Suspect {
-        Suspect { key: self.key, token: self.token, part: Part::Static, follows: false }
+        Suspect { key: self.key, token: self.token, part: Part::Static, follows: false, is_counted: self.any }
     }
 }
 
@@ -101,6 +105,7 @@ impl Merged {
         self.first_token = self.first_token.or(more.first_token);
         self.last = more.last.or(self.last.take());
         self.reached = more.reached.or(self.reached.take());
+        self.reached_from = self.reached_from.take().or(more.reached_from);
     }
 }
 
@@ -212,6 +217,7 @@ impl<'a> Merge<'a> {
         let mut at = [source.at(), target.at()];
         let mut next = [self.load(Side::Source, source, at[0])?, self.load(Side::Target, target, at[1])?];
         let (mut last, mut reached): (Option<Next<'_>>, Option<Next<'_>>) = (None, None);
+        let mut reached_from = None;
         loop {
             let order = match &next {
                 [Some(a), Some(b)] => self.compare(a, b),
@@ -236,11 +242,13 @@ impl<'a> Merge<'a> {
                     next[index] = self.load(side, feed, at[index])?;
                 }
             }
+            reached_from.get_or_insert(first.partition);
             reached = Some(first);
         }
         let key = |next: Next<'_>| RowKey::new(next.partition, next.clustering);
         merged.last = last.map(|last| (last.token, key(last)));
         merged.reached = reached.map(key);
+        merged.reached_from = reached_from.map(<[u8]>::to_vec);
         Ok((merged, at))
     }
 
@@ -374,7 +382,7 @@ impl<'a> Merge<'a> {
         }
         let follows = part == Part::Regular && self.last_differed;
         let key = RowKey::new(next.partition, next.clustering);
-        merged.suspects.push(Suspect { key, token: next.token, part, follows });
+        merged.suspects.push(Suspect { key, token: next.token, part, follows, is_counted: true });
         Ok(true)
     }
 

@@ -193,6 +193,7 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
                         self.statics = std::mem::take(&mut now.statics);
                     }
                     if matches!(self.course.scan, Scan::FirstRows(_))
+                        && !self.course.knows_several()
                         && let Some(owed) = self.statics.take_owed()
                     {
                         // One side was read around what the other one can't read, and their keys are known by now.
@@ -221,8 +222,8 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
             // Behind a row, whoever goes on takes the statics of its partition for compared.
             self.course.mark.freeze();
         }
-        if let Some(row) = &merged.reached {
-            self.course.reached(row.clone());
+        if let (Some(first), Some(row)) = (&merged.reached_from, &merged.reached) {
+            self.course.reached(first, row.clone());
         }
         match &mut now.withheld {
             None => Step::Merged(merged),

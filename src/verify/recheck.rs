@@ -4,7 +4,7 @@
 use super::difference::{Class, Classes};
 use super::glance::Glance;
 use super::line::Written;
-use super::look::{LAST_SECONDS, Looked, Seen, Unseen, look};
+use super::look::{Looked, Seen, Unseen, last_seconds, look};
 use super::mend::{self, Mended};
 use super::merge::Suspect;
 use super::report::{Line, Report, STILL_CHANGES};
@@ -33,6 +33,8 @@ const WAIT_MAX: Duration = Duration::from_secs(30);
 const LOOKS_AT_ONCE: usize = 16;
 /// Suspects are looked at in groups of as many as a page has rows, and of no fewer than this.
 const GROUP_MIN: usize = 64;
+/// After so many suspects that can't be looked at, the others aren't waited for: each costs a server as much as it can give.
+const UNREADABLE_MAX: usize = 16;
 /// So much is kept of what is to be told, in bytes; then it is told. Each time is a sync of the file.
 const TOLD_TOGETHER: usize = 256 << 10;
 
@@ -66,8 +68,9 @@ struct Settling<'a, S: Source, T: Target> {
     unsettled: Vec<(Suspect, Looked)>,
     /// What both take of memory, in bytes.
     held: usize,
-    /// Why some of them can't be looked at, where that is so.
+    /// Why some of them can't be looked at, where that is so, and how many.
     unreadable: Option<Unseen>,
+    unreadable_rows: usize,
     /// Whether cells of some are in their last seconds.
     any_ending: bool,
 }
@@ -102,6 +105,7 @@ pub(super) async fn settle<S: Source, T: Target>(
         unsettled: Vec::new(),
         held: 0,
         unreadable: None,
+        unreadable_rows: 0,
         any_ending: false,
     };
     let open = |suspect| Open { suspect, before: None, alone: 0 };
@@ -115,8 +119,11 @@ pub(super) async fn settle<S: Source, T: Target>(
         }
         wait = (wait * 2).min(WAIT_MAX.max(recheck_after));
         open = settling.look_again(open, looks).await?;
+        if settling.unreadable_rows > UNREADABLE_MAX {
+            break;
+        }
         if std::mem::take(&mut settling.any_ending) {
-            wait = wait.max(Duration::from_secs(LAST_SECONDS.unsigned_abs()));
+            wait = wait.max(Duration::from_secs(last_seconds(&learned.task.pair.rules).unsigned_abs()));
         }
         if open.is_empty() {
             break;
@@ -168,16 +175,21 @@ impl<S: Source, T: Target> Settling<'_, S, T> {
         let mut looks: FuturesOrdered<BoxFuture<'_, _>> = FuturesOrdered::new();
         loop {
             while looks.len() < LOOKS_AT_ONCE
+                && self.unreadable_rows <= UNREADABLE_MAX
                 && let Some(run) = runs.pop_front()
             {
                 looks.push_back(Box::pin(async move { (run.len(), paced_look(shared, learned, run).await) }));
             }
-            let Some((rows, seen)) = looks.next().await else { return Ok(shown) };
+            let Some((rows, seen)) = looks.next().await else {
+                shown.extend(runs.into_iter().flatten().map(|_| Shown::Unreadable));
+                return Ok(shown);
+            };
             match seen {
                 Ok(seen) => shown.extend(seen.looked.into_iter().map(|now| now.map_or(Shown::Equal, Shown::Differs))),
                 // The others are as certain without it.
                 Err(unreadable @ Unseen::Unreadable { .. }) => {
                     self.unreadable.get_or_insert(unreadable);
+                    self.unreadable_rows += rows;
                     shown.extend((0..rows).map(|_| Shown::Unreadable));
                 }
                 Err(gave_up) => return Err(gave_up),
@@ -213,7 +225,7 @@ impl<S: Source, T: Target> Settling<'_, S, T> {
         let mended = self.mend(&mut lines).await;
         for (suspect, looked) in std::mem::take(&mut self.unsettled) {
             let classes = Classes::from(Class::Unsettled);
-            count(&mut self.done.counts, classes);
+            self.count(&suspect, classes);
             let note = Some(STILL_CHANGES.to_owned());
             lines.extend(self.report().difference(self.key, &suspect, classes, &looked.columns, note));
         }
@@ -271,9 +283,14 @@ impl<S: Source, T: Target> Settling<'_, S, T> {
             lines.extend(self.report().written(self.key, what, suspect, &[]));
         }
         if let Some(left) = left {
-            count(&mut self.done.counts, left.classes());
+            self.count(suspect, left.classes());
             lines.extend(self.report().difference(self.key, suspect, left.classes(), &left.columns, note));
         }
+    }
+
+    fn count(&mut self, suspect: &Suspect, classes: Classes) {
+        self.done.counts.rows_compared += u64::from(!suspect.is_counted);
+        count(&mut self.done.counts, classes);
     }
 
     fn report(&self) -> &Report {

@@ -65,7 +65,7 @@ mod tests {
 
     fn suspect() -> Suspect {
         let key = RowKey::new(&[0, 0, 0, 1, 7], &[]);
-        Suspect { token: key.token(), key, part: Part::Regular, follows: false }
+        Suspect { token: key.token(), key, part: Part::Regular, follows: false, is_counted: true }
     }
 
     fn extra(value: usize, class: Class, writetime: i64) -> ColumnDifference {

@@ -12,6 +12,7 @@ use crate::row::layout::Part;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ pub struct Report {
     /// By the table's number in the job.
     tables: Arc<BTreeMap<usize, LineTable>>,
     verification: Numbered,
+    /// Whether anything was told.
+    any: Arc<AtomicBool>,
     /// Why nothing more can be told, if so.
     failure: Arc<Mutex<Option<JsonLinesError>>>,
 }
@@ -77,7 +80,8 @@ impl<'a> Stored<'a> {
 impl Report {
     /// Tells of these tables, by their number in the job.
     pub fn new(file: JsonLines, tables: BTreeMap<usize, LineTable>) -> Report {
-        Report { file, tables: Arc::new(tables), verification: Numbered::default(), failure: Arc::default() }
+        let tables = Arc::new(tables);
+        Report { file, tables, verification: Numbered::default(), any: Arc::default(), failure: Arc::default() }
     }
 
     /// The same, of the verification of this number, which began at that time since the Unix epoch.
@@ -85,6 +89,11 @@ impl Report {
     pub fn of(&self, verification: i64, started_at: Duration) -> Report {
         let started_at = i64::try_from(started_at.as_millis()).unwrap_or(i64::MAX);
         Report { verification: Numbered { verification, started_at }, ..self.clone() }
+    }
+
+    /// Whether anything was told by this process.
+    pub fn has_told(&self) -> bool {
+        self.any.load(Ordering::Relaxed)
     }
 
     /// Why something could not be told, if so: what is found since isn't worth much.
@@ -150,6 +159,7 @@ impl Report {
             // No side is to blame, and no row: all that isn't told yet is compared again in the next run.
             GaveUp::Stopped
         })?;
+        self.any.store(true, Ordering::Relaxed);
         for line in lines {
             events.emit(match line {
                 Line::Difference(line) => Event::Difference(Box::new(line)),

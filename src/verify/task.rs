@@ -13,7 +13,7 @@ use crate::row::{BatchLimits, Layout, Policy};
 use crate::schema::order::RowOrder;
 use crate::side::{Nodes, Side};
 use std::collections::HashMap;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -34,7 +34,8 @@ pub struct Pair<S, T> {
     pub rules: Rules,
     /// Whether a copy or a repair has inferred row markers of it, as far as that is known: then a row of the target that shows nothing but its
     /// key may be one whose cells are gone, and is harmless. Otherwise it is one that the source doesn't have.
-    pub infers_markers: bool,
+    /// It is as of the beginning of a pass.
+    pub infers_markers: AtomicBool,
     /// What is done about differences, if anything is.
     pub mending: Option<Mending<T>>,
 }

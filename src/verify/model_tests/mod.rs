@@ -225,7 +225,7 @@ fn pair(
         target: side(&sides.target, target, &plan.target),
         source_layout: Arc::clone(&layout),
         target_layout: layout,
-        infers_markers: true,
+        infers_markers: true.into(),
         order: known.order.clone(),
         rules: Rules { expiry_tolerance: spec::TOLERANCE, policy },
         mending,
