@@ -130,3 +130,25 @@ fn bare_rows_are_no_inferred_markers_where_nobody_inferred_any() {
     assert_eq!(found(&repair.arg("--restart"), 4), [1, 0, 1, 1]);
     assert_eq!(found(&job, 0), [0, 1, 0, 0]);
 }
+
+/// Goal: what one side lacks is told, however far apart expiries may lie, and also where all that shows of it is about to expire.
+#[test]
+fn expiries_hide_nothing_that_one_side_lacks() {
+    let Some(lab) = Lab::open("verify_lacks") else { return };
+    lab.both("CREATE TABLE t (k int PRIMARY KEY, a text)");
+    lab.both("INSERT INTO t (k, a) VALUES (0, 'there') USING TTL 3000");
+    lab.source.run("INSERT INTO t (k, a) VALUES (1, 'missing') USING TTL 3000");
+    lab.target.run("INSERT INTO t (k, a) VALUES (2, 'extra') USING TTL 3000");
+    let found = |table: &str, more: &[&str]| {
+        let job = lab.job(table).verify().args(&["--recheck-after", "50ms"]).args(more);
+        job.run().assert_code(4);
+        let counted = counts(&job.checkpoint);
+        ["rows_missing", "rows_extra", "rows_different"].map(|name| counted[name])
+    };
+    assert_eq!(found("t", &["--expiry-tolerance", "1h"]), [1, 1, 2]);
+    // Its cell lives for some seconds, and its marker for good.
+    lab.both("CREATE TABLE u (k int PRIMARY KEY, a text)");
+    lab.source.run("INSERT INTO u (k) VALUES (3)");
+    lab.source.run("UPDATE u USING TTL 4 SET a = 'ending' WHERE k = 3");
+    assert_eq!(found("u", &[]), [1, 0, 1]);
+}
