@@ -136,7 +136,7 @@ fn bare_rows_are_no_inferred_markers_where_nobody_inferred_any() {
 fn expiries_hide_nothing_that_one_side_lacks() {
     let Some(lab) = Lab::open("verify_lacks") else { return };
     lab.both("CREATE TABLE t (k int PRIMARY KEY, a text)");
-    lab.both("INSERT INTO t (k, a) VALUES (0, 'there') USING TTL 3000");
+    lab.both(&format!("INSERT INTO t (k, a) VALUES (0, 'there') USING TTL 3000 AND TIMESTAMP {THEN}"));
     lab.source.run("INSERT INTO t (k, a) VALUES (1, 'missing') USING TTL 3000");
     lab.target.run("INSERT INTO t (k, a) VALUES (2, 'extra') USING TTL 3000");
     let found = |table: &str, more: &[&str]| {
