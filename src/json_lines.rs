@@ -1,6 +1,7 @@
 //! Files of JSON lines beside a checkpoint: for the operator alone to read (mode 0600), and on the disk before what they tell
 //! counts. After a crash the work of the last moments is done again, so a line may be there twice.
 
+use crate::paths::{beside, folder};
 use serde::Serialize;
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{ErrorKind, Seek, SeekFrom, Write};
@@ -93,13 +94,6 @@ impl JsonLines {
     }
 }
 
-/// The name of a file beside a checkpoint: the checkpoint's own and `suffix`.
-pub fn beside(checkpoint: &Path, suffix: &str) -> PathBuf {
-    let mut name = checkpoint.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
-}
-
 /// Moves an earlier file aside, and says where it is now. Nothing is deleted, and what is no file stays: a device, a pipe, and a
 /// link (`/dev/stdout` is one), which is somebody else's.
 ///
@@ -115,10 +109,6 @@ pub fn set_aside(path: &Path) -> Result<Option<PathBuf>, JsonLinesError> {
         Ok(()) => Ok(Some(aside)),
         Err(error) => Err(JsonLinesError { path: path.to_owned(), error }),
     }
-}
-
-fn folder(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Whether it is a device or a pipe, which lines only pass.

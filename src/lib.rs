@@ -74,6 +74,7 @@ pub mod event;
 pub mod job;
 pub mod json_lines;
 pub mod open_files;
+pub mod paths;
 pub mod plan;
 pub mod preflight;
 pub mod rejects;

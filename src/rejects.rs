@@ -5,7 +5,8 @@
 
 use crate::blocking::blocking;
 use crate::job::RangeKey;
-use crate::json_lines::{JsonLines, JsonLinesError, beside};
+use crate::json_lines::{JsonLines, JsonLinesError};
+use crate::paths::beside;
 use crate::row::Batch;
 use crate::schema::literal::literal;
 use crate::schema::{CqlType, Table, TableName};

@@ -7,6 +7,7 @@ use super::options::{self, ManagedOption};
 use super::{Checkpoint, open, tables};
 use crate::clock::unix_ms;
 use crate::job::Job;
+use crate::paths::folder;
 use crate::ring::TokenRange;
 use rusqlite::{Connection, params};
 use std::fs::{File, OpenOptions};
@@ -70,7 +71,7 @@ pub fn create(
         // On a full disk, this is what fills it. What can't be removed now is before the next attempt.
         let _ = discard_draft(path);
     })?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder(path);
     let synced = File::open(folder).and_then(|folder| folder.sync_all());
     synced.map_err(|error| CheckpointError::io(folder, "sync the folder", error))?;
 

@@ -1,18 +1,13 @@
 //! The files of a checkpoint, and those beside it.
 
 use super::error::CheckpointError;
+pub(super) use crate::paths::beside as sibling;
+use crate::paths::folder;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// What SQLite keeps beside the file, and reads back when it finds it there.
 const SQLITE_SUFFIXES: [&str; 3] = ["-wal", "-shm", "-journal"];
-
-/// `path` with `suffix` behind its name.
-pub(super) fn sibling(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
-}
 
 /// Where the file really is. SQLite keeps its side files there, and so must the lock be: behind a symbolic link, two
 /// processes would each have a lock of their own.
@@ -58,7 +53,7 @@ const NETWORK: [(u32, &str); 8] = [
 /// Which network file system the folder of `path` is on, if that is one.
 #[cfg(target_os = "linux")]
 fn network(path: &Path) -> Option<&'static str> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder(path);
     let number = rustix::fs::statfs(folder).ok()?.f_type;
     // The kernel's numbers are of 32 bits; what they are kept in may be larger, and signed.
     NETWORK.iter().find(|(kind, _)| i64::from(*kind) == number as i64 & 0xffff_ffff).map(|(_, name)| *name)

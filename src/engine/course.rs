@@ -171,10 +171,16 @@ impl<'a, K: Task> Course<'a, K> {
         self.uncertain += counts;
     }
 
-    /// Reports what is counted beyond the cursor of a range that nothing more is done about in this run.
-    async fn report_beyond(&self) -> Result<(), CheckpointError> {
+    /// What is counted beyond the cursor.
+    fn beyond(&self) -> K::Counts {
         let mut counts = self.mark.beyond();
         counts += self.uncertain;
+        counts
+    }
+
+    /// Reports what is counted beyond the cursor of a range that nothing more is done about in this run.
+    async fn report_beyond(&self) -> Result<(), CheckpointError> {
+        let counts = self.beyond();
         if K::Counts::BEYOND && counts != K::Counts::default() {
             self.shared.ledger.report(Change::Beyond { key: self.key, counts }).await?;
         }
@@ -183,9 +189,7 @@ impl<'a, K: Task> Course<'a, K> {
 
     /// Reports what stays true of rows that the next pass comes to again.
     async fn report_kept(&self) -> Result<(), CheckpointError> {
-        let mut tally = self.mark.beyond();
-        tally += self.uncertain;
-        let (tally, cursor) = (tally.kept(), self.mark.cursor());
+        let (tally, cursor) = (self.beyond().kept(), self.mark.cursor());
         if tally != K::Counts::default() {
             self.shared.ledger.report(Change::Moved { key: self.key, cursor, tally }).await?;
         }

@@ -129,11 +129,12 @@ async fn begin(settings: &VerifySettings, events: &Events) -> Result<Begun, Erro
     // What decides how rows are written is the job's, also where its checkpoint isn't touched.
     let identity = scratch.is_some().then(|| plan::row_identity(&job, &sides));
     let job_file = settings.job.checkpoint.clone();
+    // What the checkpoint itself knows of inferred markers, each pass asks.
     let (checkpoint, created_at, infers_markers) = blocking(move || {
         let known = identity.map(|identity| beside(&job_file, &identity)).transpose()?.flatten();
         let (created_at, any_inferred) = match known {
             Some(job) => (job.created_at, job.any_marker_inferred),
-            None => (checkpoint.created_at()?, checkpoint.any_marker_inferred()?),
+            None => (checkpoint.created_at()?, false),
         };
         Ok::<_, CheckpointError>((checkpoint, created_at, any_inferred))
     })

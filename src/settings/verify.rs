@@ -4,7 +4,7 @@ use super::sample::Share;
 use super::units::Period;
 use super::{Settings, SettingsError};
 use crate::cli::VerifyArgs;
-use crate::json_lines;
+use crate::paths::{beside, folder};
 use std::io::{BufRead, BufReader, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -133,7 +133,7 @@ impl VerifySettings {
     #[must_use]
     pub fn differences_file(&self) -> PathBuf {
         let name = if self.partitions.is_empty() { "-differences.jsonl" } else { "-partition-differences.jsonl" };
-        self.differences.clone().unwrap_or_else(|| json_lines::beside(&self.job.checkpoint, name))
+        self.differences.clone().unwrap_or_else(|| beside(&self.job.checkpoint, name))
     }
 }
 
@@ -141,11 +141,10 @@ impl VerifySettings {
 /// isn't such a list.
 fn expect_apart(file: &Path, checkpoint: &Path) -> Result<(), SettingsError> {
     let place = |path: &Path| {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = folder(path);
         (folder.canonicalize().unwrap_or_else(|_| folder.to_owned()), path.file_name().map(ToOwned::to_owned))
     };
-    let belongs =
-        ["", "-lock", "-wal", "-shm", "-journal", "-rejects.jsonl"].map(|end| json_lines::beside(checkpoint, end));
+    let belongs = ["", "-lock", "-wal", "-shm", "-journal", "-rejects.jsonl"].map(|end| beside(checkpoint, end));
     let is_same = |other: &PathBuf| {
         let is_one = file.canonicalize().is_ok_and(|file| other.canonicalize().is_ok_and(|other| file == other));
         is_one || place(file) == place(other)
