@@ -31,8 +31,6 @@ pub(crate) const THEN: i64 = 1_600_000_000_000_000;
 
 /// Rows of a load that share a request; Cassandra warns of a batch above 5 KiB.
 const LOAD_ROWS: usize = 20;
-/// Writes of tests that time out at a node are tried so often before the last time.
-const TRIES_BEFORE_THE_LAST: u32 = 3;
 /// Requests of a load under way at the same time.
 const LOAD_REQUESTS: usize = 32;
 
@@ -264,13 +262,6 @@ impl Node {
             let statement = &prepared;
             let writes = chunks.map(|chunk| async move {
                 if let [row] = chunk.as_slice() {
-                    // A row of many elements may take a busy node longer than it waits for itself.
-                    for _ in 0..TRIES_BEFORE_THE_LAST {
-                        match self.session.execute_unpaged(statement, row).await {
-                            Err(error) if error.to_string().contains("responded to the write request in time") => {}
-                            written => return written.map(drop),
-                        }
-                    }
                     return self.session.execute_unpaged(statement, row).await.map(drop);
                 }
                 let statements = vec![BatchStatement::PreparedStatement(statement.clone()); chunk.len()];
