@@ -29,6 +29,8 @@ CREATE TABLE copied_table (
     -- What each node of the target says of the last TRUNCATE of its table, a line each: the node, and its record if it has one.
     target_truncations TEXT,
     source_readded  TEXT,  -- columns of the source's table that had been dropped and added again, and when, one per line
+    -- A repair of single partitions, which are in nobody's count, wrote a row whose row marker follows from its cells.
+    marker_inferred INTEGER NOT NULL DEFAULT 0 CHECK (marker_inferred IN (0, 1)),
     UNIQUE (source_keyspace, source_table),
     UNIQUE (target_keyspace, target_table),
     CHECK ((state = 'broken') = (reason IS NOT NULL)),
@@ -235,11 +237,10 @@ CREATE TABLE run (
     process_id   INTEGER NOT NULL,
     host         TEXT    NOT NULL,
     version      TEXT    NOT NULL,      -- of `migrate`
-    source_consistency TEXT,            -- of a copy: the consistency level at which it read,
-    target_consistency TEXT,            -- and that at which the target acknowledged its rows
+    source_consistency TEXT NOT NULL,   -- the consistency level at which it read,
+    target_consistency TEXT NOT NULL,   -- and that at which the target acknowledged its rows
     rows_written INTEGER NOT NULL DEFAULT 0,  -- copied, or repaired
-    retries      INTEGER NOT NULL DEFAULT 0,
-    CHECK ((source_consistency IS NULL) = (target_consistency IS NULL))
+    retries      INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 -- What the operator has set for the job (`migrate set`, `pause`), running or not. It comes before the command line, in every run,

@@ -1,6 +1,8 @@
 //! What the job of a checkpoint decides for a command that goes on beside it, whoever works on the job meanwhile.
 
-use super::{CheckpointError, created_at, files, open, status, tables};
+use super::{CheckpointError, control, created_at, files, open, status, tables};
+use crate::schema::TableName;
+use rusqlite::params;
 use std::path::Path;
 use std::time::Duration;
 
@@ -29,4 +31,32 @@ pub fn beside(path: &Path, identity: &[(&'static str, String)]) -> Result<Option
         created_at: created_at(&connection, path)?,
         any_marker_inferred: status::any_marker_inferred(&connection, path)?,
     }))
+}
+
+/// Notes in the job in `path` that rows of these tables of the source were written with a row marker that follows from their cells.
+/// Where the file is gone by now there is nothing that would have to know it.
+///
+/// # Errors
+/// As [`beside`], or where the file can't be written.
+pub fn note_marker_inferred(
+    path: &Path,
+    identity: &[(&'static str, String)],
+    sources: &[TableName],
+) -> Result<(), CheckpointError> {
+    let path = &files::real(path);
+    let what = "note that row markers were inferred";
+    let noted = control::write_beside(path, what, |connection| {
+        tables::expect_job(connection, path, identity)?;
+        sources.iter().try_for_each(|TableName { keyspace, table }| {
+            let update = "UPDATE copied_table SET marker_inferred = 1 WHERE source_keyspace = ? AND source_table = ?";
+            connection
+                .execute(update, params![keyspace, table])
+                .map(drop)
+                .map_err(|error| CheckpointError::sqlite(path, what, error))
+        })
+    });
+    match noted {
+        Err(CheckpointError::Missing { .. }) => Ok(()),
+        noted => noted.map(drop),
+    }
 }

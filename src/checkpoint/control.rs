@@ -50,6 +50,23 @@ pub fn pause(path: &Path, paused: bool) -> Result<Changed, CheckpointError> {
 
 fn change(path: &Path, change: impl FnOnce(&Connection) -> rusqlite::Result<()>) -> Result<Changed, CheckpointError> {
     let path = &files::real(path);
+    let ((before, after), is_running) = write_beside(path, "set what is to hold", |connection| {
+        let found = read(connection, path);
+        change(connection).map_err(|error| CheckpointError::sqlite(path, "set what is to hold", error))?;
+        let after = read(connection, path)?;
+        // What made no sense before is mended by now.
+        Ok((found.unwrap_or_else(|_| after.clone()), after))
+    })?;
+    Ok(Changed { before, after, is_running })
+}
+
+/// Changes the file of a job all at once or not at all, whoever works on it, and tells whether anybody does; `what` is done is for
+/// the message of an error.
+pub(super) fn write_beside<T>(
+    path: &Path,
+    what: &'static str,
+    change: impl FnOnce(&Connection) -> Result<T, CheckpointError>,
+) -> Result<(T, bool), CheckpointError> {
     // Looked at without a write first: a file of somebody else's must stay as it is.
     open::check_kind(&open::open_read_only(path)?, path)?;
     files::expect_sole(path)?;
@@ -57,21 +74,17 @@ fn change(path: &Path, change: impl FnOnce(&Connection) -> rusqlite::Result<()>)
     let control = lock::Lock::control(path)?;
     // Let go after the other one. Where nobody works on it, nobody shall begin to, and least of all move it aside, in the middle of this.
     let lock = lock::Lock::work(&control)?;
-    let fail = |error| CheckpointError::sqlite(path, "set what is to hold", error);
+    let fail = |error| CheckpointError::sqlite(path, what, error);
     let mut connection = open::connect(path, path)?;
     connection.busy_timeout(BUSY).map_err(fail)?;
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(fail)?;
-    let found = read(&transaction, path);
-    change(&transaction).map_err(fail)?;
-    let after = read(&transaction, path)?;
-    // What made no sense before is mended by now.
-    let before = found.unwrap_or_else(|_| after.clone());
+    let changed = change(&transaction)?;
     transaction.commit().map_err(fail)?;
     connection.close().map_err(|(_, error)| fail(error))?;
     if files::identity(path) != identity {
-        return Err(CheckpointError::Gone { path: path.clone() });
+        return Err(CheckpointError::Gone { path: path.to_owned() });
     }
-    Ok(Changed { before, after, is_running: lock.is_none() })
+    Ok((changed, lock.is_none()))
 }
 
 fn store(connection: &Connection, name: &str, value: Option<&str>) -> rusqlite::Result<()> {

@@ -6,11 +6,11 @@ use clap::ValueEnum;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ValueRef};
 use rusqlite::{Connection, Row};
 
-/// The rows that were copied, by the levels at which they were, in the order of the runs.
+/// The rows that were copied or repaired, by the levels at which they were, in the order of the runs.
 pub(super) fn copied_at(connection: &Connection) -> rusqlite::Result<Vec<CopiedAt>> {
     let mut statement = connection.prepare(
         "SELECT source_consistency, target_consistency, sum(rows_written) FROM run
-         WHERE command = 'copy' AND rows_written > 0 AND target_consistency IS NOT NULL
+         WHERE rows_written > 0
          GROUP BY source_consistency, target_consistency ORDER BY min(id)",
     )?;
     let copied = |row: &Row<'_>| {

@@ -28,7 +28,7 @@ mod tests;
 #[cfg(test)]
 mod verification_tests;
 
-pub use beside::{Beside, beside};
+pub use beside::{Beside, beside, note_marker_inferred};
 pub use committer::{Change, Committer, Ledger};
 pub use create::{Existing, Reserved, create, reserve};
 pub use error::{CheckpointError, JobDifference};
@@ -133,24 +133,7 @@ impl Checkpoint {
         status::any_marker_inferred(&self.connection, &self.path)
     }
 
-    /// Notes that a run begins. Ranges that it works on, and that had failed, or were claimed by a run that was killed, are
-    /// pending again.
-    ///
-    /// # Errors
-    /// Where the file can't be written.
-    pub fn begin_run(&mut self, command: RunCommand) -> Result<(), CheckpointError> {
-        self.begin(command, None)
-    }
-
-    /// The same of a copy at these consistency levels.
-    ///
-    /// # Errors
-    /// Where the file can't be written.
-    pub fn begin_copy(&mut self, levels: Levels) -> Result<(), CheckpointError> {
-        self.begin(RunCommand::Copy, Some(levels))
-    }
-
-    /// The rows that were copied so far, by their consistency levels.
+    /// The rows that were copied or repaired so far, by their consistency levels.
     ///
     /// # Errors
     /// Where the file can't be read.
@@ -159,7 +142,12 @@ impl Checkpoint {
             .map_err(|error| CheckpointError::sqlite(&self.path, "read the consistency levels", error))
     }
 
-    fn begin(&mut self, command: RunCommand, levels: Option<Levels>) -> Result<(), CheckpointError> {
+    /// Notes that a run begins, at these consistency levels. Ranges that it works on, and that had failed, or were claimed by a run
+    /// that was killed, are pending again.
+    ///
+    /// # Errors
+    /// Where the file can't be written.
+    pub fn begin_run(&mut self, command: RunCommand, levels: Levels) -> Result<(), CheckpointError> {
         let fail = |error| CheckpointError::sqlite(&self.path, "begin a run", error);
         let transaction = self.connection.transaction().map_err(fail)?;
         let begun = match command {
@@ -169,7 +157,7 @@ impl Checkpoint {
         begun
             .and_then(|()| {
                 let (host, version) = (lock::host_name(), env!("CARGO_PKG_VERSION"));
-                let (source, target) = levels.map(|of| (of.source.to_string(), of.target.to_string())).unzip();
+                let (source, target) = (levels.source.to_string(), levels.target.to_string());
                 transaction.execute(
                     "INSERT INTO run (command, started_at, process_id, host, version, source_consistency, target_consistency)
                      VALUES (?, ?, ?, ?, ?, ?, ?)",

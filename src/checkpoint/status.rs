@@ -32,7 +32,7 @@ pub struct Status {
     pub target: String,
     /// The share of the job that is done, 0 to 1; a table weighs as many ranges as it has.
     pub fraction: f64,
-    /// The rows that were copied, by the consistency levels at which they were.
+    /// The rows that were copied or repaired, by the consistency levels at which they were.
     pub copied_at: Vec<CopiedAt>,
     /// All tables together.
     #[serde(flatten)]
@@ -320,8 +320,9 @@ impl Counts {
 /// Where the file can't be read.
 pub(super) fn any_marker_inferred(connection: &Connection, path: &Path) -> Result<bool, CheckpointError> {
     let of = |table| format!("EXISTS (SELECT 1 FROM {table} WHERE rows_marker_inferred > 0)");
-    let any = ["token_range", "verification", "verified_range"].map(of).join(" OR ");
-    let any = connection.query_row(&format!("SELECT {any}"), (), |row| row.get(0));
+    let counted = ["token_range", "verification", "verified_range"].map(of).join(" OR ");
+    let any = format!("SELECT {counted} OR EXISTS (SELECT 1 FROM copied_table WHERE marker_inferred)");
+    let any = connection.query_row(&any, (), |row| row.get(0));
     any.map_err(|error| CheckpointError::sqlite(path, "read what was written", error))
 }
 

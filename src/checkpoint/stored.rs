@@ -1,8 +1,13 @@
 //! What is in the file, for tests that look at all of it.
 
 use super::{Checkpoint, found::counts};
-use crate::job::{Counts, Tally};
+use crate::job::{Counts, Levels, Tally};
 use crate::ring::{Token, TokenRange};
+use crate::settings::ConsistencyLevel;
+
+/// Levels of runs that nobody looks at.
+pub(crate) const LEVELS: Levels =
+    Levels { source: ConsistencyLevel::LocalQuorum, target: ConsistencyLevel::LocalQuorum };
 
 /// A range as it is stored.
 pub(crate) struct Stored<C = Tally> {

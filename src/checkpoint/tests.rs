@@ -182,7 +182,7 @@ fn progress_is_not_handed_to_another_table() {
 fn what_breaks_at_the_end_of_a_run_is_kept() {
     let (_folder, path) = created();
     let mut checkpoint = open(&path).expect("opens");
-    checkpoint.begin_run(RunCommand::Copy).expect("begun");
+    checkpoint.begin_run(RunCommand::Copy, stored::LEVELS).expect("begun");
     checkpoint.end_run(RunOutcome::Incomplete, None, 0, &[(1, "created again".to_owned())]).expect("ended");
     checkpoint.close().expect("closed");
     let status = status::read(&path).expect("readable");
@@ -285,7 +285,7 @@ fn looking_changes_no_byte() {
     assert_eq!(all(), at_rest);
 
     let mut checkpoint = open(&path).expect("opens");
-    checkpoint.begin_run(RunCommand::Copy).expect("begun");
+    checkpoint.begin_run(RunCommand::Copy, stored::LEVELS).expect("begun");
     let in_use = all();
     assert!(in_use.len() > at_rest.len(), "there is a WAL");
     assert_eq!(status::read(&path).expect("readable").state, status::State::Running);
@@ -308,7 +308,7 @@ fn what_is_set_aside_is_kept() {
 /// Side files as a killed process leaves them: a copy of what is there while one works.
 fn kill_in_the_middle(path: &Path) {
     let mut checkpoint = open(path).expect("opens");
-    checkpoint.begin_run(RunCommand::Copy).expect("begun");
+    checkpoint.begin_run(RunCommand::Copy, stored::LEVELS).expect("begun");
     let key = checkpoint.work().expect("readable").1[0].key;
     let tally = Tally { rows_read: 7, rows_written: 7, ..Tally::default() };
     let cursor = Some(Cursor { token: Some(key.range.last()), row: None });
@@ -367,7 +367,7 @@ fn a_second_name_is_refused() {
 fn a_file_that_is_deleted_or_replaced_under_our_hands_is_noticed() {
     let (folder, path) = created();
     let mut checkpoint = open(&path).expect("opens");
-    checkpoint.begin_run(RunCommand::Copy).expect("begun");
+    checkpoint.begin_run(RunCommand::Copy, stored::LEVELS).expect("begun");
     let kept = folder.path().join("kept");
     std::fs::rename(&path, &kept).expect("moved");
     assert!(matches!(checkpoint.commit::<Tally>(&[]), Err(CheckpointError::Gone { .. })));
@@ -425,7 +425,7 @@ proptest! {
         let (_folder, path) = created();
         let mut checkpoint = open(&path).expect("opens");
         let (_, mut left) = checkpoint.work().expect("readable");
-        checkpoint.begin_run(RunCommand::Copy).expect("begun");
+        checkpoint.begin_run(RunCommand::Copy, stored::LEVELS).expect("begun");
         let (mut done, mut rows) = (0, 0);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {

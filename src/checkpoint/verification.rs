@@ -5,6 +5,7 @@ use super::{Checkpoint, found};
 use crate::clock::unix_ms;
 use crate::job::{Counts, FoundVerification, RangeKey, RunOutcome, Verdict, Verification, VerifiedTable, Work, share};
 use crate::ring::{TilingCheck, Token, TokenRange};
+use crate::schema::TableName;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -97,6 +98,19 @@ impl Checkpoint {
             statement.query_map((), key).and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>).map_err(fail)?;
         let key = |(table, first, last)| Some(RangeKey { table, range: TokenRange::new(first, last)? });
         Ok(keys.into_iter().filter_map(key).collect())
+    }
+
+    /// Tables of the source of which the latest verification wrote a row with a row marker that follows from its cells.
+    ///
+    /// # Errors
+    /// Where the file can't be read.
+    pub fn repaired_with_inferred_markers(&self) -> Result<Vec<TableName>, CheckpointError> {
+        let fail = |error| CheckpointError::sqlite(&self.path, "read the verification", error);
+        let tables = "SELECT source_keyspace, source_table FROM copied_table
+                      WHERE id IN (SELECT table_id FROM verified_range WHERE rows_marker_inferred > 0)";
+        let mut statement = self.connection.prepare(tables).map_err(fail)?;
+        let name = |row: &Row<'_>| Ok(TableName { keyspace: row.get(0)?, table: row.get(1)? });
+        statement.query_map((), name).and_then(Iterator::collect).map_err(fail)
     }
 
     /// Puts each range with rows that differ, or that nobody could tell of, back to its beginning, with all pieces of a range that

@@ -55,7 +55,7 @@ fn run(path: &Path, changes: &[Change<Verdict>], outcome: Option<RunOutcome>) ->
     let mut checkpoint = open(path).expect("opens");
     let events = Events::none();
     *events.counters().verdict() = checkpoint.verification_work().expect("tiles").0.verdict;
-    checkpoint.begin_run(RunCommand::Verify).expect("begun");
+    checkpoint.begin_run(RunCommand::Verify, stored::LEVELS).expect("begun");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let committer: Committer<Verdict> = Committer::start(checkpoint, events.clone());
@@ -117,7 +117,7 @@ fn a_verification_has_its_own_ranges_order_and_counts() {
 fn a_verification_begins_from_the_present_ranges_of_the_copy() {
     let (_folder, path) = created();
     let mut checkpoint = open(&path).expect("opens");
-    checkpoint.begin_run(RunCommand::Copy).expect("begun");
+    checkpoint.begin_run(RunCommand::Copy, stored::LEVELS).expect("begun");
     let key = checkpoint.work().expect("tiles").1[0].key;
     let into = Work { key, cursor: Cursor::default() }.cut(&key.range.cuts(3));
     checkpoint.commit(&[Update::<Tally>::Split { key, into }]).expect("committed");
@@ -236,7 +236,7 @@ fn what_was_told_beyond_a_cursor_counts_until_it_is_come_to_again() {
         assert_eq!((verification.verdict, verification.ranges_different), (all, 1));
         assert_eq!(verification.conclusion(), Conclusion::Differences);
         // A run that never comes to it changes nothing.
-        checkpoint.begin_run(RunCommand::Verify).expect("begun");
+        checkpoint.begin_run(RunCommand::Verify, stored::LEVELS).expect("begun");
         let (found, work) = checkpoint.verification_work().expect("tiles");
         assert_eq!((found.verdict, &work[0]), (all, &Work { key, cursor }));
         drop(checkpoint);
@@ -403,7 +403,7 @@ fn a_copy_begins_where_only_a_verification_was() {
     checkpoint.expect_job(&job().identity).expect("the same job");
     let (found, work) = checkpoint.work().expect("tiles");
     assert_eq!((found.runs, found.ranges_done, work.len()), (0, 0, 9));
-    checkpoint.begin_run(RunCommand::Copy).expect("begun");
+    checkpoint.begin_run(RunCommand::Copy, stored::LEVELS).expect("begun");
     assert_eq!(checkpoint.work().expect("tiles").0.runs, 1);
     assert!(latest(&checkpoint).is_finished(), "a copy leaves it alone");
     checkpoint.end_run(RunOutcome::Stopped, None, 0, &[]).expect("ended");
@@ -413,10 +413,30 @@ fn a_copy_begins_where_only_a_verification_was() {
 }
 
 #[test]
+fn a_job_is_told_of_markers_that_were_inferred_beside_it() {
+    let (folder, path, checkpoint) = begun();
+    let identity = job().identity;
+    assert!(!beside(&path, &identity).expect("readable").expect("there").any_marker_inferred);
+    let source = job().tables[0].source.clone();
+    let note = |path: &Path, identity: &[(&'static str, String)]| {
+        note_marker_inferred(path, identity, std::slice::from_ref(&source))
+    };
+    // Whoever works on it.
+    note(&path, &identity).expect("noted");
+    assert!(checkpoint.any_marker_inferred().expect("readable"));
+    note(&path, &identity).expect("known");
+    let other: Vec<_> = identity.iter().map(|(name, value)| (*name, format!("{value}!"))).collect();
+    assert!(matches!(note(&path, &other), Err(CheckpointError::OtherJob { .. })));
+    note(&folder.path().join("none.db"), &identity).expect("nobody has to know");
+    drop(checkpoint);
+    assert!(beside(&path, &identity).expect("readable").expect("there").any_marker_inferred);
+}
+
+#[test]
 fn the_status_tells_of_a_verification() {
     let (_folder, path, mut checkpoint) = begun();
     assert_eq!(status::read(&path).expect("readable").state, status::State::Running, "it has yet to begin its run");
-    checkpoint.begin_run(RunCommand::Verify).expect("begun");
+    checkpoint.begin_run(RunCommand::Verify, stored::LEVELS).expect("begun");
     let status = status::read(&path).expect("readable");
     assert_eq!(status.state, status::State::Verifying);
     assert!(status.verification.expect("there is one").running);

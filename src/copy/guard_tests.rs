@@ -43,7 +43,7 @@ fn copy_two(scene: &Scene, first: MemoryTarget, second: MemoryTarget, from: usiz
     let (_, work) = checkpoint.work().expect("readable");
     let lanes = BTreeMap::from([(0, lane(scene.source(), first)), (1, lane(scene.source(), second))]);
     runtime().block_on(async {
-        checkpoint.begin_run(RunCommand::Copy).expect("begun");
+        checkpoint.begin_run(RunCommand::Copy, checkpoint::stored::LEVELS).expect("begun");
         let rejects = rejects(&checkpoint);
         let guard = Objecting { from, looks: Arc::default(), takes: Duration::from_millis(300) };
         let committer = Committer::guarded(checkpoint, guard, events.clone());
@@ -112,7 +112,7 @@ fn pieces_of_a_range_that_was_cut_in_vain_are_not_recorded() {
     let scene = Scene::new(10, 1);
     let mut checkpoint = open(&scene.path());
     let whole = checkpoint.work().expect("readable").1.remove(0);
-    checkpoint.begin_run(RunCommand::Copy).expect("begun");
+    checkpoint.begin_run(RunCommand::Copy, checkpoint::stored::LEVELS).expect("begun");
     let into = whole.clone().cut(&[Token(whole.key.range.first().0 + 5)]);
     let (key, piece) = (whole.key, into[0].key);
     let recorded = runtime().block_on(async {

@@ -28,7 +28,7 @@ fn a_table_that_keeps_failing_stops_no_other() {
     elsewhere.failures.lock().expect("not poisoned").extend(std::iter::repeat_n(Class::Unavailable, 100_000));
     let lanes = BTreeMap::from([(0, lane(scene.source(), scene.target())), (1, lane(scene.source(), elsewhere))]);
     let ended = runtime().block_on(async {
-        checkpoint.begin_run(RunCommand::Copy).expect("begun");
+        checkpoint.begin_run(RunCommand::Copy, checkpoint::stored::LEVELS).expect("begun");
         let rejects = rejects(&checkpoint);
         let committer = Committer::start(checkpoint, Events::none());
         let ended = run(lanes, work, pace(), committer.ledger(), rejects, Events::none(), Stop::default()).await;

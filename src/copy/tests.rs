@@ -167,7 +167,7 @@ pub(super) async fn copy(
     stop: Stop,
 ) -> Result<Ended, CheckpointError> {
     let (_, work) = checkpoint.work()?;
-    checkpoint.begin_run(RunCommand::Copy)?;
+    checkpoint.begin_run(RunCommand::Copy, checkpoint::stored::LEVELS)?;
     let rejects = rejects(&checkpoint);
     let committer = Committer::start(checkpoint, events.clone());
     let ended = run(BTreeMap::from([(0, lane)]), work, pace, committer.ledger(), rejects, events.clone(), stop).await;

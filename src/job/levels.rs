@@ -1,10 +1,10 @@
-//! At which consistency levels rows were copied: what a job may say of rows follows from the lowest.
+//! At which consistency levels rows were copied or repaired: what a job may say of rows follows from the lowest.
 
-use crate::settings::ConsistencyLevel;
+use crate::settings::{ConsistencyLevel, Settings};
 use crate::side::Side;
 use serde::Serialize;
 
-/// The levels of a copy.
+/// The levels of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Levels {
     /// At which it reads.
@@ -13,7 +13,7 @@ pub struct Levels {
     pub target: ConsistencyLevel,
 }
 
-/// Rows that were copied at the same levels.
+/// Rows that were copied or repaired at the same levels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct CopiedAt {
     /// The levels.
@@ -21,6 +21,12 @@ pub struct CopiedAt {
     pub levels: Levels,
     /// How many the target acknowledged.
     pub rows_written: u64,
+}
+
+impl From<&Settings> for Levels {
+    fn from(settings: &Settings) -> Levels {
+        Levels { source: settings.source.consistency, target: settings.target.consistency }
+    }
 }
 
 impl Levels {

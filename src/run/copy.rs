@@ -8,7 +8,7 @@ use crate::cluster::{CqlSource, CqlTarget};
 use crate::copy::{self, Ended, Lane};
 use crate::engine::pace::Steering;
 use crate::event::{Event, Events};
-use crate::job::{JobTable, Levels, RunOutcome, Work};
+use crate::job::{JobTable, Levels, RunCommand, RunOutcome, Work};
 use crate::preflight::{self, Candidate, PreflightError, ReadyTable, Sides, TableGuard};
 use crate::rejects::Rejects;
 use crate::row::{BatchMode, Policy};
@@ -93,11 +93,11 @@ async fn copy(settings: &Settings, events: &Events, stop: &Stop) -> Result<(Ende
         };
         return Ok((ended, options_back));
     }
-    let levels = levels(settings);
+    let levels = Levels::from(settings);
     // From here on tables are altered: a signal is no reason to forget which.
     let mut checkpoint = blocking(move || {
         let mut checkpoint = checkpoint;
-        checkpoint.begin_copy(levels).map(|()| checkpoint)
+        checkpoint.begin_run(RunCommand::Copy, levels).map(|()| checkpoint)
     })
     .await?;
     let mut refused = Vec::new();
@@ -228,7 +228,7 @@ async fn begin(settings: &Settings, events: &Events) -> Result<Begun, Error> {
     let has_rejected = found.tally.rows_rejected > 0;
     let created_at = checkpoint.created_at()?;
     events.emit(Event::from(found));
-    for message in levels(settings).shortfalls(&checkpoint.copied_at()?) {
+    for message in Levels::from(settings).shortfalls(&checkpoint.copied_at()?) {
         events.emit(Event::Warning { message });
     }
     let ready = candidates.iter().enumerate();
@@ -245,10 +245,6 @@ async fn begin(settings: &Settings, events: &Events) -> Result<Begun, Error> {
         }
     }
     Ok(Begun { sides, tables, has_misfits, lanes, rejects, has_rejected, checkpoint, work })
-}
-
-fn levels(settings: &Settings) -> Levels {
-    Levels { source: settings.source.consistency, target: settings.target.consistency }
 }
 
 fn lane(settings: &Settings, policy: Policy, table: ReadyTable) -> Lane<CqlSource, CqlTarget> {

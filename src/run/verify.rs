@@ -3,11 +3,11 @@
 use super::open::{Opened, open, policy};
 use super::{Error, choice, unseen, whole};
 use crate::blocking::blocking;
-use crate::checkpoint::{Checkpoint, CheckpointError, Committer, beside};
+use crate::checkpoint::{Checkpoint, CheckpointError, Committer, beside, note_marker_inferred};
 use crate::cluster::{CqlSource, CqlTarget};
 use crate::engine::pace::Steering;
 use crate::event::{Event, Events};
-use crate::job::{JobTable, RunCommand, RunOutcome, Verdict};
+use crate::job::{JobTable, Levels, RunCommand, RunOutcome, Verdict};
 use crate::json_lines::JsonLines;
 use crate::preflight::{self, Candidate, ReadyPair, Sides, TableGuard};
 use crate::rejects::Rejects;
@@ -64,8 +64,8 @@ struct Begun {
     /// The keys of partitions that were named, as they were typed, by table and token.
     partitions: BTreeMap<(usize, Token), String>,
     checkpoint: Checkpoint,
-    /// The folder of a checkpoint that nobody needs later.
-    _scratch: Option<TempDir>,
+    /// The folder of a checkpoint that nobody needs later, and what identifies the job that has to know what is written.
+    scratch: Option<(TempDir, Vec<(&'static str, String)>)>,
 }
 
 /// Between two passes of `--follow`.
@@ -127,8 +127,9 @@ async fn begin(settings: &VerifySettings, events: &Events) -> Result<Begun, Erro
     // `--restart` begins the verification anew: what the copy has done stays.
     let Opened { sides, tables, candidates, has_misfits, checkpoint } = open(&job, false, look, events).await?;
     // What decides how rows are written is the job's, also where its checkpoint isn't touched.
-    let identity = scratch.is_some().then(|| plan::row_identity(&job, &sides));
-    let job_file = settings.job.checkpoint.clone();
+    let scratch = scratch.map(|folder| (folder, plan::row_identity(&job, &sides)));
+    let (identity, job_file) =
+        (scratch.as_ref().map(|(_, identity)| identity.clone()), settings.job.checkpoint.clone());
     // What the checkpoint itself knows of inferred markers, each pass asks.
     let (checkpoint, created_at, infers_markers) = blocking(move || {
         let known = identity.map(|identity| beside(&job_file, &identity)).transpose()?.flatten();
@@ -178,7 +179,7 @@ async fn begin(settings: &VerifySettings, events: &Events) -> Result<Begun, Erro
         seed: settings.seed.unwrap_or_else(|| fastrand::u64(..)),
         partitions: BTreeMap::new(),
         checkpoint,
-        _scratch: scratch,
+        scratch,
     };
     if settings.delete_extra && !settings.yes {
         let targets: Vec<TableName> = begun.pairs.keys().map(|&number| begun.tables[number].target.clone()).collect();
@@ -289,8 +290,9 @@ async fn one_pass(
     stop: &Stop,
 ) -> Result<(Begun, VerifyEnded), Error> {
     let Begun { sides, tables, has_misfits, pairs, report, file, mut checkpoint, .. } = begun;
+    let levels = Levels::from(&settings.job);
     let (checkpoint, (found, work), verification, any_inferred) = blocking(move || {
-        checkpoint.begin_run(RunCommand::Verify)?;
+        checkpoint.begin_run(RunCommand::Verify, levels)?;
         let (work, verification) = (checkpoint.verification_work()?, checkpoint.verification()?);
         let any_inferred = checkpoint.any_marker_inferred()?;
         Ok::<_, CheckpointError>((checkpoint, work, verification, any_inferred))
@@ -341,6 +343,9 @@ async fn one_pass(
     let retries = events.counters().retries.load(Ordering::Relaxed);
     let mut checkpoint = drained.end(outcome, retries, broken).await?;
     checkpoint.end_verification(outcome)?;
+    if let Some((_, identity)) = &begun.scratch {
+        tell_job(settings, identity, &checkpoint, events).await?;
+    }
     if is_lost {
         return Err(changed.swap_remove(0).1.into());
     }
@@ -362,6 +367,27 @@ async fn one_pass(
         differences: (file.exists() && (report.has_told() || settings.partitions.is_empty())).then(|| file.clone()),
     };
     Ok((Begun { sides, tables, pairs, report, file, checkpoint, ..begun }, told))
+}
+
+/// Tells the job what verifications of it have to know of rows that were written beside its checkpoint.
+async fn tell_job(
+    settings: &VerifySettings,
+    identity: &[(&'static str, String)],
+    checkpoint: &Checkpoint,
+    events: &Events,
+) -> Result<(), Error> {
+    let tables = checkpoint.repaired_with_inferred_markers()?;
+    if tables.is_empty() {
+        return Ok(());
+    }
+    let (file, identity) = (settings.job.checkpoint.clone(), identity.to_vec());
+    if let Err(error) = blocking(move || note_marker_inferred(&file, &identity, &tables)).await {
+        let message = format!(
+            "the job doesn't know that row markers were inferred: once all cells of such a row are gone, it may be told as extra ({error})"
+        );
+        events.emit(Event::Warning { message });
+    }
+    Ok(())
 }
 
 /// Tells which of the partitions that were named have no row at either side, and whether that is true of all of them: then nothing

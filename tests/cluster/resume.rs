@@ -176,7 +176,7 @@ fn copying_twice_into_the_same_table_changes_nothing() {
 }
 
 /// Goal: rows that were acknowledged at a lower consistency level than a later run asks for are told with their number, by that run
-/// and by the status, also once all is done.
+/// and by the status, also once all is done, and also where a repair wrote them.
 #[test]
 fn rows_of_a_lower_consistency_level_are_told() {
     let Some(lab) = Lab::open("job_levels") else { return };
@@ -204,5 +204,8 @@ fn rows_of_a_lower_consistency_level_are_told() {
     // Nothing is left to do; that is no reason to keep silent.
     assert_eq!(warned(&["--consistency", "LOCAL_QUORUM"]).len(), 2);
     assert_eq!(warned(&["--consistency", "ONE"]), Vec::<String>::new());
+    lab.source.run(&format!("UPDATE t USING TIMESTAMP {} SET a = 'newer' WHERE id = 1", THEN + 1));
+    job.verify().args(&["--repair", "--recheck-after", "50ms", "--consistency", "ONE"]).succeed();
+    assert_eq!(job.status()["copied_at"], json!([copied("ONE", rows + 1), copied("ALL", all - rows)]));
     assert_eq!(warned(&["--consistency", "ALL", "--restart"]), Vec::<String>::new());
 }

@@ -186,7 +186,7 @@ async fn copy(
     stop: Stop,
 ) -> Result<RunOutcome, CheckpointError> {
     let (_, work) = checkpoint.work()?;
-    checkpoint.begin_run(RunCommand::Copy)?;
+    checkpoint.begin_run(RunCommand::Copy, checkpoint::stored::LEVELS)?;
     let rejects = rejects(&checkpoint);
     let (from, events) = (plan.distrusted_from, world.events());
     let guard = ModelGuard { world: Arc::clone(world), from, looks: 0, takes_ms: plan.commit_ms };

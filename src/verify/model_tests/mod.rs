@@ -148,7 +148,7 @@ async fn verify(
     stop: Stop,
 ) -> Result<RunOutcome, CheckpointError> {
     let (_, work) = checkpoint.verification_work()?;
-    checkpoint.begin_run(RunCommand::Verify)?;
+    checkpoint.begin_run(RunCommand::Verify, checkpoint::stored::LEVELS)?;
     let pair = pair(case, plan, &checkpoint, world, (sides, known));
     let (from, events) = (plan.distrusted_from, world.events());
     let guard = ModelGuard { world: Arc::clone(world), from, looks: 0, takes_ms: plan.commit_ms };

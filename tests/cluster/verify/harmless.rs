@@ -131,6 +131,23 @@ fn bare_rows_are_no_inferred_markers_where_nobody_inferred_any() {
     assert_eq!(found(&job, 0), [0, 1, 0, 0]);
 }
 
+/// Goal: a repair of one partition, beside the job's checkpoint, tells the job of the row marker that it inferred.
+#[test]
+fn a_job_knows_of_markers_that_repairs_of_partitions_inferred() {
+    let Some(lab) = Lab::open("verify_beside") else { return };
+    lab.both("CREATE TABLE t (k int PRIMARY KEY, a text)");
+    let job = lab.job("t");
+    job.succeed();
+    lab.source.run(&format!("UPDATE t USING TIMESTAMP {THEN} SET a = 'a' WHERE k = 1"));
+    let verify = job.verify().args(&["--recheck-after", "50ms"]);
+    let repair = verify.clone().args(&["--partition", "1", "--repair"]);
+    repair.succeed();
+    lab.both(&format!("DELETE a FROM t USING TIMESTAMP {} WHERE k = 1", THEN + 1));
+    verify.succeed();
+    let counted = counts(&job.checkpoint);
+    assert_eq!(["rows_extra", "rows_marker", "rows_different"].map(|name| counted[name]), [0, 1, 0]);
+}
+
 /// Goal: what one side lacks is told, however far apart expiries may lie, and also where all that shows of it is about to expire.
 #[test]
 fn expiries_hide_nothing_that_one_side_lacks() {
