@@ -134,6 +134,12 @@ impl<'a, K: Task> Course<'a, K> {
         goes_on
     }
 
+    /// Begins anew with the part of the scan that was read, and leaves the rest for later; says whether that is possible.
+    pub(crate) fn cut(&mut self) -> bool {
+        let is_cut = self.last_row.as_ref().is_some_and(|last| self.scans.cut(&self.scan, last));
+        is_cut && self.next_scan().is_some()
+    }
+
     /// A page of the scan has arrived, from a row of this partition up to this row.
     pub(crate) fn reached(&mut self, first_partition: &[u8], row: RowKey) {
         self.scans.answered(first_partition);

@@ -125,6 +125,24 @@ impl Scans {
         true
     }
 
+    /// Takes a scan that is read up to `last` apart there: what was read of it comes next, and then the rest. Answers whether that is
+    /// possible.
+    pub(crate) fn cut(&mut self, scan: &Scan, last: &RowKey) -> bool {
+        let (Scan::Slice(slice), Some(last)) = (scan, last.clustering_key()) else { return false };
+        let cut = if slice.reversed { Cut::before(last) } else { Cut::after(last) };
+        if cut == slice.from || cut == slice.to {
+            return false;
+        }
+        let mut parts = parted(slice, &cut);
+        if !slice.reversed {
+            parts.reverse();
+        }
+        for part in parts {
+            self.queue.push_front(part);
+        }
+        true
+    }
+
     /// What could not be read.
     pub(crate) fn holes(&self) -> &[Hole] {
         &self.holes

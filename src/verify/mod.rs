@@ -27,6 +27,8 @@ mod removal;
 pub mod report;
 mod stream;
 mod task;
+#[cfg(test)]
+mod withheld_tests;
 
 pub use task::{Conduct, Mending, Pair};
 

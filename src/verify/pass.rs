@@ -38,6 +38,10 @@ struct Merging<'a, S: Source, T: Target> {
     merge: Merge<'a>,
     /// Of a scan whose rows aren't in the order of keys: what was found so far. It counts once all of the scan is read.
     withheld: Option<Merged>,
+    /// Bytes of suspects among it.
+    withheld_bytes: usize,
+    /// It is as much of another scan as can be withheld.
+    is_part: bool,
     /// The statics that were compared before it began.
     statics: Statics,
 }
@@ -118,7 +122,7 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
             if merging.is_none() && resting.is_none() && self.suspects <= shared.budget.for_pages() / SUSPECTS_AT_REST {
                 resting = shared.rest();
             }
-            let has_room = settles.is_empty() || self.suspects < shared.budget.for_pages() / SUSPECTS_MAX;
+            let has_room = settles.is_empty() || self.suspects < self.suspects_max();
             let may_step = has_room && charge.is_none();
             tokio::select! {
                 biased;
@@ -138,6 +142,7 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
                             merging = self.next_scan();
                         }
                         Step::GoOn => merging = Some(self.merging()),
+                        Step::Parted => merging = Some(Merging { is_part: true, ..self.merging() }),
                         Step::Halted => merging = None,
                     }
                 }
@@ -151,6 +156,11 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
         self.end().await
     }
 
+    /// What suspects take at most, in bytes.
+    fn suspects_max(&self) -> usize {
+        self.course.shared.budget.for_pages() / SUSPECTS_MAX
+    }
+
     /// Begins to read the scan that the course is at.
     fn merging(&mut self) -> Merging<'a, S, T> {
         let Course { shared, learned, ref scan, rows_max, is_suspect, .. } = self.course;
@@ -160,6 +170,8 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
             streams: [Side::Source, Side::Target].map(stream),
             merge: Merge::new(&pair.order, &pair.rules, scan, pair.source.has_statics(), self.behind.clone()),
             withheld: (!scan.is_ordered()).then(Merged::default),
+            withheld_bytes: 0,
+            is_part: false,
             statics: self.statics.clone(),
         }
     }
@@ -208,6 +220,11 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
             self.course.rows_max = rows_max;
             return Step::ScanEnded(now.withheld.take());
         }
+        if now.withheld_bytes > self.suspects_max() && !now.is_part && self.course.cut() {
+            self.course.rows_max = rows_max;
+            self.statics = std::mem::take(&mut now.statics);
+            return Step::Parted;
+        }
         let [source, target] = &mut now.streams;
         let (merged, at) = match now.merge.step([source.feed(), target.feed()], &mut self.statics) {
             Ok(step) => step,
@@ -229,6 +246,7 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
             None => Step::Merged(merged),
             Some(withheld) => {
                 let load = Merged { rows: merged.rows, bytes: merged.bytes, ..Merged::default() };
+                now.withheld_bytes += bytes_of(&merged.suspects);
                 withheld.add(merged);
                 // It is paced like the others, and counted later.
                 Step::Merged(load)
@@ -249,7 +267,7 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
             self.course.mark.acked(number, Verdict::default());
             return None;
         }
-        let (rows, bytes) = (suspects.len() as u64, suspects.iter().map(Suspect::size).sum());
+        let (rows, bytes) = (suspects.len() as u64, bytes_of(&suspects));
         self.suspects += bytes;
         Some(async move {
             let mut done = Rechecked::default();
@@ -295,6 +313,10 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
     }
 }
 
+fn bytes_of(suspects: &[Suspect]) -> usize {
+    suspects.iter().map(Suspect::size).sum()
+}
+
 /// What came of a step.
 enum Step {
     /// Rows were compared.
@@ -303,6 +325,8 @@ enum Step {
     ScanEnded(Option<Merged>),
     /// Another scan takes its place.
     GoOn,
+    /// What was read of it is read again as a scan of its own: more can't be withheld.
+    Parted,
     /// Nothing more is to be read.
     Halted,
 }
