@@ -368,10 +368,13 @@ fn encode_row((_, partition, clustering): &Key, cells: &[Option<Cell>; 2]) -> Ve
 impl Target for MemoryTarget {
     async fn write(&self, batch: &Batch, clock: Clock, tries: u32) -> Result<Settled, CallError> {
         let number = self.writes.fetch_add(1, Ordering::Relaxed);
-        let died = self.dies_after.is_some_and(|after| number >= after).then_some(Class::Unavailable);
-        let failure = died.or_else(|| self.failures.lock().expect("not poisoned").pop_front());
         let now = clock.seconds();
         let bound = batch.bind(now);
+        if bound.is_empty() {
+            return Ok(batch.settled(&bound));
+        }
+        let died = self.dies_after.is_some_and(|after| number >= after).then_some(Class::Unavailable);
+        let failure = died.or_else(|| self.failures.lock().expect("not poisoned").pop_front());
         // What the request carries is settled when it is sent; it takes effect when it arrives.
         let sent: Vec<_> = (0..bound.len()).map(|i| decode(&bound.wire(i), bound.statement(i).form)).collect();
         let rows: BTreeSet<_> = sent.iter().map(|write| write.key.clone()).collect();

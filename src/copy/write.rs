@@ -7,7 +7,7 @@
 
 use crate::call::{CallError, Class};
 use crate::engine::pace::Load;
-use crate::engine::retry::{GaveUp, with_retries};
+use crate::engine::retry::{GaveUp, with_retries, with_retries_where};
 use crate::engine::seam::Target;
 use crate::engine::{Learned, Shared, Task};
 use crate::event::Event;
@@ -59,10 +59,13 @@ pub(crate) async fn write<K: Task, T: Target>(
             let room = shared.budget.request(in_flight);
             turns.call(load, room, move || target.write(whole, shared.clock, before + tries))
         };
-        let written = turns.or_stopped(pin!(with_retries(Side::Target, patience, &learned.calls, send))).await;
+        // What has expired says nothing of the target.
+        let is_answer = |settled: &Settled| !settled.unasked;
+        let calls = with_retries_where(is_answer, Side::Target, patience, &learned.calls, send);
+        let written = turns.or_stopped(pin!(calls)).await;
         let (error, tries) = match written {
             Ok(more) => {
-                all_acknowledged.fetch_add(1, Ordering::Relaxed);
+                all_acknowledged.fetch_add(u64::from(is_answer(&more)), Ordering::Relaxed);
                 settled += more;
                 continue;
             }
