@@ -85,8 +85,10 @@ pub(crate) struct MemoryTarget {
     pub(crate) unchanged: bool,
     /// Later writes of a round are acknowledged first.
     pub(crate) reorder: bool,
-    /// Every write takes this long.
+    /// Every write takes this long …
     pub(crate) delay: Duration,
+    /// … and can't begin for so long.
+    pub(crate) not_ready: Duration,
     /// Once set, nothing reaches the store any more: the process is dead.
     pub(crate) dead: Arc<AtomicBool>,
     pub(crate) writes: AtomicU64,
@@ -235,6 +237,7 @@ impl MemoryTarget {
             unchanged: true,
             reorder: false,
             delay: Duration::ZERO,
+            not_ready: Duration::ZERO,
             dead: Arc::default(),
             writes: AtomicU64::new(0),
             under_way: Mutex::default(),
@@ -366,6 +369,10 @@ fn encode_row((_, partition, clustering): &Key, cells: &[Option<Cell>; 2]) -> Ve
 }
 
 impl Target for MemoryTarget {
+    async fn ready(&self, _: &Batch, _: u32) {
+        tokio::time::sleep(self.not_ready).await;
+    }
+
     async fn write(&self, batch: &Batch, clock: Clock, tries: u32) -> Result<Settled, CallError> {
         let number = self.writes.fetch_add(1, Ordering::Relaxed);
         let now = clock.seconds();

@@ -55,9 +55,11 @@ pub(crate) async fn write<K: Task, T: Target>(
         let load = Load { rows: part.row_count() as u64, bytes: part.bytes() as u64 };
         let in_flight = target.in_flight(&part);
         let (turns, whole) = (&turns, &part);
-        let send = |tries| {
+        let send = |tries| async move {
+            let tries = before + tries;
+            turns.before(target.ready(whole, tries)).await;
             let room = shared.budget.request(in_flight);
-            turns.call(load, room, move || target.write(whole, shared.clock, before + tries))
+            turns.call(load, room, move || target.write(whole, shared.clock, tries)).await
         };
         // What has expired says nothing of the target.
         let is_answer = |settled: &Settled| !settled.unasked;

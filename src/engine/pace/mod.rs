@@ -216,6 +216,18 @@ impl Turns<'_> {
         result
     }
 
+    /// Waits for what comes before the turn of a call, which isn't made any more once somebody asks to stop.
+    pub(crate) async fn before(&self, ready: impl Future<Output = ()>) {
+        tokio::select! {
+            biased;
+            () = ready => {}
+            () = self.stop.requested() => {
+                self.halted.store(true, Ordering::Relaxed);
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
     /// The outcome of `calls`, whose each try is made by [`Turns::call`]. What waits for its turn isn't waited for when
     /// somebody asks to stop: it has not been sent.
     pub(crate) async fn or_stopped<T>(
