@@ -20,6 +20,17 @@ impl Checkpoint {
         latest(&self.connection, &self.path)
     }
 
+    /// Whether rows were copied since the latest verification was last worked on: what it has found may be what they were lacking.
+    ///
+    /// # Errors
+    /// Where the file can't be read.
+    pub fn copied_since_verified(&self) -> Result<bool, CheckpointError> {
+        let copied = "SELECT EXISTS (SELECT 1 FROM run WHERE command = 'copy' AND rows_written > 0
+                          AND id > (SELECT coalesce(max(id), 0) FROM run WHERE command = 'verify'))";
+        let copied = self.connection.query_row(copied, (), |row| row.get(0));
+        copied.map_err(|error| CheckpointError::sqlite(&self.path, "read the runs", error))
+    }
+
     /// Begins a verification with these `parameters`. Of the one before, the sums are kept.
     ///
     /// `ranges` are those of each table that is compared, by its number, in the order in which they are to be claimed; `false` is

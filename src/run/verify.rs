@@ -228,13 +228,24 @@ fn pair(
 }
 
 /// Whether the latest verification is this one, and there is something left of it: ranges that nobody has compared, or, where they
-/// are to be mended, some with differences.
+/// are to be mended, some with differences. None goes on that was begun before rows were copied: what they were lacking would
+/// still count as missing.
 ///
 /// # Errors
 /// Where there is something left of one that compares something else.
 fn goes_on(settings: &VerifySettings, begun: &mut Begun, events: &Events) -> Result<bool, Error> {
     let Some(latest) = begun.checkpoint.verification()?.filter(|_| !settings.job.restart) else { return Ok(false) };
     let is_begun = !latest.is_finished() && latest.ranges_done > 0;
+    if !latest.is_finished() && begun.checkpoint.copied_since_verified()? {
+        if is_begun {
+            let message = format!(
+                "rows were copied since the unfinished verification ({} of {} ranges are compared), which is begun anew",
+                latest.ranges_done, latest.ranges
+            );
+            events.emit(Event::Warning { message });
+        }
+        return Ok(false);
+    }
     let mut known = latest.parameters.clone();
     let seed = known.remove("seed").and_then(|seed| seed.parse().ok());
     let is_same_seed = settings.seed.is_none() || settings.seed == seed;
