@@ -92,7 +92,7 @@ impl Checkpoint {
         Ok((found, work))
     }
 
-    /// The ranges of the latest verification that are done, and held no row at either side.
+    /// The ranges of the latest verification that are done, and held no row at either side: none that it has deleted, either.
     ///
     /// # Errors
     /// Where the file can't be read.
@@ -101,7 +101,8 @@ impl Checkpoint {
         let mut statement = self
             .connection
             .prepare(
-                "SELECT table_id, first_token, last_token FROM verified_range WHERE state = 'done' AND rows_compared = 0",
+                "SELECT table_id, first_token, last_token FROM verified_range
+                 WHERE state = 'done' AND rows_compared = 0 AND rows_repaired = 0 AND rows_deleted = 0",
             )
             .map_err(fail)?;
         let key = |row: &Row<'_>| Ok((row.get::<_, usize>(0)?, Token(row.get(1)?), Token(row.get(2)?)));

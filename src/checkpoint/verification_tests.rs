@@ -413,6 +413,23 @@ fn a_copy_begins_where_only_a_verification_was() {
 }
 
 #[test]
+fn a_range_whose_rows_were_deleted_is_not_one_without_rows() {
+    let (_folder, path, checkpoint) = begun();
+    let keys = keys(&checkpoint);
+    drop(checkpoint);
+    let deleted = Verdict { rows_deleted: 2, ..Verdict::default() };
+    let changes = [
+        Change::Done { key: keys[0], tally: ten_equal() },
+        Change::Again { key: keys[1], kept: deleted },
+        Change::Done { key: keys[1], tally: Verdict::default() },
+        Change::Done { key: keys[2], tally: Verdict::default() },
+    ];
+    run(&path, &changes, Some(RunOutcome::Stopped));
+    let empty = open(&path).expect("opens").ranges_without_rows().expect("readable");
+    assert_eq!(empty, [keys[2]]);
+}
+
+#[test]
 fn only_rows_that_were_copied_after_the_last_verification_overtake_it() {
     let (_folder, path, mut checkpoint) = begun();
     let overtaken = |checkpoint: &Checkpoint| checkpoint.copied_since_verified().expect("readable");

@@ -212,6 +212,9 @@ fn partitions_that_could_not_be_compared_are_in_no_status() {
     assert!(empty.starts_with("no row to compare at either side: 0 rows compared in 5.1s"), "{empty}");
     assert!(empty.contains("next: look whether the key is the right one"), "{empty}");
     let failed = text(&named, &[], &VerifyEnded { failed: 1, ..nothing });
+    let deleted = VerifyEnded { verdict: Verdict { rows_deleted: 3, ..Verdict::default() }, ..nothing.clone() };
+    let deleted = text(&named, &[], &deleted);
+    assert!(!deleted.contains("no row to compare"), "there were some: {deleted}");
     assert!(failed.starts_with("nothing differs, but not everything could be compared:"), "{failed}");
     let next = "next: the lines above say why; the same command compares again what could not be compared";
     assert!(failed.ends_with(next), "{failed}");

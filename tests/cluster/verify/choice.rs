@@ -287,6 +287,21 @@ fn a_copy_is_verified_at_its_end() {
     assert_eq!(classes, [10, 2, 1, 1]);
 }
 
+/// Goal: a partition of which `--delete-extra` has deleted all rows is equal at both sides; the same key, once more, is one without rows.
+#[test]
+fn a_partition_that_was_deleted_is_no_typo() {
+    let Some(lab) = Lab::open("verify_emptied") else { return };
+    lab.both("CREATE TABLE t (k int, c int, v int, PRIMARY KEY (k, c))");
+    lab.target.load("INSERT INTO t (k, c, v) VALUES (7, ?, 1) USING TIMESTAMP ?", (0..3).map(|c| (c, THEN)));
+    let verify = partitions(&lab.job("t")).args(&["--partition", "7", "--delete-extra", "--yes"]);
+    let emptied = verify.run();
+    emptied.assert_code(0);
+    assert_eq!((counted(&emptied, "rows_deleted"), emptied.end()["conclusion"].as_str()), (3, Some("equal")));
+    let again = verify.run();
+    again.assert_code(3);
+    assert_eq!(counted(&again, "rows_deleted"), 0);
+}
+
 /// Goal: what an unfinished verification of before the copy has found, or how it compared, has no part in the verdict of
 /// `--verify`; that of the rows as they are now goes on where it was stopped.
 #[test]
