@@ -436,6 +436,39 @@ fn a_copy_begins_where_only_a_verification_was() {
 }
 
 #[test]
+fn a_range_whose_rows_were_deleted_is_not_one_without_rows() {
+    let (_folder, path, checkpoint) = begun();
+    let keys = keys(&checkpoint);
+    drop(checkpoint);
+    let deleted = Verdict { rows_deleted: 2, ..Verdict::default() };
+    let changes = [
+        Change::Done { key: keys[0], tally: ten_equal() },
+        Change::Again { key: keys[1], kept: deleted },
+        Change::Done { key: keys[1], tally: Verdict::default() },
+        Change::Done { key: keys[2], tally: Verdict::default() },
+    ];
+    run(&path, &changes, Some(RunOutcome::Stopped));
+    let empty = open(&path).expect("opens").ranges_without_rows().expect("readable");
+    assert_eq!(empty, [keys[2]]);
+}
+
+#[test]
+fn only_rows_that_were_copied_after_the_last_verification_overtake_it() {
+    let (_folder, path, mut checkpoint) = begun();
+    let overtaken = |checkpoint: &Checkpoint| checkpoint.copied_since_verified().expect("readable");
+    assert!(!overtaken(&checkpoint), "nothing was ever copied");
+    checkpoint.begin_run(RunCommand::Verify, stored::LEVELS).expect("begun");
+    checkpoint.begin_run(RunCommand::Copy, stored::LEVELS).expect("begun");
+    assert!(!overtaken(&checkpoint), "that run has written nothing");
+    sql(&path, "UPDATE run SET rows_written = 3").expect("SQLite lets us");
+    assert!(overtaken(&checkpoint));
+    checkpoint.begin_run(RunCommand::Copy, stored::LEVELS).expect("begun");
+    assert!(overtaken(&checkpoint), "whatever came of the run after it");
+    checkpoint.begin_run(RunCommand::Verify, stored::LEVELS).expect("begun");
+    assert!(!overtaken(&checkpoint));
+}
+
+#[test]
 fn a_job_is_told_of_markers_that_were_inferred_beside_it() {
     let (folder, path, checkpoint) = begun();
     let identity = job().identity;

@@ -215,6 +215,8 @@ impl MemorySource {
                         }
                     }
                 };
+                let place = |cut: &Cut| (*cut == Cut::END, cut.prefix().to_vec(), cut.is_after());
+                assert!(place(&slice.from) <= place(&slice.to), "servers show nothing of what is upside down");
                 entries.retain(|((.., row), _)| is_behind(row, &slice.from) && !is_behind(row, &slice.to));
                 if slice.reversed {
                     assert!(matches!(slice.of, Partitions::One(..)), "servers read only partitions backwards");
