@@ -3,7 +3,7 @@
 use super::element::Element;
 use super::key::RowKey;
 use super::layout::Part;
-use super::{Layout, Page, token_of};
+use super::{Layout, Only, Page, token_of};
 use crate::ring::Token;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -135,6 +135,8 @@ pub struct Rows {
     /// When the page was asked for, in seconds since the Unix epoch ([`crate::clock::Clock::seconds`]).
     pub(super) read_at: i64,
     pub(super) policy: Policy,
+    /// What of each row is written, where it isn't all of it.
+    pub(super) only: Option<Only>,
 }
 
 impl Rows {
@@ -219,12 +221,27 @@ impl Rows {
     /// Whether a value of one cell belongs to a statement.
     #[inline]
     pub(super) fn is_chosen(&self, statement: &Statement, value: usize) -> bool {
-        match statement.cells {
-            Cells::All => true,
-            Cells::None => false,
-            Cells::One(one) => usize::from(one) == value,
-            Cells::Matching => self.cell_group(statement.row as usize, value) == (statement.writetime, statement.ttl),
-        }
+        self.is_wanted(value)
+            && match statement.cells {
+                Cells::All => true,
+                Cells::None => false,
+                Cells::One(one) => usize::from(one) == value,
+                Cells::Matching => {
+                    self.cell_group(statement.row as usize, value) == (statement.writetime, statement.ttl)
+                }
+            }
+    }
+
+    /// Whether anything of a value is to be written.
+    #[inline]
+    pub(super) fn is_wanted(&self, value: usize) -> bool {
+        self.first_wanted(value).is_some()
+    }
+
+    /// The first element of a value that is to be written; none where nothing of it is.
+    #[inline]
+    pub(super) fn first_wanted(&self, value: usize) -> Option<usize> {
+        self.only.as_ref().map_or(Some(0), |only| only.first_of(value))
     }
 
     /// The elements of one column that a statement writes.

@@ -70,7 +70,7 @@ mod tests {
 
     fn extra(value: usize, class: Class, writetime: i64) -> ColumnDifference {
         let target = Some(CellState { bytes: vec![1], writetime: Some(writetime), expires_at: None });
-        ColumnDifference { value, class, source: None, target, element: None, list: None }
+        ColumnDifference { value, class, source: None, target, element: None, list: None, adds_from: None }
     }
 
     fn looked(alone: Option<Class>, columns: Vec<ColumnDifference>) -> Looked {
