@@ -72,6 +72,29 @@ fn run(path: &Path, changes: &[Change<Verdict>], outcome: Option<RunOutcome>) ->
 }
 
 #[test]
+fn what_is_set_meanwhile_holds_a_commit_up_and_does_not_fail_it() {
+    let (_folder, path, mut checkpoint) = begun();
+    let key = keys(&checkpoint)[0];
+    checkpoint.begin_run(RunCommand::Verify, stored::LEVELS).expect("begun");
+    let (held, holds) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        let setting = scope.spawn(|| {
+            control::write_beside(&path, "set", |connection| {
+                let set = "INSERT INTO control (name, value, set_at) VALUES ('readers', '3', 1)";
+                connection.execute(set, ()).expect("set");
+                held.send(()).expect("awaited");
+                // As long as a busy disk may take.
+                std::thread::sleep(Duration::from_millis(200));
+                Ok(())
+            })
+        });
+        holds.recv().expect("held");
+        checkpoint.commit::<Verdict>(&fold::fold(vec![Change::Claimed { key }])).expect("committed");
+        setting.join().expect("no panic").expect("set");
+    });
+}
+
+#[test]
 fn a_verification_has_its_own_ranges_order_and_counts() {
     let (_folder, path, checkpoint) = begun();
     let (found, work) = checkpoint.verification_work().expect("tiles");
