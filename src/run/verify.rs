@@ -4,6 +4,7 @@ use super::open::{Opened, open, policy};
 use super::{Error, choice, unseen, whole};
 use crate::blocking::blocking;
 use crate::checkpoint::{Checkpoint, CheckpointError, Committer, beside, note_marker_inferred};
+use crate::clock::unix_ms;
 use crate::cluster::{CqlSource, CqlTarget};
 use crate::engine::pace::Steering;
 use crate::event::{Event, Events};
@@ -315,6 +316,7 @@ async fn one_pass(
 ) -> Result<(Begun, VerifyEnded), Error> {
     let Begun { sides, tables, has_misfits, mut pairs, report, file, mut checkpoint, .. } = begun;
     let levels = Levels::from(&settings.job);
+    let began_ms = unix_ms();
     let (checkpoint, (found, work), verification, any_inferred) = blocking(move || {
         checkpoint.begin_run(RunCommand::Verify, levels)?;
         let (work, verification) = (checkpoint.verification_work()?, checkpoint.verification()?);
@@ -333,7 +335,7 @@ async fn one_pass(
 
     let conduct = Conduct {
         recheck_after: settings.recheck_after,
-        started_at: i64::try_from(started_at.as_micros()).unwrap_or(i64::MAX),
+        began_at: began_ms.saturating_mul(1000),
         report: report.of(id, started_at),
     };
     let watch = checkpoint.watch()?;

@@ -7,7 +7,7 @@ use crate::planting::judge::{self, Differences};
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 fn found(job: &Job) -> Differences {
     let text = std::fs::read(job.differences()).unwrap_or_default();
@@ -302,6 +302,24 @@ fn a_partition_that_was_deleted_is_no_typo() {
     let again = verify.run();
     again.assert_code(3);
     assert_eq!(counted(&again, "rows_deleted"), 0);
+}
+
+/// Goal: what the target alone has is too young to be deleted for a minute, not for as long as the verification that found it goes on.
+#[test]
+fn what_has_grown_old_since_it_was_found_is_deleted() {
+    let Some(lab) = Lab::open("verify_grown") else { return };
+    lab.both("CREATE TABLE t (k int, v int, PRIMARY KEY (k))");
+    let old_in = Duration::from_secs(10);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let at = (now + old_in).as_micros() - 60_000_000;
+    lab.target.run(&format!("INSERT INTO t (k, v) VALUES (7, 1) USING TIMESTAMP {at}"));
+    let verify = lab.job("t").verify().args(&["--recheck-after", "50ms"]);
+    verify.run().assert_code(4);
+    // The time that goes by is what is tested.
+    std::thread::sleep(old_in + Duration::from_secs(1));
+    let deleted = verify.args(&["--delete-extra", "--yes"]).run();
+    deleted.assert_code(0);
+    assert_eq!(counted(&deleted, "rows_deleted"), 1);
 }
 
 /// Goal: what an unfinished verification of before the copy has found, or how it compared, has no part in the verdict of

@@ -151,11 +151,11 @@ fn borders(checkpoint: &Path, table: &str) -> Vec<i64> {
     ranges.query_map([table], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
 }
 
-/// When the latest verification began, in milliseconds since the Unix epoch.
+/// When the latest run of a verification began, in milliseconds since the Unix epoch.
 fn verified_from(checkpoint: &Path) -> i64 {
     let folder = tempfile::tempdir().unwrap();
     let connection = rusqlite::Connection::open(copied(checkpoint, folder.path())).unwrap();
-    connection.query_row("SELECT max(started_at) FROM verification", [], |row| row.get(0)).unwrap()
+    connection.query_row("SELECT max(started_at) FROM run WHERE command = 'verify'", [], |row| row.get(0)).unwrap()
 }
 
 fn copied(checkpoint: &Path, folder: &Path) -> PathBuf {
