@@ -288,3 +288,56 @@ fn a_copy_is_verified_at_its_end() {
     let classes = ["rows_compared", "rows_different", "rows_value_newer", "rows_extra"].map(|name| counted[name]);
     assert_eq!(classes, [10, 2, 1, 1]);
 }
+
+/// Goal: a partition of which `--delete-extra` has deleted all rows is equal at both sides; the same key, once more, is one without rows.
+#[test]
+fn a_partition_that_was_deleted_is_no_typo() {
+    let Some(lab) = Lab::open("verify_emptied") else { return };
+    lab.both("CREATE TABLE t (k int, c int, v int, PRIMARY KEY (k, c))");
+    lab.target.load("INSERT INTO t (k, c, v) VALUES (7, ?, 1) USING TIMESTAMP ?", (0..3).map(|c| (c, THEN)));
+    let verify = partitions(&lab.job("t")).args(&["--partition", "7", "--delete-extra", "--yes"]);
+    let emptied = verify.run();
+    emptied.assert_code(0);
+    assert_eq!((counted(&emptied, "rows_deleted"), emptied.end()["conclusion"].as_str()), (3, Some("equal")));
+    let again = verify.run();
+    again.assert_code(3);
+    assert_eq!(counted(&again, "rows_deleted"), 0);
+}
+
+/// Goal: what an unfinished verification of before the copy has found, or how it compared, has no part in the verdict of
+/// `--verify`; that of the rows as they are now goes on where it was stopped.
+#[test]
+fn a_verification_of_before_the_copy_does_not_go_on_at_its_end() {
+    const ROWS: i32 = 4000;
+    let Some(lab) = Lab::open("verify_stale") else { return };
+    for (table, share) in [("t", None), ("u", Some(["--sample", "50%"]))] {
+        lab.both(&format!("CREATE TABLE {table} (room int, id int, a text, PRIMARY KEY (room, id))"));
+        let insert = format!("INSERT INTO {table} (room, id, a) VALUES (?, ?, 'text') USING TIMESTAMP ?");
+        lab.source.load(&insert, (0..ROWS).map(|id| (id / 40, id, THEN)));
+        let job = lab.job(table).args(&["--recheck-after", "1ms"]);
+        let stop_early = |job: &Job, seen: &[&str]| {
+            let mut run = job.clone().args(&["--rows-per-second", "1k"]).start();
+            for event in seen {
+                run.await_type(event);
+            }
+            run.signal("INT");
+            run.finish().assert_code(130);
+        };
+        let before = job.verify().args(share.as_ref().map_or(&[], |share| &share[..]));
+        stop_early(&before, &["difference", "range_verified"]);
+        assert!(counts(&job.checkpoint)["rows_missing"] > 0, "{table}");
+        let copied = job.clone().arg("--verify").run();
+        copied.assert_code(0);
+        let anew =
+            |event: &&serde_json::Value| event["message"].as_str().is_some_and(|text| text.contains("begun anew"));
+        assert_eq!(copied.events.iter().filter(anew).count(), 1, "{table}");
+        let counted = counts(&job.checkpoint);
+        assert_eq!((counted["rows_compared"], counted["rows_different"]), (4000, 0), "{table}");
+
+        stop_early(&job.verify(), &["range_verified"]);
+        let resumed = job.arg("--verify").run();
+        resumed.assert_code(0);
+        let begun = resumed.events.iter().find(|event| event["type"] == "verification_begun").unwrap();
+        assert_eq!(begun["resumed"], true, "{table}");
+    }
+}

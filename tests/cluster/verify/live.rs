@@ -268,3 +268,34 @@ fn following_finds_what_is_dropped_later() {
     assert_eq!(end["last_pass"]["verdict"]["rows_different"], different, "{end:#}");
     assert_eq!(job.status()["verification"]["conclusion"], "differences");
 }
+
+/// Goal: a table that is altered while passes follow each other is left out of all later ones, and each of them says so: what is equal
+/// is the other one alone.
+#[test]
+fn a_table_that_breaks_keeps_every_later_pass_from_being_whole() {
+    let Some(lab) = Lab::open("verify_breaks") else { return };
+    for table in ["t", "u"] {
+        lab.both(&format!("CREATE TABLE {table} (k int, v int, PRIMARY KEY (k))"));
+        for node in [&lab.source, &lab.target] {
+            let insert = format!("INSERT INTO {table} (k, v) VALUES (?, 1) USING TIMESTAMP ?");
+            node.load(&insert, (0..20).map(|k| (k, THEN)));
+        }
+    }
+    let job = lab.job("t").args(&["--table", &lab.name("u"), "--recheck-after", "50ms"]);
+    let mut run = job.verify().arg("--follow").start();
+    let mut pass = || run.await_event("a pass", |event| event["type"] == "pass_done");
+    let whole = pass();
+    assert_eq!((&whole["conclusion"], &whole["all_compared"]), (&"equal".into(), &true.into()), "{whole}");
+    lab.target.run("ALTER TABLE u ADD w int");
+    for _ in 0..2 {
+        let partial = pass();
+        let told = (&partial["conclusion"], &partial["all_compared"], &partial["rows_different"]);
+        assert_eq!(told, (&"incomplete".into(), &false.into(), &0.into()), "{partial}");
+        assert_eq!(partial["tables_left_out"][0]["table"], "u", "{partial}");
+    }
+    run.signal("INT");
+    let finished = run.finish();
+    finished.assert_code(130);
+    assert_eq!(finished.end()["last_pass"]["all_compared"], false, "{:#}", finished.end());
+    assert_eq!(job.status()["verification"]["conclusion"], "incomplete");
+}
