@@ -182,7 +182,7 @@ mod tests {
         for (others, holes) in [(vec![], 0), (vec![row(1)], 1)] {
             let source = MemorySource { has_statics: true, ..MemorySource::new(Rows::new()) };
             let mut scans = Scans::slices_behind(&source, &row(0), &others);
-            scans.answered(&row(0).bytes().0.to_vec());
+            scans.answered(row(0).bytes().0);
             let error = CallError { class: Class::Timeout, message: "tombstones".to_owned() };
             assert!(scans.failed(&source, Scan::FirstRows(Token(42)), None, error));
             assert_eq!(scans.holes().len(), holes);
