@@ -163,11 +163,6 @@ impl Running {
         self.child.id()
     }
 
-    /// Whether it has not ended.
-    pub(crate) fn is_running(&mut self) -> bool {
-        self.child.try_wait().unwrap().is_none()
-    }
-
     /// The next event; nothing after its last one, or where there is none before `deadline`.
     pub(crate) fn next(&mut self, deadline: Instant) -> Option<Value> {
         match self.incoming.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
