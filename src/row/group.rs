@@ -84,7 +84,7 @@ pub enum GroupError {
         /// Position in the primary key.
         column: usize,
     },
-    /// A collection that isn't what its type says.
+    /// A value that isn't what its type says, or that has such metadata.
     #[error("the source answered a value of column {column} (counted after the key) that can't be copied: {what}")]
     Value {
         /// Position among the values of the SELECT.

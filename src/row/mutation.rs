@@ -43,7 +43,7 @@ impl Scratch {
     }
 }
 
-/// A value with elements that isn't what its type says.
+/// A value that isn't what its type says, or that has such metadata.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Misread {
     /// Its index among the values.
@@ -57,8 +57,7 @@ pub(super) struct Misread {
 pub(super) fn mutation(rows: &mut Rows, row: usize, is_first: bool, scratch: &mut Scratch) -> Result<(), Misread> {
     let leaves_out = rows.only.as_ref().is_some_and(Only::leaves_out);
     if rows.layout.is_plain() && !leaves_out && rows.page.span(row, 0, rows.layout.columns()).len() < LARGE_ROW {
-        plain(rows, row, &mut scratch.groups);
-        return Ok(());
+        return plain(rows, row, &mut scratch.groups);
     }
     let is_wanted = |part| rows.only.as_ref().is_none_or(|only| only.has(part));
     let has_row = rows.layout.clustering_key == 0 || rows.page.cell(row, rows.layout.partition_key).is_some();
@@ -102,11 +101,11 @@ fn statement(row: usize, form: Form, cells: Cells, (writetime, ttl): Group) -> S
 }
 
 /// A row of nothing but readable cells, the usual case: no element, no sorting.
-fn plain(rows: &mut Rows, row: usize, groups: &mut Vec<Group>) {
+fn plain(rows: &mut Rows, row: usize, groups: &mut Vec<Group>) -> Result<(), Misread> {
     groups.clear();
     for value in 0..rows.layout.cells {
         if rows.value(row, value).is_some() {
-            let group = rows.cell_group(row, value);
+            let group = read_group(rows, row, value)?;
             if !groups.contains(&group) {
                 groups.push(group);
             }
@@ -126,6 +125,11 @@ fn plain(rows: &mut Rows, row: usize, groups: &mut Vec<Group>) {
         statement(row, form, cells, group)
     }));
     rows.statements[first].notes = notes;
+    Ok(())
+}
+
+fn read_group(rows: &Rows, row: usize, value: usize) -> Result<Group, Misread> {
+    rows.read_group(row, value).ok_or(Misread { value, what: "its writetime or its TTL makes no sense" })
 }
 
 /// The row's marker, from the writetimes and TTLs of its cells, and what is to be noted about it.
@@ -171,7 +175,7 @@ fn collect(rows: &Rows, row: usize, part: Part, wanted: Wanted, scratch: &mut Sc
             continue;
         }
         match value.shape {
-            Shape::Cell | Shape::Counter => cell_groups.push(rows.cell_group(row, index)),
+            Shape::Cell | Shape::Counter => cell_groups.push(read_group(rows, row, index)?),
             Shape::List => read_elements(rows, row, index, list_elements)?,
             Shape::Set | Shape::Map | Shape::Udt(_) => read_elements(rows, row, index, elements)?,
         }

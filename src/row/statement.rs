@@ -151,14 +151,27 @@ impl Rows {
         i32::try_from(left).ok().filter(|&left| left > 0)
     }
 
-    /// The writetime and the TTL of a value of one cell.
+    /// The writetime and the TTL of a value of one cell, which has been read before.
     #[inline]
     pub(super) fn cell_group(&self, row: usize, value: usize) -> (i64, i32) {
-        let Some(metadata) = self.layout.values[value].metadata else { return (self.policy.unknown_timestamp, 0) };
-        let writetime = self.page.cell(row, metadata.writetime).and_then(|cell| cell.try_into().ok());
-        let ttl = self.page.cell(row, metadata.ttl).and_then(|cell| cell.try_into().ok());
-        let writetime = writetime.map_or(self.policy.unknown_timestamp, i64::from_be_bytes);
-        (writetime.min(self.policy.timestamp_max), ttl.map_or(0, i32::from_be_bytes))
+        self.read_group(row, value).unwrap_or((self.policy.unknown_timestamp, 0))
+    }
+
+    /// The same of one that hasn't; none where they make no sense. What is alive has time left, if it is to end at all.
+    #[inline]
+    pub(super) fn read_group(&self, row: usize, value: usize) -> Option<(i64, i32)> {
+        let Some(metadata) = self.layout.values[value].metadata else {
+            return Some((self.policy.unknown_timestamp, 0));
+        };
+        let writetime = match self.page.cell(row, metadata.writetime) {
+            None => self.policy.unknown_timestamp,
+            Some(cell) => i64::from_be_bytes(cell.try_into().ok()?),
+        };
+        let ttl = match self.page.cell(row, metadata.ttl) {
+            None => 0,
+            Some(cell) => Some(i32::from_be_bytes(cell.try_into().ok()?)).filter(|&ttl| ttl > 0)?,
+        };
+        Some((writetime.min(self.policy.timestamp_max), ttl))
     }
 
     /// What the page takes of memory with all that is to be done with it, in bytes.

@@ -69,7 +69,7 @@ pub(super) fn steps<S: Source, T: Target>(
     let Some(mending) = &pair.mending else { return Steps::default() };
     // Counters can't be deleted with a time of their own.
     let deletes = mending.deletes && !pair.target_layout.has_counters();
-    let removals = if deletes { removals(suspect, looked, removal::latest(conduct.started_at)) } else { Vec::new() };
+    let removals = if deletes { removals(suspect, looked, removal::latest(conduct.began_at)) } else { Vec::new() };
     let repairs = mending.repairs && looked.can_be_repaired();
     Steps { repairs: repairs.then(|| looked.repairable(suspect.part)), removals }
 }
@@ -131,7 +131,7 @@ async fn try_to_mend<S: Source, T: Target>(
     mended.left = look_at(shared, learned, suspect).await?;
     let is_bare = |left: &Looked| left.alone.is_some() && left.columns.is_empty();
     if mended.left.as_ref().is_some_and(is_bare) {
-        let of_marker = removal::of_marker(suspect, removal::latest(learned.task.conduct.started_at));
+        let of_marker = removal::of_marker(suspect, removal::latest(learned.task.conduct.began_at));
         mended.try_to(delete(shared, learned, mending, &of_marker).await, Written::Deleted)?;
         mended.left = look_at(shared, learned, suspect).await?;
     }

@@ -11,12 +11,12 @@ use std::collections::BTreeMap;
 /// A statement may not have more marks than 65,535, and a request of very many is slow.
 const PARTS_MAX: usize = 1000;
 
-/// Nothing is deleted that was written later than so many microseconds before the verification began.
+/// Nothing is deleted that was written later than so many microseconds before the run began.
 const YOUNG: i64 = 60_000_000;
 
-/// The latest writetime that is deleted in a verification that began at `started_at`, both in microseconds since the Unix epoch.
-pub(super) fn latest(started_at: i64) -> i64 {
-    started_at.saturating_sub(YOUNG)
+/// The latest writetime that is deleted in a run that began at `began_at`, both in microseconds since the Unix epoch.
+pub(super) fn latest(began_at: i64) -> i64 {
+    began_at.saturating_sub(YOUNG)
 }
 
 /// The deletes of what the target alone has of a row, as far as it isn't younger than `latest`; none where there is nothing.

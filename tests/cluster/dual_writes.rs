@@ -140,9 +140,9 @@ fn a_copy_beside_live_writes_ends_with_equal_tables() {
     let mut proxy = Proxy::before(&lab.target, lab.runtime());
     let mut trace = Trace::of(&mut proxy);
     let slow = ["--writers", "4", "--readers", "4", "--ranges", "100"];
+    trace.delay(&mut proxy, writes(), Duration::from_millis(400));
     let mut run = lab.job("t").args(&slow).target(&proxy.address).start();
     run.await_begin();
-    trace.delay(&mut proxy, writes(), Duration::from_millis(400));
     std::thread::scope(|scope| {
         for (number, rows) in tenth.chunks(tenth.len() / 8).enumerate() {
             let sides = if number % 2 == 0 { [&lab.source, &lab.target] } else { [&lab.target, &lab.source] };
@@ -150,7 +150,6 @@ fn a_copy_beside_live_writes_ends_with_equal_tables() {
             scope.spawn(move || rows.iter().for_each(|&id| writer.change(id, ROWS)));
         }
     });
-    assert!(run.is_running(), "the copy had ended before all was written");
     trace.delay(&mut proxy, Condition::False, Duration::ZERO);
     run.finish().assert_code(0);
 
@@ -172,7 +171,7 @@ fn a_copy_beside_live_writes_ends_with_equal_tables() {
         assert_eq!(bytes("[ttl]"), [0; 4]);
     }
     println!("cells written: {cells}, of live writes: {newer}");
-    assert!(cells > 30_000 && newer > 0);
+    assert!(cells > 30_000 && newer > 0, "nothing was written while it was copied");
     let report = lab.differences("t", "t");
     assert!(report.is_equal(), "{report}");
 }

@@ -4,6 +4,7 @@
 
 use crate::job::Job;
 use crate::lab::{Lab, Raw, THEN};
+use crate::pace::control;
 use crate::stall::Stall;
 use std::time::{Duration, Instant};
 
@@ -172,23 +173,27 @@ fn a_target_that_stands_still_costs_no_memory() {
         lab.source.load_singly("INSERT INTO t (k, c, a) VALUES (?, ?, ?) USING TIMESTAMP ?", [row]);
     }
     lab.target.run("CREATE TABLE t2 (k int, c int, a blob, PRIMARY KEY (k, c))");
-    let stall = Stall::before(&lab.target, lab.runtime());
     let start = |(to, (args, budget)): (_, (&[&str], u64))| {
+        let stall = Stall::before(&lab.target, lab.runtime());
         let job = lab.job_into("t", to).target(&stall.address).args(args).args(&["--readers", "16"]);
-        let mut run = job.start();
+        // Until it stands still, it would take half a minute for all.
+        let mut run = job.clone().args(&["--bytes-per-second", "8MiB"]).start();
         let peak = peak(run.pid());
         run.await_begin();
-        (run, peak, budget)
+        stall.stop();
+        control(&job, &["set", "bytes-per-second=off"]);
+        (run, peak, budget, stall)
     };
     let mut runs: Vec<_> = ["t", "t2"].into_iter().zip(BUDGETS).map(start).collect();
-    stall.stop();
     let until = Instant::now() + STANDS_STILL;
     for (run, ..) in &mut runs {
         while run.next(until).is_some() {}
         assert!(run.events.iter().any(|event| event["type"] == "retry"), "nothing stood still");
     }
-    stall.go_on();
-    for (run, peak, budget) in runs {
+    for (.., stall) in &runs {
+        stall.go_on();
+    }
+    for (run, peak, budget, _stall) in runs {
         run.finish().assert_code(0);
         assert_within("a target that stands still", peak.join().unwrap(), budget);
     }

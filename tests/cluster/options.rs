@@ -3,6 +3,7 @@
 use crate::job::{Finished, Job, Running};
 use crate::lab::{Lab, THEN};
 use crate::proxy::Proxy;
+use scylla_proxy::{Condition, Reaction, RequestReaction, RequestRule};
 use serde_json::Value;
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,7 @@ const MANAGED: i32 = 315_360_000;
 /// A table with less than Cassandra's default grace at the target, and a job that is slow enough to be interrupted.
 struct Slow {
     lab: Lab,
-    _proxy: Proxy,
+    proxy: Proxy,
     /// Without the flag.
     job: Job,
     throttled: Job,
@@ -26,10 +27,10 @@ fn slow(name: &str) -> Option<Slow> {
     let rows = (0..ROWS).map(|id| (id, "some text", THEN));
     lab.source.load("INSERT INTO t (id, v) VALUES (?, ?) USING TIMESTAMP ?", rows);
     let mut proxy = Proxy::before(&lab.target, lab.runtime());
-    proxy.delay_writes(Duration::from_millis(60));
+    proxy.delay_writes(Duration::from_millis(300));
     let job = lab.job("t").args(&["--ranges", "50", "--readers", "2"]);
     let throttled = job.clone().args(&["--writers", "2"]).target(&proxy.address);
-    Some(Slow { lab, _proxy: proxy, job, throttled })
+    Some(Slow { lab, proxy, job, throttled })
 }
 
 impl Slow {
@@ -151,7 +152,8 @@ fn a_value_that_somebody_else_set_meanwhile_is_left_alone() {
 
 #[test]
 fn without_the_flag_there_is_a_warning_and_nothing_is_altered() {
-    let Some(slow) = slow("options_warn") else { return };
+    let Some(mut slow) = slow("options_warn") else { return };
+    slow.proxy.behave();
     let finished = end(slow.throttled.start());
     let said = told(&finished.events);
     assert_eq!(said.len(), 1, "{said:?}");
@@ -199,7 +201,10 @@ fn a_signal_while_options_are_set_ends_like_any_other_stop() {
         lab.source.run(&format!("INSERT INTO {table} (id) VALUES (1)"));
     }
     let job = Job::new(&lab.folder.path().join("all.db")).arg("--table").arg(&lab.name("*"));
-    let mut run = job.clone().arg("--manage-table-options").start();
+    let mut proxy = Proxy::before(&lab.target, lab.runtime());
+    let alter = Condition::BodyContainsCaseSensitive(b"ALTER TABLE".as_slice().into());
+    proxy.on_requests(vec![RequestRule(alter, RequestReaction::delay(Duration::from_secs(2)))]);
+    let mut run = job.clone().arg("--manage-table-options").target(&proxy.address).start();
     run.await_event("the first option", |event| {
         event["message"].as_str().is_some_and(|text| text.contains("until its last row is copied"))
     });

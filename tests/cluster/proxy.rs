@@ -62,6 +62,12 @@ impl Proxy {
         self.on_requests(vec![RequestRule(writes, RequestReaction::delay(time))]);
     }
 
+    /// Every write of a row that holds [`PAYLOAD`] is held back for `time` before the node gets it: no rule that is in place before
+    /// the copy begins comes too late.
+    pub(crate) fn hold_writes(&mut self, time: Duration) {
+        self.on_requests(vec![RequestRule(writes(), RequestReaction::delay(time))]);
+    }
+
     /// Passes everything on.
     pub(crate) fn behave(&mut self) {
         self.server.as_mut().unwrap().turn_off_rules();

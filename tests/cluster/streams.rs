@@ -6,6 +6,7 @@ use crate::proxy::{PAYLOAD, Proxy, writes};
 use scylla_proxy::{Reaction, RequestReaction, RequestRule};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -41,21 +42,46 @@ fn words(job: &Job) -> String {
     words.map(|word| format!("'{}'", word.to_str().unwrap())).collect::<Vec<_>>().join(" ")
 }
 
-/// Has a shell run the line on a terminal of its own; what that shows can be had at the end.
-fn on_terminal(line: &str) -> (Child, JoinHandle<String>) {
+/// What a terminal shows.
+struct Screen {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    reader: JoinHandle<()>,
+}
+
+impl Screen {
+    /// Nothing is added for a while in which a bar moves several times.
+    fn is_still(&self) -> bool {
+        let shown = || self.bytes.lock().unwrap().len();
+        let before = shown();
+        std::thread::sleep(Duration::from_secs(2));
+        before == shown()
+    }
+
+    /// All of it, once the terminal is gone.
+    fn end(self) -> String {
+        self.reader.join().unwrap();
+        String::from_utf8_lossy(&self.bytes.lock().unwrap()).into_owned()
+    }
+}
+
+/// Has a shell run the line on a terminal of its own.
+fn on_terminal(line: &str) -> (Child, Screen) {
     let mut terminal = Command::new("env")
         .args(["--default-signal=HUP", "TERM=xterm", "SHELL=/bin/sh", "script", "-qefc", line, "/dev/null"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut screen = terminal.stdout.take().unwrap();
-    let shown = std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        let _ = screen.read_to_end(&mut bytes);
-        String::from_utf8_lossy(&bytes).into_owned()
+    let mut stdout = terminal.stdout.take().unwrap();
+    let bytes = Arc::new(Mutex::new(Vec::new()));
+    let shown = Arc::clone(&bytes);
+    let reader = std::thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok(length @ 1..) = stdout.read(&mut buffer) {
+            shown.lock().unwrap().extend_from_slice(&buffer[..length]);
+        }
     });
-    (terminal, shown)
+    (terminal, Screen { bytes, reader })
 }
 
 fn assert_copied(lab: &Lab, job: &Job) {
@@ -117,6 +143,8 @@ fn a_terminal_that_closes_drains_the_copy() {
     let Some(lab) = Lab::open("streams_terminal") else { return };
     fill(&lab);
     let mut proxy = Proxy::before(&lab.target, lab.runtime());
+    // Twenty seconds for 400 ranges.
+    proxy.hold_writes(Duration::from_millis(100));
     let job = lab.job("t").args(&["--ranges", "400", "--writers", "2"]);
     let code = lab.folder.path().join("code");
     // As an interactive shell does, this one passes the signal on. It waits again where that interrupts it.
@@ -126,16 +154,14 @@ fn a_terminal_that_closes_drains_the_copy() {
         code.with_extension("new").display(),
         code.display()
     );
-    let (mut terminal, shown) = on_terminal(&line);
+    let (mut terminal, screen) = on_terminal(&line);
     await_that("the checkpoint", || job.checkpoint.exists());
-    await_that("the run", || job.status()["state"] == "running");
-    proxy.delay_answers(Duration::from_millis(100));
     await_that("rows", || job.status()["rows_written"].as_i64() > Some(0));
     terminal.kill().unwrap();
     terminal.wait().unwrap();
     await_that("the exit code", || code.exists());
     assert_eq!(std::fs::read_to_string(&code).unwrap(), "129\n");
-    let shown = shown.join().unwrap();
+    let shown = screen.end();
     assert!(shown.contains("copying"), "no bar: {shown:?}");
     let status = job.status();
     assert_eq!(status["last_run"]["outcome"], "stopped", "it drained, rather than being killed");
@@ -150,20 +176,21 @@ fn a_terminal_that_is_held_holds_up_no_copy() {
     let Some(lab) = Lab::open("streams_held") else { return };
     fill(&lab);
     let mut proxy = Proxy::before(&lab.target, lab.runtime());
-    let job = lab.job("t").args(&["--ranges", "400"]);
-    let (mut terminal, shown) = on_terminal(&words(&job.clone().target(&proxy.address)));
+    // Twenty seconds for 400 ranges.
+    proxy.hold_writes(Duration::from_millis(100));
+    let job = lab.job("t").args(&["--ranges", "400", "--writers", "2"]);
+    let (mut terminal, screen) = on_terminal(&words(&job.clone().target(&proxy.address)));
     let mut keyboard = terminal.stdin.take().unwrap();
     await_that("the checkpoint", || job.checkpoint.exists());
-    await_that("the run", || job.status()["state"] == "running");
-    proxy.delay_answers(Duration::from_millis(100));
     await_that("rows", || job.status()["rows_written"].as_i64() > Some(0));
     keyboard.write_all(b"\x13").unwrap();
+    await_that("the hold", || screen.is_still());
     proxy.behave();
     await_that("the end of the copy", || job.status()["state"] == "done");
     assert_eq!(terminal.try_wait().unwrap(), None, "the terminal isn't held");
     keyboard.write_all(b"\x11").unwrap();
     assert_eq!(await_end(&mut terminal), Some(0));
-    let shown = shown.join().unwrap();
+    let shown = screen.end();
     let end = shown.rsplit("copying").next().unwrap();
     assert!(end.contains("done:") && end.contains("rows written"), "{shown:?}");
     assert_copied(&lab, &job);

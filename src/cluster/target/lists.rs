@@ -85,13 +85,19 @@ impl ListWrites {
         self.statements.get(&(list, how))
     }
 
+    /// Waits until what the target has of lists can be trusted, where they must be read before they are written.
+    pub(super) async fn ready(&self, tries: u32) {
+        if let Some(backs) = &self.read_back {
+            backs.stragglers.wait(tries).await;
+        }
+    }
+
     /// The lists of the batch's rows as the target has them, where they must be read before they are written.
-    pub(super) async fn found(&self, batch: &Batch, tries: u32) -> Result<Option<FoundLists>, CallError> {
+    pub(super) async fn found(&self, batch: &Batch) -> Result<Option<FoundLists>, CallError> {
         let Some(backs) = &self.read_back else { return Ok(None) };
         let rows = batch.rows();
         let wanted = batch.statements().filter_map(|(_, what)| Some((what.row, rows.list_element(what)?.1)));
         let wanted: BTreeSet<(u32, Part)> = wanted.collect();
-        backs.stragglers.wait(tries).await;
         let reads = wanted.iter().map(|&(row, part)| backs.read(KeyOf::new(rows, row as usize), part));
         let lists = futures::future::try_join_all(reads).await?;
         Ok(Some(FoundLists { writetimes: backs.writetimes, rows: wanted.into_iter().zip(lists).collect() }))

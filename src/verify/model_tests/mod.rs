@@ -158,7 +158,7 @@ async fn verify(
     let Plan { readers, writers, memory, .. } = *plan;
     let steering = Steering { pace: Pace { readers, writers, memory, patience, ..Pace::default() }, live };
     let recheck_after = Duration::from_millis(case.recheck_ms);
-    let conduct = Conduct { recheck_after, started_at: i64::MAX, report };
+    let conduct = Conduct { recheck_after, began_at: i64::MAX, report };
     let pairs = BTreeMap::from([(0, Arc::new(pair))]);
     let ended = run(&pairs, work, &conduct, steering, committer.ledger(), events, stop).await;
     let mut checkpoint = committer.drain().await?.end(ended.outcome, 0, vec![]).await?;

@@ -119,7 +119,7 @@ fn a_repair_that_is_stopped_tells_what_it_wrote() {
         (0..ROWS).map(|id| (id / 40, id, THEN)),
     );
     let repair = lab.job("t").verify().args(&["--repair", "--recheck-after", "20ms"]);
-    let mut run = repair.clone().args(&["--rows-per-second", "2k"]).start();
+    let mut run = repair.clone().args(&["--rows-per-second", "200"]).start();
     run.await_type("repaired");
     run.signal("INT");
     let finished = run.finish();
