@@ -81,7 +81,7 @@ fn verify(source: MemorySource, target: MemorySource, memory: u64) -> (Verdict, 
         let committer = Committer::<Verdict>::start(checkpoint, events.clone());
         let pace =
             Pace { readers: 2, writers: 4, memory, patience: Patience::of(Duration::from_secs(60)), ..Pace::default() };
-        let conduct = Conduct { recheck_after: Duration::from_secs(2), started_at: i64::MAX, report };
+        let conduct = Conduct { recheck_after: Duration::from_secs(2), began_at: i64::MAX, report };
         let pairs = BTreeMap::from([(0, Arc::new(pair))]);
         let ended =
             run(&pairs, work, &conduct, Steering::from(pace), committer.ledger(), events, Stop::default()).await;
