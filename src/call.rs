@@ -10,7 +10,7 @@ pub enum Class {
     Timeout,
     /// The server asks for less.
     Overloaded,
-    /// Too few replicas are up.
+    /// Too few replicas are up, or no write is taken for now.
     Unavailable,
     /// The connection broke, or there is none.
     Connection,

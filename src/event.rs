@@ -15,7 +15,7 @@ use crate::settings::live::Key;
 use crate::shutdown::Signal;
 use crate::side::{Nodes, Side};
 use crate::slowed::Slowed;
-use crate::verify::ended::VerificationBegun;
+use crate::verify::ended::{PassEnded, VerificationBegun};
 use crate::verify::line::{DifferenceLine, WrittenLine};
 use serde::Serialize;
 use std::fmt;
@@ -249,12 +249,15 @@ pub enum Event {
     },
     /// A verification begins, or goes on.
     VerificationBegun(Box<VerificationBegun>),
-    /// All was compared once, and will be again.
+    /// All was compared once, as far as that could be, and will be again.
     PassDone {
         /// How often by now.
         pass: u64,
         /// How long it took, in milliseconds.
         took_ms: u64,
+        /// What that says, and what it left out.
+        #[serde(flatten)]
+        ended: PassEnded,
         /// What it has come to.
         #[serde(flatten)]
         verdict: Verdict,

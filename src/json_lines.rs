@@ -85,12 +85,18 @@ impl JsonLines {
         if text.is_empty() {
             return Ok(());
         }
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let file = match &mut *file {
+        let mut slot = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let file = match &mut *slot {
             Some(file) => file,
             none => none.insert(open(&self.path).map_err(fail)?),
         };
-        file.write_all(&text).and_then(|()| sync(file)).map_err(fail)
+        let written = file.write_all(&text).and_then(|()| sync(file));
+        if written.is_err() && !is_stream(&self.path) {
+            // A part of a line may be there, which is taken care of when the file is opened. A pipe stays as it is: whoever reads it
+            // takes its closing for the end.
+            *slot = None;
+        }
+        written.map_err(fail)
     }
 }
 
@@ -125,7 +131,7 @@ fn open(path: &Path) -> std::io::Result<File> {
     if path.symlink_metadata()?.is_file() {
         file.set_permissions(Permissions::from_mode(0o600))?;
     }
-    // A crash may have left half a line; the rest of it is written again, on a line of its own.
+    // A crash or a full disk may have left half a line; what it was is written again, on a line of its own.
     if file.seek(SeekFrom::End(0))? > 0 {
         let mut last = [0];
         file.read_exact_at(&mut last, file.metadata()?.len() - 1)?;
@@ -182,6 +188,20 @@ mod tests {
             assert_eq!(read(&aside), format!("{n}\n"));
             assert!(!path.exists());
         }
+    }
+
+    #[test]
+    fn a_line_begins_anew_after_one_that_could_not_be_written() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("lines.jsonl");
+        std::fs::write(&path, "").expect("a file");
+        let lines = JsonLines::at(&path);
+        *lines.file.lock().expect("not poisoned") = Some(File::open(&path).expect("to be read only"));
+        lines.write(["one"]).expect_err("it can't be written");
+        // What a full disk has taken of it.
+        std::fs::write(&path, "\"o").expect("there is space");
+        lines.write(["two"]).expect("written");
+        assert_eq!(read(&path), "\"o\n\"two\"\n");
     }
 
     #[test]

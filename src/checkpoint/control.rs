@@ -16,8 +16,6 @@ use tokio::sync::watch;
 const PAUSED: &str = "paused";
 /// How often the running process looks.
 const LOOK_EVERY: Duration = Duration::from_millis(300);
-/// How long a change waits for a commit of the running process.
-const BUSY: Duration = Duration::from_secs(10);
 
 /// What a change came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,8 +74,7 @@ pub(super) fn write_beside<T>(
     let lock = lock::Lock::work(&control)?;
     let fail = |error| CheckpointError::sqlite(path, what, error);
     let mut connection = open::connect(path, path)?;
-    connection.busy_timeout(BUSY).map_err(fail)?;
-    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(fail)?;
+    let transaction = connection.transaction().map_err(fail)?;
     let changed = change(&transaction)?;
     transaction.commit().map_err(fail)?;
     connection.close().map_err(|(_, error)| fail(error))?;

@@ -9,15 +9,16 @@
 
 use super::error::CheckpointError;
 use super::files::{self, sibling};
+use super::open::BUSY;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// How long a command that only sets something may have its lock, before it is taken to be in trouble: a commit waits up to ten
-/// seconds for another one, and for the disk.
-const SHORT: Duration = Duration::from_secs(20);
+/// How long a command that only sets something may have its lock, before it is taken to be in trouble: its commit waits for
+/// another one, and for the disk.
+const SHORT: Duration = BUSY.saturating_mul(2);
 /// Between two tries for a lock. There is no event to wait for: what waits for such a lock in the kernel can't give up.
 const RETRY: Duration = Duration::from_millis(5);
 

@@ -4,14 +4,18 @@ use super::error::CheckpointError;
 use super::files::{self, sibling};
 use super::{Checkpoint, lock::Lock};
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// "MIGR".
 pub(super) const APPLICATION_ID: i64 = 0x4D49_4752;
 
 /// SQLite before this one can corrupt a WAL file that two connections use (fixed in 3.51.3).
 const SQLITE_MIN: i32 = 3_051_003;
+
+/// How long a commit waits for another connection's, which waits for nothing but the disk.
+pub(super) const BUSY: Duration = Duration::from_secs(30);
 
 /// The sections of `migrations.sql`, in order.
 fn migrations() -> impl Iterator<Item = &'static str> {
@@ -102,7 +106,10 @@ pub(super) fn open_file(file: &Path, path: &Path, flags: OpenFlags) -> Result<Co
 /// A connection for writing to `file`; `path` is its name in messages.
 pub(super) fn connect(file: &Path, path: &Path) -> Result<Connection, CheckpointError> {
     let fail = |error| CheckpointError::sqlite(path, "open", error);
-    let connection = open_file(file, path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let mut connection = open_file(file, path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    connection.busy_timeout(BUSY).map_err(fail)?;
+    // A transaction that reads first, and writes later, fails at once where another connection has committed in between.
+    connection.set_transaction_behavior(TransactionBehavior::Immediate);
     // FULL costs a fraction of a millisecond per commit, and there are at most some ten commits a second. NORMAL may
     // forget acknowledged commits when the power fails.
     connection.pragma_update(None, "synchronous", "full").map_err(fail)?;

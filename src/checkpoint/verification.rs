@@ -20,6 +20,17 @@ impl Checkpoint {
         latest(&self.connection, &self.path)
     }
 
+    /// Whether rows were copied since the latest verification was last worked on: what it has found may be what they were lacking.
+    ///
+    /// # Errors
+    /// Where the file can't be read.
+    pub fn copied_since_verified(&self) -> Result<bool, CheckpointError> {
+        let copied = "SELECT EXISTS (SELECT 1 FROM run WHERE command = 'copy' AND rows_written > 0
+                          AND id > (SELECT coalesce(max(id), 0) FROM run WHERE command = 'verify'))";
+        let copied = self.connection.query_row(copied, (), |row| row.get(0));
+        copied.map_err(|error| CheckpointError::sqlite(&self.path, "read the runs", error))
+    }
+
     /// Begins a verification with these `parameters`. Of the one before, the sums are kept.
     ///
     /// `ranges` are those of each table that is compared, by its number, in the order in which they are to be claimed; `false` is
@@ -81,7 +92,7 @@ impl Checkpoint {
         Ok((found, work))
     }
 
-    /// The ranges of the latest verification that are done, and held no row at either side.
+    /// The ranges of the latest verification that are done, and held no row at either side: none that it has deleted, either.
     ///
     /// # Errors
     /// Where the file can't be read.
@@ -90,7 +101,8 @@ impl Checkpoint {
         let mut statement = self
             .connection
             .prepare(
-                "SELECT table_id, first_token, last_token FROM verified_range WHERE state = 'done' AND rows_compared = 0",
+                "SELECT table_id, first_token, last_token FROM verified_range
+                 WHERE state = 'done' AND rows_compared = 0 AND rows_repaired = 0 AND rows_deleted = 0",
             )
             .map_err(fail)?;
         let key = |row: &Row<'_>| Ok((row.get::<_, usize>(0)?, Token(row.get(1)?), Token(row.get(2)?)));

@@ -72,6 +72,29 @@ fn run(path: &Path, changes: &[Change<Verdict>], outcome: Option<RunOutcome>) ->
 }
 
 #[test]
+fn what_is_set_meanwhile_holds_a_commit_up_and_does_not_fail_it() {
+    let (_folder, path, mut checkpoint) = begun();
+    let key = keys(&checkpoint)[0];
+    checkpoint.begin_run(RunCommand::Verify, stored::LEVELS).expect("begun");
+    let (held, holds) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        let setting = scope.spawn(|| {
+            control::write_beside(&path, "set", |connection| {
+                let set = "INSERT INTO control (name, value, set_at) VALUES ('readers', '3', 1)";
+                connection.execute(set, ()).expect("set");
+                held.send(()).expect("awaited");
+                // As long as a busy disk may take.
+                std::thread::sleep(Duration::from_millis(200));
+                Ok(())
+            })
+        });
+        holds.recv().expect("held");
+        checkpoint.commit::<Verdict>(&fold::fold(vec![Change::Claimed { key }])).expect("committed");
+        setting.join().expect("no panic").expect("set");
+    });
+}
+
+#[test]
 fn a_verification_has_its_own_ranges_order_and_counts() {
     let (_folder, path, checkpoint) = begun();
     let (found, work) = checkpoint.verification_work().expect("tiles");
@@ -410,6 +433,39 @@ fn a_copy_begins_where_only_a_verification_was() {
     drop(checkpoint);
     let status = status::read(&path).expect("readable");
     assert_eq!((status.runs, status.copies, status.counts.ranges_done), (2, 1, 0));
+}
+
+#[test]
+fn a_range_whose_rows_were_deleted_is_not_one_without_rows() {
+    let (_folder, path, checkpoint) = begun();
+    let keys = keys(&checkpoint);
+    drop(checkpoint);
+    let deleted = Verdict { rows_deleted: 2, ..Verdict::default() };
+    let changes = [
+        Change::Done { key: keys[0], tally: ten_equal() },
+        Change::Again { key: keys[1], kept: deleted },
+        Change::Done { key: keys[1], tally: Verdict::default() },
+        Change::Done { key: keys[2], tally: Verdict::default() },
+    ];
+    run(&path, &changes, Some(RunOutcome::Stopped));
+    let empty = open(&path).expect("opens").ranges_without_rows().expect("readable");
+    assert_eq!(empty, [keys[2]]);
+}
+
+#[test]
+fn only_rows_that_were_copied_after_the_last_verification_overtake_it() {
+    let (_folder, path, mut checkpoint) = begun();
+    let overtaken = |checkpoint: &Checkpoint| checkpoint.copied_since_verified().expect("readable");
+    assert!(!overtaken(&checkpoint), "nothing was ever copied");
+    checkpoint.begin_run(RunCommand::Verify, stored::LEVELS).expect("begun");
+    checkpoint.begin_run(RunCommand::Copy, stored::LEVELS).expect("begun");
+    assert!(!overtaken(&checkpoint), "that run has written nothing");
+    sql(&path, "UPDATE run SET rows_written = 3").expect("SQLite lets us");
+    assert!(overtaken(&checkpoint));
+    checkpoint.begin_run(RunCommand::Copy, stored::LEVELS).expect("begun");
+    assert!(overtaken(&checkpoint), "whatever came of the run after it");
+    checkpoint.begin_run(RunCommand::Verify, stored::LEVELS).expect("begun");
+    assert!(!overtaken(&checkpoint));
 }
 
 #[test]

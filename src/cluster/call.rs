@@ -34,7 +34,7 @@ pub(crate) fn nonsense(error: impl std::fmt::Display) -> CallError {
 
 fn of_attempt(attempt: &RequestAttemptError) -> CallError {
     let (class, message) = match attempt {
-        RequestAttemptError::DbError(error, message) => (of_server(error), message.clone()),
+        RequestAttemptError::DbError(error, message) => (of_server(error, message), message.clone()),
         RequestAttemptError::BrokenConnectionError(_) | RequestAttemptError::UnableToAllocStreamId => {
             (Class::Connection, attempt.to_string())
         }
@@ -46,8 +46,13 @@ fn of_attempt(attempt: &RequestAttemptError) -> CallError {
     CallError { class, message }
 }
 
-fn of_server(error: &DbError) -> Class {
+/// How Cassandra (since 4.1) refuses whatever is written: for the state of the cluster's disks, or for the consistency level.
+const REFUSES_ALL: [&str; 2] = ["Guardrail replica_disk_usage violated", "Guardrail write_consistency_levels violated"];
+
+fn of_server(error: &DbError, message: &str) -> Class {
     match error {
+        // No row is to blame, and an operator can change it.
+        DbError::Invalid if REFUSES_ALL.iter().any(|words| message.starts_with(words)) => Class::Unavailable,
         DbError::ReadTimeout { .. } | DbError::WriteTimeout { .. } => Class::Timeout,
         DbError::Overloaded | DbError::RateLimitReached { .. } => Class::Overloaded,
         DbError::Unavailable { .. } | DbError::IsBootstrapping => Class::Unavailable,
@@ -66,8 +71,24 @@ mod tests {
     use super::*;
     use scylla::statement::Consistency;
 
+    fn class_in_words(error: DbError, words: &str) -> Class {
+        classify(ExecutionError::LastAttemptError(RequestAttemptError::DbError(error, words.to_owned()))).class
+    }
+
     fn class(error: DbError) -> Class {
-        classify(ExecutionError::LastAttemptError(RequestAttemptError::DbError(error, "words".to_owned()))).class
+        class_in_words(error, "words")
+    }
+
+    #[test]
+    fn a_guardrail_against_all_writes_rejects_no_row() {
+        let full =
+            "Guardrail replica_disk_usage violated: Write request failed because disk usage exceeds failure threshold";
+        let level = "Guardrail write_consistency_levels violated: Provided values [LOCAL_QUORUM] are not allowed";
+        for words in [full, level] {
+            assert_eq!(class_in_words(DbError::Invalid, words), Class::Unavailable, "{words}");
+        }
+        let large = "Guardrail column_value_size violated: Value of column 'v' has size 2MiB";
+        assert_eq!(class_in_words(DbError::Invalid, large), Class::Rejected);
     }
 
     #[test]

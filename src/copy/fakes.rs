@@ -85,13 +85,17 @@ pub(crate) struct MemoryTarget {
     pub(crate) unchanged: bool,
     /// Later writes of a round are acknowledged first.
     pub(crate) reorder: bool,
-    /// Every write takes this long.
+    /// Every write takes this long …
     pub(crate) delay: Duration,
+    /// … and can't begin for so long.
+    pub(crate) not_ready: Duration,
     /// Once set, nothing reaches the store any more: the process is dead.
     pub(crate) dead: Arc<AtomicBool>,
     pub(crate) writes: AtomicU64,
     /// Keys of the rows that are on their way.
     pub(crate) under_way: Mutex<BTreeSet<(Vec<u8>, Vec<u8>)>>,
+    /// Keys of the rows whose last write failed, with an outcome that may be unknown.
+    pub(crate) unsettled: Mutex<BTreeSet<(Vec<u8>, Vec<u8>)>>,
 }
 
 /// Rows on their way, until this is dropped.
@@ -211,6 +215,8 @@ impl MemorySource {
                         }
                     }
                 };
+                let place = |cut: &Cut| (*cut == Cut::END, cut.prefix().to_vec(), cut.is_after());
+                assert!(place(&slice.from) <= place(&slice.to), "servers show nothing of what is upside down");
                 entries.retain(|((.., row), _)| is_behind(row, &slice.from) && !is_behind(row, &slice.to));
                 if slice.reversed {
                     assert!(matches!(slice.of, Partitions::One(..)), "servers read only partitions backwards");
@@ -233,10 +239,29 @@ impl MemoryTarget {
             unchanged: true,
             reorder: false,
             delay: Duration::ZERO,
+            not_ready: Duration::ZERO,
             dead: Arc::default(),
             writes: AtomicU64::new(0),
             under_way: Mutex::default(),
+            unsettled: Mutex::default(),
         }
+    }
+
+    /// A write like those behind the seam: those of lists and counters wait before they read, where they are told of failed ones.
+    fn settle(
+        &self,
+        rows: BTreeSet<(Vec<u8>, Vec<u8>)>,
+        tries: u32,
+        result: Result<Settled, CallError>,
+    ) -> Result<Settled, CallError> {
+        let mut unsettled = self.unsettled.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        assert!(tries > 0 || unsettled.is_disjoint(&rows), "a write that failed before is repeated like a first one");
+        match &result {
+            Ok(_) => unsettled.retain(|row| !rows.contains(row)),
+            Err(error) if error.class == Class::Rejected => {}
+            Err(_) => unsettled.extend(rows),
+        }
+        result
     }
 }
 
@@ -346,15 +371,23 @@ fn encode_row((_, partition, clustering): &Key, cells: &[Option<Cell>; 2]) -> Ve
 }
 
 impl Target for MemoryTarget {
-    async fn write(&self, batch: &Batch, clock: Clock, _: u32) -> Result<Settled, CallError> {
+    async fn ready(&self, _: &Batch, _: u32) {
+        tokio::time::sleep(self.not_ready).await;
+    }
+
+    async fn write(&self, batch: &Batch, clock: Clock, tries: u32) -> Result<Settled, CallError> {
         let number = self.writes.fetch_add(1, Ordering::Relaxed);
-        let died = self.dies_after.is_some_and(|after| number >= after).then_some(Class::Unavailable);
-        let failure = died.or_else(|| self.failures.lock().expect("not poisoned").pop_front());
         let now = clock.seconds();
         let bound = batch.bind(now);
+        if bound.is_empty() {
+            return Ok(batch.settled(&bound));
+        }
+        let died = self.dies_after.is_some_and(|after| number >= after).then_some(Class::Unavailable);
+        let failure = died.or_else(|| self.failures.lock().expect("not poisoned").pop_front());
         // What the request carries is settled when it is sent; it takes effect when it arrives.
         let sent: Vec<_> = (0..bound.len()).map(|i| decode(&bound.wire(i), bound.statement(i).form)).collect();
-        let _under_way = UnderWay::begin(&self.under_way, sent.iter().map(|write| write.key.clone()).collect());
+        let rows: BTreeSet<_> = sent.iter().map(|write| write.key.clone()).collect();
+        let _under_way = UnderWay::begin(&self.under_way, rows.clone());
         tokio::time::sleep(self.delay).await;
         for _ in 0..if self.reorder { 8 - number % 8 } else { 1 } {
             tokio::task::yield_now().await;
@@ -363,7 +396,7 @@ impl Target for MemoryTarget {
             std::future::pending::<()>().await;
         }
         if self.poison.is_some() && sent.iter().any(|write| Some(&write.key.1) == self.poison.as_ref()) {
-            return Err(CallError { class: self.poison_class, message: "poison".to_owned() });
+            return self.settle(rows, tries, Err(CallError { class: self.poison_class, message: "poison".to_owned() }));
         }
         // A timeout's outcome is unknown: here it took effect.
         if failure.is_none() || failure == Some(Class::Timeout) {
@@ -372,10 +405,11 @@ impl Target for MemoryTarget {
                 write.apply(&mut store, now);
             }
         }
-        match failure {
+        let result = match failure {
             Some(class) => Err(CallError { class, message: "forged".to_owned() }),
             None => Ok(batch.settled(&bound)),
-        }
+        };
+        self.settle(rows, tries, result)
     }
 
     async fn delete(&self, removal: &Removal) -> Result<(), CallError> {

@@ -65,6 +65,27 @@ fn a_job_that_is_paused_reads_and_writes_nothing_until_it_is_continued() {
 }
 
 #[test]
+fn what_may_not_be_written_yet_is_not_under_way() {
+    let scene = Scene::new(300, 9);
+    let (events, stop) = (Events::none(), Stop::default());
+    let target = MemoryTarget { not_ready: Duration::from_secs(18), ..scene.target() };
+    runtime().block_on(async {
+        let copied = copy(open(&scene.path()), lane(scene.source(), target), pace(), events.clone(), stop.clone());
+        let operator = async {
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            assert!(events.counters().rows_read.load(Ordering::Relaxed) > 0, "there is something to write");
+            assert_eq!(events.counters().in_flight.load(Ordering::Relaxed), 0);
+            assert_eq!(events.counters().pace().slowed_by, None, "the target isn't waited for");
+            stop.drain(Signal::Interrupt);
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            panic!("a stop waits for what was not sent");
+        };
+        assert_eq!(ended_beside(copied, operator).await, RunOutcome::Stopped);
+    });
+    assert_eq!(scene.rows_at_the_target(), 0);
+}
+
+#[test]
 fn a_pause_saves_what_was_in_flight_and_goes_on_exactly() {
     let scene = Scene::new(600, 9);
     let (events, stop) = (Events::none(), Stop::default());

@@ -262,7 +262,7 @@ pub(crate) fn piece(batch: &Batch) -> Piece<Tally> {
 
 /// What there is to add once a batch of so many rows is acknowledged: all of them are written, but for the `settled` ones.
 pub(crate) fn tally(rows: u64, settled: Settled) -> Tally {
-    let Settled { expired, rejected, lists_reordered } = settled;
+    let Settled { expired, rejected, lists_reordered, .. } = settled;
     let rows_written = rows - expired - rejected;
     Tally { rows_written, rows_expired: expired, rows_rejected: rejected, lists_reordered, ..Tally::default() }
 }

@@ -78,6 +78,27 @@ fn tombstones_anywhere_in_a_partition_are_passed() {
 }
 
 #[test]
+fn pieces_of_the_only_range_are_copied_side_by_side() {
+    let mut rows = giant(100);
+    rows.retain(|row, _| row.1 != u64::MAX.to_be_bytes() || !(key(0, 30).2..key(0, 300).2).contains(&row.2));
+    let scene = Scene::with(rows, tile(&[], 1));
+    let claims: Arc<Mutex<Vec<tokio::time::Instant>>> = Arc::default();
+    let into = Arc::clone(&claims);
+    let events = Events::to(move |event| {
+        if let Event::RangeClaimed { .. } = event {
+            into.lock().expect("not poisoned").push(tokio::time::Instant::now());
+        }
+    });
+    let target = MemoryTarget { delay: Duration::from_secs(2), ..scene.target() };
+    let copied = scene.copy(source(&scene, &[(3, 30)]), target, events, Stop::default());
+    assert_eq!(runtime().block_on(copied).expect("ran").outcome, RunOutcome::Done);
+    scene.assert_equal();
+    let claims = claims.lock().expect("not poisoned");
+    // One alone would claim the last of the three pieces once the rows of those before it were written.
+    assert!(claims[3] - claims[1] < Duration::from_secs(1), "one after another: {claims:?}");
+}
+
+#[test]
 fn what_can_not_be_read_is_quarantined_and_its_neighbours_are_copied() {
     let mut rows = giant(100);
     let is_gone = |key: &Key| {

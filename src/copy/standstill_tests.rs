@@ -89,6 +89,21 @@ fn what_fails_alone_fails_alone() {
 }
 
 #[test]
+fn what_expires_unwritten_is_no_answer_of_the_target() {
+    let mut scene = Scene::new(4000, 20);
+    for (i, cells) in scene.rows.values_mut().enumerate() {
+        let ttl = if i == 1000 { 0 } else { 5 + i32::try_from(i % 40).expect("small") };
+        *cells = [Some((b"brief".to_vec(), 5, ttl)), None];
+    }
+    let target = scene.target();
+    fail(&target, Class::Failure, 100_000);
+    let (ended, _, told) = copy(&scene, scene.source(), target);
+    assert_eq!((ended.outcome, &ended.rejects), (RunOutcome::Incomplete, &None));
+    assert!(scene.status().counts.tally.rows_expired > 0, "some of them expired");
+    assert!(!told.iter().any(|event| matches!(event, Event::Back { .. })), "{told:?}");
+}
+
+#[test]
 fn waiting_is_told_now_and_then_and_so_is_its_end() {
     let scene = Scene::new(300, 4);
     let target = MemoryTarget { delay: Duration::from_millis(100), ..scene.target() };

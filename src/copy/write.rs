@@ -7,7 +7,7 @@
 
 use crate::call::{CallError, Class};
 use crate::engine::pace::Load;
-use crate::engine::retry::{GaveUp, with_retries};
+use crate::engine::retry::{GaveUp, with_retries, with_retries_where};
 use crate::engine::seam::Target;
 use crate::engine::{Learned, Shared, Task};
 use crate::event::Event;
@@ -44,8 +44,9 @@ pub(crate) async fn write<K: Task, T: Target>(
 ) -> Result<Settled, GaveUp> {
     let mut settled = Settled::default();
     let mut rejected: Vec<Reject> = Vec::new();
-    let mut parts = vec![batch];
-    while let Some(part) = parts.pop() {
+    // With each part, how often it was tried as part of a larger one, with an outcome that may be unknown.
+    let mut parts = vec![(batch, 0)];
+    while let Some((part, before)) = parts.pop() {
         let is_divisible = part.row_count() > 1 || part.halves().is_some();
         let of_failures = if is_divisible { PATIENCE_WITH_BATCHES } else { Duration::MAX };
         let patience = Patience { of_failures, ..shared.patience };
@@ -54,14 +55,19 @@ pub(crate) async fn write<K: Task, T: Target>(
         let load = Load { rows: part.row_count() as u64, bytes: part.bytes() as u64 };
         let in_flight = target.in_flight(&part);
         let (turns, whole) = (&turns, &part);
-        let send = |tries| {
+        let send = |tries| async move {
+            let tries = before + tries;
+            turns.before(target.ready(whole, tries)).await;
             let room = shared.budget.request(in_flight);
-            turns.call(load, room, move || target.write(whole, shared.clock, tries))
+            turns.call(load, room, move || target.write(whole, shared.clock, tries)).await
         };
-        let written = turns.or_stopped(pin!(with_retries(Side::Target, patience, &learned.calls, send))).await;
+        // What has expired says nothing of the target.
+        let is_answer = |settled: &Settled| !settled.unasked;
+        let calls = with_retries_where(is_answer, Side::Target, patience, &learned.calls, send);
+        let written = turns.or_stopped(pin!(calls)).await;
         let (error, tries) = match written {
             Ok(more) => {
-                all_acknowledged.fetch_add(1, Ordering::Relaxed);
+                all_acknowledged.fetch_add(u64::from(is_answer(&more)), Ordering::Relaxed);
                 settled += more;
                 continue;
             }
@@ -71,7 +77,9 @@ pub(crate) async fn write<K: Task, T: Target>(
             Err(gave_up) => return Err(gave_up),
         };
         if let Some([first, second]) = part.halves() {
-            parts.extend([second, first]);
+            // A refusal is an answer: nothing of that try can still take effect.
+            let before = before + tries - u32::from(error.class == Class::Rejected);
+            parts.extend([(second, before), (first, before)]);
             continue;
         }
         // Where nothing else got through meanwhile, the row isn't to blame.
@@ -90,7 +98,7 @@ pub(crate) async fn write<K: Task, T: Target>(
         }
         if part.is_statics() {
             // The row that they came with is next. It is written, and counts as rejected already.
-            let row = parts.pop().map(Batch::uncounted);
+            let row = parts.pop().map(|(row, before)| (row.uncounted(), before));
             parts.extend(row);
         }
         rejected.push(Reject { batch: part, reason: error.to_string() });

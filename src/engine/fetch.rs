@@ -84,6 +84,7 @@ pub(crate) async fn fetch<K: Task>(
     let mut before = 0;
     // For as long as it fails, whatever is tried about it.
     let mut failing: Option<Failing<'_>> = None;
+    let mut last: Option<CallError> = None;
     loop {
         let rows_at = |tries: u32| {
             let rows = page_size.rows().min(rows_max);
@@ -112,6 +113,13 @@ pub(crate) async fn fetch<K: Task>(
                 return Ok(Arrived { fetched, read_at, shrunk_to, reservation });
             }
             Err(GaveUp::Failed(error, tries)) if may_be_the_rows(error.class) && !calls.are_over() => (error, tries),
+            // Given up before this try came to anything: why is known from the one before.
+            Err(GaveUp::Stopped)
+                if calls.are_over()
+                    && let Some(error) = last =>
+            {
+                return Err(Unread::GaveUp(GaveUp::Failed(error, before)));
+            }
             Err(gave_up) => return Err(Unread::GaveUp(gave_up)),
         };
         before += tries;
@@ -130,6 +138,7 @@ pub(crate) async fn fetch<K: Task>(
         if asking_for.elapsed() > whole && !calls.standstill().is_shared(side, whole) {
             return Err(Unread::GaveUp(GaveUp::Failed(error, before)));
         }
+        last = Some(error);
         tokio::task::yield_now().await;
     }
 }

@@ -186,7 +186,8 @@ pub async fn run<K: Task>(
             // What can't be recorded needn't be finished, and a reader that waits for its cluster would notice late.
             () = shared.ledger.gone() => { failed = true; break }
             Ok(()) = async { tokio::select! { biased; changed = readers.changed() => changed, changed = resting.changed() => changed } } => {
-                let wanted = (*readers.borrow_and_update() + *resting.borrow_and_update()).min(ranges);
+                // Also where there are fewer ranges: each may be split.
+                let wanted = *readers.borrow_and_update() + *resting.borrow_and_update();
                 while shared.readers.load(Ordering::Relaxed) < wanted {
                     shared.readers.fetch_add(1, Ordering::Relaxed);
                     running.spawn(reader(Arc::clone(&shared)));

@@ -26,7 +26,21 @@ pub enum GaveUp {
 /// Calls `call` with the number of failed tries so far, until it succeeds, can't succeed, or patience ends: its own where
 /// other calls get through or there is no copy ([`Calls::alone`]), that of the whole copy where none does. Patience doesn't end while
 /// the copy is paused; calls outside of one know of no pause.
-pub async fn with_retries<T, F>(
+pub fn with_retries<T, F>(
+    side: Side,
+    patience: Patience,
+    calls: &Calls,
+    call: impl FnMut(u32) -> F,
+) -> impl Future<Output = Result<T, GaveUp>>
+where
+    F: Future<Output = Result<T, CallError>>,
+{
+    with_retries_where(|_| true, side, patience, calls, call)
+}
+
+/// The same for calls that may succeed without a word from the cluster: `is_answer` tells whether there was one.
+pub(crate) async fn with_retries_where<T, F>(
+    is_answer: impl Fn(&T) -> bool,
     side: Side,
     patience: Patience,
     calls: &Calls,
@@ -45,7 +59,9 @@ where
             biased;
             result = call(tries) => match result {
                 Ok(value) => {
-                    standstill.done(side);
+                    if is_answer(&value) {
+                        standstill.done(side);
+                    }
                     return Ok(value);
                 }
                 Err(error) => error,

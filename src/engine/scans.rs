@@ -60,7 +60,8 @@ impl Scans {
     pub(crate) fn slices_behind<S: Source>(source: &S, row: &RowKey, others: &[RowKey]) -> Scans {
         let asks = source.has_statics() && !others.is_empty();
         let statics = asks.then(|| Scan::FirstRows(row.token()));
-        Scans::new(Self::of_partitions(row, others).chain(statics), true)
+        let scans = Scans::new(Self::of_partitions(row, others).chain(statics), true);
+        Scans { several: !others.is_empty(), ..scans }
     }
 
     fn new(scans: impl IntoIterator<Item = Scan>, takes_apart: bool) -> Scans {
@@ -160,4 +161,31 @@ fn halves<S: Source>(source: &S, slice: &Slice) -> Option<Vec<Scan>> {
 fn parted(slice: &Slice, cut: &Cut) -> Vec<Scan> {
     let (first, second) = (Slice { to: cut.clone(), ..slice.clone() }, Slice { from: cut.clone(), ..slice.clone() });
     vec![Scan::Slice(first), Scan::Slice(second)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::call::Class;
+    use crate::copy::collisions::key_of;
+    use crate::copy::fakes::{MemorySource, Rows};
+    use crate::ring::Token;
+
+    /// A row of the `n`-th partition of one and the same token.
+    fn row(n: u64) -> RowKey {
+        let cells = |cell: &[u8]| [&u32::try_from(cell.len()).expect("short").to_be_bytes(), cell].concat();
+        RowKey::new(&cells(&key_of(Token(42), n)), &cells(&[1]))
+    }
+
+    #[test]
+    fn statics_of_a_partition_beside_are_owed_until_they_are_looked_for() {
+        for (others, holes) in [(vec![], 0), (vec![row(1)], 1)] {
+            let source = MemorySource { has_statics: true, ..MemorySource::new(Rows::new()) };
+            let mut scans = Scans::slices_behind(&source, &row(0), &others);
+            scans.answered(row(0).bytes().0);
+            let error = CallError { class: Class::Timeout, message: "tombstones".to_owned() };
+            assert!(scans.failed(&source, Scan::FirstRows(Token(42)), None, error));
+            assert_eq!(scans.holes().len(), holes);
+        }
+    }
 }

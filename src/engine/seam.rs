@@ -34,9 +34,13 @@ pub trait Source: Send + Sync + 'static {
 
 /// A place for mutations: one table at the target.
 pub trait Target: Send + Sync + 'static {
+    /// Resolves when `batch` may be written, after `tries` that [`Target::write`] is to be told of, too. Nothing is asked of the
+    /// target meanwhile.
+    fn ready(&self, batch: &Batch, tries: u32) -> impl Future<Output = ()> + Send;
+
     /// Writes what of `batch` is alive at the time of sending. Returning `Ok` means that the target acknowledged every
     /// statement at the consistency level asked for; the answer counts what was not simply written. Writing twice must change
-    /// nothing: `tries` says how often it was tried before, with an outcome that may be unknown.
+    /// nothing: `tries` says how often it was tried before, alone or with others, with an outcome that may be unknown.
     fn write(&self, batch: &Batch, clock: Clock, tries: u32)
     -> impl Future<Output = Result<Settled, CallError>> + Send;
 

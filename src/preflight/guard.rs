@@ -147,10 +147,10 @@ impl TableGuard {
             .filter_map(|(number, table)| Some((*number, table, table.admitted.as_ref()?)))
             .collect();
         let (known, looker, target_side) = (known.as_slice(), &*source, &*target);
-        let calls = Calls::alone(events.clone(), stop.clone());
+        let (stop, events) = (&*stop, &*events);
         let (of_source, of_target) = tokio::join!(
-            beyond_pauses(live.clone(), Side::Source, patience, &calls, |tries| looker.look(known, tries)),
-            beyond_pauses(live.clone(), Side::Target, patience, &calls, |tries| async move {
+            beyond_pauses(live.clone(), stop, events, Side::Source, patience, |tries| looker.look(known, tries)),
+            beyond_pauses(live.clone(), stop, events, Side::Target, patience, |tries| async move {
                 let (wrong, truncated) =
                     tokio::join!(target_side.look(known, tries), target_side.truncated(known, tries));
                 let (mut wrong, seen) = wrong?;
@@ -224,19 +224,27 @@ fn never_paused() -> watch::Receiver<Live> {
 }
 
 /// [`with_retries`], which gives up only where the job wasn't paused meanwhile: once it is continued, there is all of the patience again.
+/// Nor does a stop end it at its next failure: what is finished then is to be recorded.
 async fn beyond_pauses<T, F>(
     mut live: watch::Receiver<Live>,
+    stop: &Stop,
+    events: &Events,
     side: Side,
     patience: Patience,
-    calls: &Calls,
     mut call: impl FnMut(u32) -> F,
 ) -> Result<T, GaveUp>
 where
     F: Future<Output = Result<T, CallError>>,
 {
+    let calls = Calls::alone(events.clone(), Stop::default());
     loop {
         let was_paused = live.borrow_and_update().paused;
-        match with_retries(side, patience, calls, &mut call).await {
+        let ended = tokio::select! {
+            biased;
+            ended = with_retries(side, patience, &calls, &mut call) => ended,
+            () = stop.overdue() => return Err(GaveUp::Stopped),
+        };
+        match ended {
             // What was set meanwhile may have been a pause that is over.
             Err(GaveUp::Failed(error, _))
                 if error.class.is_retryable() && (was_paused || live.has_changed().unwrap_or(false)) => {}
@@ -252,7 +260,7 @@ impl Guard for TableGuard {
         if tables.is_empty() {
             return before;
         }
-        let (stop, events) = (self.stop.clone(), self.events.clone());
+        let events = self.events.clone();
         let tell = async {
             tokio::time::sleep(TELL_AFTER).await;
             if must_know {
@@ -262,7 +270,6 @@ impl Guard for TableGuard {
         };
         let seen = tokio::select! {
             seen = Box::pin(self.see(&tables, must_know)) => seen,
-            () = stop.immediate() => Err(GaveUp::Stopped),
             never = tell => never,
         };
         match seen {
@@ -299,7 +306,11 @@ mod tests {
 
     /// Looks until the side answers, `back` after it was asked first; gives whether it did, and when that was known.
     async fn look(live: &watch::Receiver<Live>, class: Class, back: Duration) -> (bool, Duration) {
-        let calls = Calls::alone(Events::none(), Stop::default());
+        look_until(&Stop::default(), live, class, back).await
+    }
+
+    /// The same, as long as `stop` lets it.
+    async fn look_until(stop: &Stop, live: &watch::Receiver<Live>, class: Class, back: Duration) -> (bool, Duration) {
         let began = Instant::now();
         let answer = |_| async {
             if began.elapsed() < back {
@@ -307,12 +318,27 @@ mod tests {
             }
             Ok(())
         };
-        let seen = beyond_pauses(live.clone(), Side::Target, Patience::of(PATIENCE), &calls, answer).await;
+        let seen =
+            beyond_pauses(live.clone(), stop, &Events::none(), Side::Target, Patience::of(PATIENCE), answer).await;
         (seen.is_ok(), began.elapsed())
     }
 
     fn paused(paused: bool) -> Live {
         Live { paused, ..Live::default() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stop_leaves_time_to_ask_again() {
+        let stop = Stop::default();
+        stop.drain(crate::shutdown::Signal::Interrupt);
+        let live = never_paused();
+        let (seen, took) = look_until(&stop, &live, Class::Timeout, Duration::from_secs(3)).await;
+        assert!(seen && took < Duration::from_secs(9), "{seen} after {took:?}");
+        let (seen, took) = look_until(&stop, &live, Class::Timeout, PATIENCE).await;
+        assert!(!seen && took < Duration::from_secs(11), "{seen} after {took:?}");
+        stop.now();
+        let (seen, took) = look_until(&stop, &live, Class::Timeout, Duration::from_secs(3)).await;
+        assert!(!seen && took.is_zero(), "{seen} after {took:?}");
     }
 
     #[tokio::test(start_paused = true)]

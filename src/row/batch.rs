@@ -39,6 +39,8 @@ pub struct Settled {
     pub rejected: u64,
     /// Lists whose elements stand in another order than at the source.
     pub lists_reordered: u64,
+    /// Nothing was asked of the target, as nothing was alive any more.
+    pub unasked: bool,
 }
 
 impl AddAssign for Settled {
@@ -46,6 +48,7 @@ impl AddAssign for Settled {
         self.expired += other.expired;
         self.rejected += other.rejected;
         self.lists_reordered += other.lists_reordered;
+        self.unasked &= other.unasked;
     }
 }
 
@@ -102,8 +105,9 @@ impl Batch {
 
     /// How many rows had nothing left to write at the time that `bound` was made.
     pub fn settled(&self, bound: &Bound) -> Settled {
+        let unasked = bound.is_empty();
         if bound.is_whole() {
-            return Settled::default();
+            return Settled { unasked, ..Settled::default() };
         }
         let (from, to) = self.extent.span;
         let mut alive = vec![false; to - from];
@@ -113,7 +117,7 @@ impl Batch {
             }
         }
         let expired = alive.iter().filter(|alive| !**alive).count() as u64;
-        Settled { expired, ..Settled::default() }
+        Settled { expired, unasked, ..Settled::default() }
     }
 
     /// Two halves, for a batch that the target refuses. A single row that carries its partition's statics is parted from

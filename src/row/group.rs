@@ -8,7 +8,7 @@ use super::batch::Extent;
 use super::layout::Part;
 use super::mutation::{Misread, Scratch, mutation};
 use super::statement::Policy;
-use super::{Batch, Layout, Page, Rows, token_of};
+use super::{Batch, Layout, Only, Page, Rows, token_of};
 use crate::ring::{Token, TokenRange};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -48,7 +48,7 @@ pub struct Grouper {
     policy: Policy,
     range: TokenRange,
     /// What of a row is written, where it isn't all of it.
-    only: Option<Part>,
+    only: Option<Only>,
     last_token: Option<Token>,
     /// The partition key of the last row, as it was on the wire: a partition may go on on the next page.
     last_partition: Vec<u8>,
@@ -84,7 +84,7 @@ pub enum GroupError {
         /// Position in the primary key.
         column: usize,
     },
-    /// A collection that isn't what its type says.
+    /// A value that isn't what its type says, or that has such metadata.
     #[error("the source answered a value of column {column} (counted after the key) that can't be copied: {what}")]
     Value {
         /// Position among the values of the SELECT.
@@ -101,10 +101,10 @@ impl Grouper {
         Grouper { layout, limits, mode, policy, range, only: None, last_token: None, last_partition, scratch }
     }
 
-    /// Of rows, their statics alone; or all but those.
+    /// Of rows, this alone.
     #[must_use]
-    pub fn only(self, part: Part) -> Self {
-        Grouper { only: Some(part), ..self }
+    pub fn only(self, only: Only) -> Self {
+        Grouper { only: Some(only), ..self }
     }
 
     /// The batches of the next page, in token order. `read_at` is when the page was asked for, in seconds since the Unix
@@ -131,6 +131,7 @@ impl Grouper {
             places: Vec::new(),
             read_at,
             policy: self.policy,
+            only: self.only.clone(),
         };
         let mut cuts: Vec<Draft> = Vec::new();
         let mut open: Option<Draft> = None;
@@ -152,7 +153,7 @@ impl Grouper {
                 place = placement(token);
             }
             check_clustering(&rows, row)?;
-            mutation(&mut rows, row, is_first, self.only, &mut self.scratch)
+            mutation(&mut rows, row, is_first, &mut self.scratch)
                 .map_err(|Misread { value, what }| GroupError::Value { column: value, what })?;
             if self.only.is_some() && rows.statements.len() == first_statement {
                 continue;

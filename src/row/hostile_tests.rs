@@ -63,6 +63,25 @@ proptest! {
         }
     }
 
+    /// A writetime or a TTL that is none never makes a cell older, permanent or dead.
+    #[test]
+    fn metadata_that_makes_no_sense_is_refused(
+        writetime in prop::collection::vec(any::<u8>(), 0..12),
+        ttl in prop::option::of(prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..6),
+            any::<i32>().prop_map(|ttl| ttl.to_be_bytes().to_vec()),
+        ]),
+    ) {
+        let layout = Arc::new(Layout::new(1, 1, vec![(Part::Regular, Shape::Cell, true)]));
+        let limits = BatchLimits { rows_max: 4, bytes_max: 200, partition_bytes_max: 200 };
+        let row = [Some(vec![1]), Some(vec![2]), Some(b"v".to_vec()), Some(writetime.clone()), ttl.clone()];
+        let page = Page::parse(encode(&[row.to_vec()]), 1, layout.columns()).expect("a page");
+        let mut grouper = Grouper::new(layout, limits, BatchMode::Replicas, POLICY, TokenRange::RING);
+        let is_ttl = |ttl: &Vec<u8>| ttl.len() == 4 && ttl[0] < 0x80 && ttl.iter().any(|&byte| byte > 0);
+        let makes_sense = writetime.len() == 8 && ttl.as_ref().is_none_or(is_ttl);
+        prop_assert_eq!(grouper.group(page, 0, |_| 0).is_ok(), makes_sense);
+    }
+
     /// A page that lies is an error, or is taken for what it then says: never a panic, or bytes that it doesn't hold.
     #[test]
     fn damaged_pages_never_panic(table in table(), damages in prop::collection::vec(damage(), 1..6), now in -10i64..10) {

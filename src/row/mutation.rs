@@ -3,6 +3,7 @@
 use super::element::{Element, ElementTimes, Malformed, spans};
 use super::layout::{Part, Shape};
 use super::list_key;
+use super::only::Only;
 use super::statement::{Cells, Form, Notes, RowMarker, Rows, Statement};
 use std::cmp::Reverse;
 use std::ops::Range;
@@ -42,7 +43,7 @@ impl Scratch {
     }
 }
 
-/// A value with elements that isn't what its type says.
+/// A value that isn't what its type says, or that has such metadata.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Misread {
     /// Its index among the values.
@@ -51,20 +52,14 @@ pub(super) struct Misread {
     pub(super) what: &'static str,
 }
 
-/// Appends the statements of one row: of its statics, where it is the first row of its partition, and its own; of `only` one of
-/// them where that is given.
-pub(super) fn mutation(
-    rows: &mut Rows,
-    row: usize,
-    is_first: bool,
-    only: Option<Part>,
-    scratch: &mut Scratch,
-) -> Result<(), Misread> {
-    if rows.layout.is_plain() && rows.page.span(row, 0, rows.layout.columns()).len() < LARGE_ROW {
-        plain(rows, row, &mut scratch.groups);
-        return Ok(());
+/// Appends the statements of one row: of its statics, where it is the first row of its partition, and its own, as far as they are
+/// wanted.
+pub(super) fn mutation(rows: &mut Rows, row: usize, is_first: bool, scratch: &mut Scratch) -> Result<(), Misread> {
+    let leaves_out = rows.only.as_ref().is_some_and(Only::leaves_out);
+    if rows.layout.is_plain() && !leaves_out && rows.page.span(row, 0, rows.layout.columns()).len() < LARGE_ROW {
+        return plain(rows, row, &mut scratch.groups);
     }
-    let is_wanted = |part| only.is_none_or(|only| only == part);
+    let is_wanted = |part| rows.only.as_ref().is_none_or(|only| only.has(part));
     let has_row = rows.layout.clustering_key == 0 || rows.page.cell(row, rows.layout.partition_key).is_some();
     let has_statics = is_first && rows.layout.values.last().is_some_and(|value| value.part == Part::Static);
     let (has_row, has_statics) = (has_row && is_wanted(Part::Regular), has_statics && is_wanted(Part::Static));
@@ -75,15 +70,18 @@ pub(super) fn mutation(
         return Ok(());
     }
     if has_statics {
-        collect(rows, row, Part::Static, scratch)?;
+        collect(rows, row, Part::Static, Wanted::Some, scratch)?;
         let first = rows.statements.len();
         push_all(rows, row, Form::Static, None, scratch);
         annotate(rows, row, Part::Static, first);
     }
     if has_row {
-        collect(rows, row, Part::Regular, scratch)?;
+        collect(rows, row, Part::Regular, Wanted::All, scratch)?;
         let first = rows.statements.len();
         let (marker, notes) = marker(rows, &scratch.groups);
+        if leaves_out {
+            collect(rows, row, Part::Regular, Wanted::Some, scratch)?;
+        }
         push_all(rows, row, Form::Update, marker, scratch);
         annotate(rows, row, Part::Regular, first);
         if let Some(statement) = rows.statements.get_mut(first) {
@@ -103,11 +101,11 @@ fn statement(row: usize, form: Form, cells: Cells, (writetime, ttl): Group) -> S
 }
 
 /// A row of nothing but readable cells, the usual case: no element, no sorting.
-fn plain(rows: &mut Rows, row: usize, groups: &mut Vec<Group>) {
+fn plain(rows: &mut Rows, row: usize, groups: &mut Vec<Group>) -> Result<(), Misread> {
     groups.clear();
     for value in 0..rows.layout.cells {
         if rows.value(row, value).is_some() {
-            let group = rows.cell_group(row, value);
+            let group = read_group(rows, row, value)?;
             if !groups.contains(&group) {
                 groups.push(group);
             }
@@ -127,6 +125,11 @@ fn plain(rows: &mut Rows, row: usize, groups: &mut Vec<Group>) {
         statement(row, form, cells, group)
     }));
     rows.statements[first].notes = notes;
+    Ok(())
+}
+
+fn read_group(rows: &Rows, row: usize, value: usize) -> Result<Group, Misread> {
+    rows.read_group(row, value).ok_or(Misread { value, what: "its writetime or its TTL makes no sense" })
 }
 
 /// The row's marker, from the writetimes and TTLs of its cells, and what is to be noted about it.
@@ -151,19 +154,28 @@ fn marker(rows: &Rows, groups: &[Group]) -> (Option<Group>, Notes) {
     }
 }
 
+/// Which values of a row are gathered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    /// All that it has.
+    All,
+    /// Those that are to be written.
+    Some,
+}
+
 /// Gathers what one part of a row has: groups sorted, elements sorted by group and column.
-fn collect(rows: &Rows, row: usize, part: Part, scratch: &mut Scratch) -> Result<(), Misread> {
+fn collect(rows: &Rows, row: usize, part: Part, wanted: Wanted, scratch: &mut Scratch) -> Result<(), Misread> {
     let Scratch { groups, cell_groups, elements, list_elements } = scratch;
     groups.clear();
     cell_groups.clear();
     elements.clear();
     list_elements.clear();
     for (index, value) in rows.layout.values.iter().enumerate().filter(|(_, value)| value.part == part) {
-        if rows.value(row, index).is_none() {
+        if rows.value(row, index).is_none() || wanted == Wanted::Some && !rows.is_wanted(index) {
             continue;
         }
         match value.shape {
-            Shape::Cell | Shape::Counter => cell_groups.push(rows.cell_group(row, index)),
+            Shape::Cell | Shape::Counter => cell_groups.push(read_group(rows, row, index)?),
             Shape::List => read_elements(rows, row, index, list_elements)?,
             Shape::Set | Shape::Map | Shape::Udt(_) => read_elements(rows, row, index, elements)?,
         }
@@ -236,7 +248,8 @@ fn push_all(rows: &mut Rows, row: usize, form: Form, marker: Option<Group>, scra
     for of_list in list_elements.chunk_by(|a, b| a.1.value == b.1.value) {
         let first_place = rows.places.len();
         rows.places.extend(list_key::places(of_list.iter().map(|&((writetime, _), _)| writetime)));
-        for (place, &(group, element)) in of_list.iter().enumerate() {
+        let first_wanted = of_list.first().and_then(|(_, element)| rows.first_wanted(element.value.into()));
+        for (place, &(group, element)) in of_list.iter().enumerate().skip(first_wanted.unwrap_or(0)) {
             let index = small(first_place + place);
             let at = small(rows.elements.len());
             rows.elements.push(Element { index, ..element });
@@ -257,6 +270,7 @@ fn push_cells(rows: &mut Rows, row: usize, form: Form, group: Group) {
         let value = rows.layout.values[index];
         if value.part == part
             && value.shape == Shape::Cell
+            && rows.is_wanted(index)
             && rows.value(row, index).is_some()
             && rows.cell_group(row, index) == group
         {

@@ -5,7 +5,7 @@ use crate::ring::TokenRange;
 use crate::row::bind::Bound;
 use crate::row::page::encode;
 use crate::row::statement::Policy;
-use crate::row::{Batch, BatchLimits, BatchMode, Grouper, Layout, Page, token_of};
+use crate::row::{Batch, BatchLimits, BatchMode, Grouper, Layout, Only, Page, token_of};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -117,9 +117,18 @@ fn rows_of(table: &[Partition]) -> Vec<Vec<Option<Vec<u8>>>> {
 }
 
 fn group(table: &[Partition], page_rows: usize, policy: Policy) -> Vec<Batch> {
+    group_only(table, page_rows, policy, |grouper| grouper)
+}
+
+fn group_only(
+    table: &[Partition],
+    page_rows: usize,
+    policy: Policy,
+    only: impl FnOnce(Grouper) -> Grouper,
+) -> Vec<Batch> {
     let layout = Arc::new(Layout::new(1, 1, SHAPES.iter().map(|&(part, shape)| (part, shape, true)).collect()));
     let limits = BatchLimits { rows_max: 4, bytes_max: 200, partition_bytes_max: 200 };
-    let mut grouper = Grouper::new(Arc::clone(&layout), limits, BatchMode::Replicas, policy, TokenRange::RING);
+    let mut grouper = only(Grouper::new(Arc::clone(&layout), limits, BatchMode::Replicas, policy, TokenRange::RING));
     let rows = rows_of(table);
     let pages = rows.chunks(page_rows);
     let batches = pages.flat_map(|rows| {
@@ -242,6 +251,20 @@ impl Written {
 }
 
 proptest! {
+    #[test]
+    fn what_is_left_out_is_not_written_and_the_marker_stays(table in table(), chosen in prop::collection::btree_map(0usize..5, 0usize..3, 0..4)) {
+        let whole = Written::all(&group(&table, 9, POLICY));
+        let some = group_only(&table, 9, POLICY, |grouper| grouper.only(Only::values(Part::Regular, chosen.clone())));
+        let some = Written::all(&some);
+        let wanted = whole.values.into_iter().filter_map(|(key, atoms)| {
+            let first = *chosen.get(&key.2)?;
+            let first = if SHAPES[key.2].1 == Shape::List { first.min(atoms.len()) } else { 0 };
+            (first < atoms.len()).then(|| (key, atoms[first..].to_vec()))
+        });
+        prop_assert_eq!(some.values, wanted.collect::<Values>());
+        prop_assert_eq!(some.markers, whole.markers);
+    }
+
     #[test]
     fn every_element_is_written_once_with_its_own_writetime_and_ttl(table in table(), page_rows in 1usize..7) {
         prop_assert_eq!(Written::all(&group(&table, page_rows, POLICY)).values, Written::of(&table));

@@ -3,7 +3,7 @@
 use super::element::Element;
 use super::key::RowKey;
 use super::layout::Part;
-use super::{Layout, Page, token_of};
+use super::{Layout, Only, Page, token_of};
 use crate::ring::Token;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -135,6 +135,8 @@ pub struct Rows {
     /// When the page was asked for, in seconds since the Unix epoch ([`crate::clock::Clock::seconds`]).
     pub(super) read_at: i64,
     pub(super) policy: Policy,
+    /// What of each row is written, where it isn't all of it.
+    pub(super) only: Option<Only>,
 }
 
 impl Rows {
@@ -149,14 +151,27 @@ impl Rows {
         i32::try_from(left).ok().filter(|&left| left > 0)
     }
 
-    /// The writetime and the TTL of a value of one cell.
+    /// The writetime and the TTL of a value of one cell, which has been read before.
     #[inline]
     pub(super) fn cell_group(&self, row: usize, value: usize) -> (i64, i32) {
-        let Some(metadata) = self.layout.values[value].metadata else { return (self.policy.unknown_timestamp, 0) };
-        let writetime = self.page.cell(row, metadata.writetime).and_then(|cell| cell.try_into().ok());
-        let ttl = self.page.cell(row, metadata.ttl).and_then(|cell| cell.try_into().ok());
-        let writetime = writetime.map_or(self.policy.unknown_timestamp, i64::from_be_bytes);
-        (writetime.min(self.policy.timestamp_max), ttl.map_or(0, i32::from_be_bytes))
+        self.read_group(row, value).unwrap_or((self.policy.unknown_timestamp, 0))
+    }
+
+    /// The same of one that hasn't; none where they make no sense. What is alive has time left, if it is to end at all.
+    #[inline]
+    pub(super) fn read_group(&self, row: usize, value: usize) -> Option<(i64, i32)> {
+        let Some(metadata) = self.layout.values[value].metadata else {
+            return Some((self.policy.unknown_timestamp, 0));
+        };
+        let writetime = match self.page.cell(row, metadata.writetime) {
+            None => self.policy.unknown_timestamp,
+            Some(cell) => i64::from_be_bytes(cell.try_into().ok()?),
+        };
+        let ttl = match self.page.cell(row, metadata.ttl) {
+            None => 0,
+            Some(cell) => Some(i32::from_be_bytes(cell.try_into().ok()?)).filter(|&ttl| ttl > 0)?,
+        };
+        Some((writetime.min(self.policy.timestamp_max), ttl))
     }
 
     /// What the page takes of memory with all that is to be done with it, in bytes.
@@ -206,12 +221,27 @@ impl Rows {
     /// Whether a value of one cell belongs to a statement.
     #[inline]
     pub(super) fn is_chosen(&self, statement: &Statement, value: usize) -> bool {
-        match statement.cells {
-            Cells::All => true,
-            Cells::None => false,
-            Cells::One(one) => usize::from(one) == value,
-            Cells::Matching => self.cell_group(statement.row as usize, value) == (statement.writetime, statement.ttl),
-        }
+        self.is_wanted(value)
+            && match statement.cells {
+                Cells::All => true,
+                Cells::None => false,
+                Cells::One(one) => usize::from(one) == value,
+                Cells::Matching => {
+                    self.cell_group(statement.row as usize, value) == (statement.writetime, statement.ttl)
+                }
+            }
+    }
+
+    /// Whether anything of a value is to be written.
+    #[inline]
+    pub(super) fn is_wanted(&self, value: usize) -> bool {
+        self.first_wanted(value).is_some()
+    }
+
+    /// The first element of a value that is to be written; none where nothing of it is.
+    #[inline]
+    pub(super) fn first_wanted(&self, value: usize) -> Option<usize> {
+        self.only.as_ref().map_or(Some(0), |only| only.first_of(value))
     }
 
     /// The elements of one column that a statement writes.

@@ -111,7 +111,7 @@ impl Error {
                 Some("check the folder's permissions and free space, then run the same command again".to_owned())
             }
             Error::OtherVerification { .. } => Some(
-                "run that one to its end, drop it with `--restart`, or name another file with `--checkpoint FILE`"
+                "run that one to its end, drop it with `migrate verify … --restart`, or name another file with `--checkpoint FILE`"
                     .to_owned(),
             ),
             Error::Partition { .. }

@@ -4,6 +4,7 @@ use super::open::{Opened, open, policy};
 use super::{Error, choice, unseen, whole};
 use crate::blocking::blocking;
 use crate::checkpoint::{Checkpoint, CheckpointError, Committer, beside, note_marker_inferred};
+use crate::clock::unix_ms;
 use crate::cluster::{CqlSource, CqlTarget};
 use crate::engine::pace::Steering;
 use crate::event::{Event, Events};
@@ -19,7 +20,7 @@ use crate::shutdown::Stop;
 use crate::ui::ask::may_delete;
 use crate::ui::{Mode, Ui};
 use crate::verify::compare::Rules;
-use crate::verify::ended::{VerificationBegun, VerifyEnded};
+use crate::verify::ended::{PassEnded, VerificationBegun, VerifyEnded};
 use crate::verify::line::LineTable;
 use crate::verify::report::Report;
 use crate::verify::{self, Conduct, Mending, Pair};
@@ -91,7 +92,8 @@ async fn verify(settings: &VerifySettings, events: &Events, stop: &Stop) -> Resu
             return Ok(ended);
         }
         let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        events.emit(Event::PassDone { pass: passes, took_ms, verdict: ended.verdict });
+        let pass = pass_ended(&begun, &ended)?;
+        events.emit(Event::PassDone { pass: passes, took_ms, ended: pass, verdict: ended.verdict });
         // Whoever watches doesn't want all that both clusters can answer.
         tokio::select! {
             () = stop.requested() => {
@@ -107,6 +109,18 @@ async fn verify(settings: &VerifySettings, events: &Events, stop: &Stop) -> Resu
             begun = begin_anew(settings, begun).await?;
         }
     }
+}
+
+/// What a pass tells beside its verdict.
+fn pass_ended(begun: &Begun, ended: &VerifyEnded) -> Result<PassEnded, Error> {
+    let latest = begun.checkpoint.verification()?;
+    let broken = begun.tables.iter().enumerate().filter(|(number, _)| !begun.pairs.contains_key(number));
+    Ok(PassEnded {
+        conclusion: ended.conclusion(),
+        all_compared: ended.all_compared(),
+        ranges_left_out: latest.map_or(0, |latest| latest.ranges - latest.ranges_done),
+        tables_left_out: broken.map(|(_, table)| table.source.clone()).collect(),
+    })
 }
 
 /// Everything before the first row.
@@ -228,13 +242,24 @@ fn pair(
 }
 
 /// Whether the latest verification is this one, and there is something left of it: ranges that nobody has compared, or, where they
-/// are to be mended, some with differences.
+/// are to be mended, some with differences. None goes on that was begun before rows were copied: what they were lacking would
+/// still count as missing.
 ///
 /// # Errors
 /// Where there is something left of one that compares something else.
 fn goes_on(settings: &VerifySettings, begun: &mut Begun, events: &Events) -> Result<bool, Error> {
     let Some(latest) = begun.checkpoint.verification()?.filter(|_| !settings.job.restart) else { return Ok(false) };
     let is_begun = !latest.is_finished() && latest.ranges_done > 0;
+    if !latest.is_finished() && begun.checkpoint.copied_since_verified()? {
+        if is_begun {
+            let message = format!(
+                "rows were copied since the unfinished verification ({} of {} ranges are compared), which is begun anew",
+                latest.ranges_done, latest.ranges
+            );
+            events.emit(Event::Warning { message });
+        }
+        return Ok(false);
+    }
     let mut known = latest.parameters.clone();
     let seed = known.remove("seed").and_then(|seed| seed.parse().ok());
     let is_same_seed = settings.seed.is_none() || settings.seed == seed;
@@ -285,12 +310,13 @@ async fn begin_anew(settings: &VerifySettings, mut begun: Begun) -> Result<Begun
 /// Compares what is left of a verification.
 async fn one_pass(
     settings: &VerifySettings,
-    begun: Begun,
+    mut begun: Begun,
     events: &Events,
     stop: &Stop,
 ) -> Result<(Begun, VerifyEnded), Error> {
-    let Begun { sides, tables, has_misfits, pairs, report, file, mut checkpoint, .. } = begun;
+    let Begun { sides, tables, has_misfits, mut pairs, report, file, mut checkpoint, .. } = begun;
     let levels = Levels::from(&settings.job);
+    let began_ms = unix_ms();
     let (checkpoint, (found, work), verification, any_inferred) = blocking(move || {
         checkpoint.begin_run(RunCommand::Verify, levels)?;
         let (work, verification) = (checkpoint.verification_work()?, checkpoint.verification()?);
@@ -309,7 +335,7 @@ async fn one_pass(
 
     let conduct = Conduct {
         recheck_after: settings.recheck_after,
-        started_at: i64::try_from(started_at.as_micros()).unwrap_or(i64::MAX),
+        began_at: began_ms.saturating_mul(1000),
         report: report.of(id, started_at),
     };
     let watch = checkpoint.watch()?;
@@ -340,6 +366,11 @@ async fn one_pass(
         outcome = RunOutcome::Incomplete;
     }
     let broken = changed.iter().map(|(number, error)| (*number, error.to_string())).collect();
+    // No later pass compares them, or is whole without.
+    for (number, _) in &changed {
+        pairs.remove(number);
+        begun.sources.remove(number);
+    }
     let retries = events.counters().retries.load(Ordering::Relaxed);
     let mut checkpoint = drained.end(outcome, retries, broken).await?;
     checkpoint.end_verification(outcome)?;

@@ -121,8 +121,9 @@ fn native(name: &str, bytes: &[u8]) -> Option<String> {
         },
         "timestamp" => {
             let ms = i64::from_be_bytes(bytes.try_into().ok()?);
-            // Instants beyond the year 9999 have no text that both products read.
-            Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |instant| format!("'{instant}'"))
+            // Cassandra before 4.0 takes `.1` for one millisecond.
+            let text = |instant| format!("'{instant:.3}'");
+            Timestamp::from_millisecond(ms).ok().filter(is_read_alike).map_or_else(|| ms.to_string(), text)
         }
         "varint" => varint(bytes)?,
         "decimal" => decimal(bytes)?,
@@ -130,6 +131,12 @@ fn native(name: &str, bytes: &[u8]) -> Option<String> {
         "time" => time(bytes)?,
         _ => return None,
     })
+}
+
+/// Whether both products, of any version, take the text of an instant for that one. Cassandra before 4.0 counts the days before
+/// October 1582 by another calendar, `ScyllaDB` takes no year before 1400, and nobody one of more than four digits.
+fn is_read_alike(instant: &Timestamp) -> bool {
+    (1583..=9999).contains(&instant.to_zoned(jiff::tz::TimeZone::UTC).year())
 }
 
 /// What `NaN` means to the servers, which are written in Java.
@@ -208,6 +215,15 @@ mod tests {
         assert_eq!(of("varint", &[0, 1]), "0x0001", "another key than 1");
         assert_eq!(of("inet", &[127, 0, 0, 1]), "'127.0.0.1'");
         assert_eq!(of("timestamp", &1_600_000_000_123i64.to_be_bytes()), "'2020-09-13T12:26:40.123Z'");
+        assert_eq!(
+            of("timestamp", &1_600_000_000_100i64.to_be_bytes()),
+            "'2020-09-13T12:26:40.100Z'",
+            "`.1` is another"
+        );
+        assert_eq!(of("timestamp", &1_600_000_000_000i64.to_be_bytes()), "'2020-09-13T12:26:40.000Z'");
+        assert_eq!(of("timestamp", &(-12_212_553_600_000i64).to_be_bytes()), "'1583-01-01T00:00:00.000Z'");
+        assert_eq!(of("timestamp", &(-12_212_553_600_001i64).to_be_bytes()), "-12212553600001", "by which calendar?");
+        assert_eq!(of("timestamp", &i64::MAX.to_be_bytes()), "9223372036854775807");
         assert_eq!(of("blob", &[1, 255]), "0x01ff");
         assert_eq!(of("int", &[]), "0x");
         assert_eq!(of("frozen<list<int>>", &[0, 0, 0, 1, 0, 0, 0, 4, 0, 0, 0, 9]), "[9]");

@@ -86,8 +86,8 @@ impl Progress {
                 self.found(tables);
             }
             Event::VerificationBegun(begun) => self.verification_begun(begun),
-            Event::PassDone { pass, verdict, .. } => {
-                self.last_pass = Some(LastPass { pass: *pass, verdict: *verdict });
+            Event::PassDone { pass, ended, verdict, .. } => {
+                self.last_pass = Some(LastPass { pass: *pass, ended: ended.clone(), verdict: *verdict });
             }
             Event::TableBroken { table, reason, .. } => {
                 self.table(*table, |table| table.reason = Some(reason.clone()));
@@ -329,7 +329,7 @@ impl Progress {
             rows_different: load(&c.rows_different),
             rows_mended: load(&c.rows_mended),
             verdict,
-            last_pass: self.last_pass,
+            last_pass: self.last_pass.clone(),
             begun: begun.clone(),
         }
     }

@@ -4,7 +4,7 @@ use crate::checkpoint::status::TableState;
 use crate::job::{FoundTable, Tally, Verdict, VerifiedTable};
 use crate::schema::TableName;
 use crate::slowed::PaceNow;
-use crate::verify::ended::VerificationBegun;
+use crate::verify::ended::{PassEnded, VerificationBegun};
 use serde::Serialize;
 
 /// Where one table stands.
@@ -112,10 +112,13 @@ pub(super) struct Comparison {
 }
 
 /// A pass that came to its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct LastPass {
     /// Its number in this run.
     pub(super) pass: u64,
+    /// What it said, and what it left out.
+    #[serde(flatten)]
+    pub(super) ended: PassEnded,
     /// What it had come to.
     pub(super) verdict: Verdict,
 }

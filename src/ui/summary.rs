@@ -87,7 +87,7 @@ pub(super) fn event_line(event: &Event, style: Style) -> Option<String> {
             format!("{} range {}: {}{remedy}", style.bad("failed:"), key.range, safe(error))
         }
         Event::VerificationBegun(begun) => verify::begun(begun, style),
-        Event::PassDone { pass, took_ms, verdict } => verify::pass_done(*pass, *took_ms, verdict, style),
+        Event::PassDone { pass, took_ms, ended, verdict } => verify::pass_done(*pass, *took_ms, ended, verdict, style),
         Event::Stopping { draining: true, .. } => {
             "stopping: finishing what is in flight and recording it, as far as both sides answer. Once more stops at once; nothing is lost either way.".to_owned()
         }

@@ -3,7 +3,7 @@
 use super::snapshot::{Comparison, LastPass, Snapshot, TableProgress};
 use super::summary::broken;
 use super::text::{Style, count, counted, duration, safe, short};
-use super::verify::words;
+use super::verify::{came_to, left_out, words};
 use crate::job::{Conclusion, RunOutcome, Verdict};
 use crate::settings::units::Bytes;
 use crate::verify::difference::Class;
@@ -22,13 +22,10 @@ pub(super) fn verdict(snapshot: &Snapshot, tables: &[TableProgress], ended: &Ver
             let _ = write!(text, "\n* {}", harmless(class));
         }
     }
-    if let Some(LastPass { pass, verdict }) = &compared.last_pass {
-        let different = match verdict.rows_different {
-            0 => style.good("nothing differed"),
-            1 => style.bad("1 row differed"),
-            rows => style.bad(&format!("{} rows differed", count(rows))),
-        };
-        let _ = write!(text, "\nlast whole pass, number {}: {different}", count(*pass));
+    if let Some(LastPass { pass, ended, verdict }) = &compared.last_pass {
+        let (different, left_out) = (came_to(["differed"; 2], ended, verdict, style), left_out(ended, verdict));
+        let which = if ended.all_compared { "last whole pass" } else { "last pass" };
+        let _ = write!(text, "\n{which}, number {}: {different}{left_out}", count(*pass));
     }
     text += &each_table(tables, &ended.verdict);
     text += &broken(tables, style);
@@ -100,7 +97,8 @@ fn extent(snapshot: &Snapshot, begun: &VerificationBegun, tables: &[TableProgres
 /// Whether partitions were named of which neither side has a row.
 fn has_no_rows(begun: &VerificationBegun, ended: &VerifyEnded, tables: &[TableProgress]) -> bool {
     let is_all_read = ended.failed == 0 && ended.unclaimed == 0 && tables.iter().all(|table| table.reason.is_none());
-    begun.partitions > 0 && ended.verdict.rows_compared == 0 && is_all_read
+    let Verdict { rows_compared, rows_repaired, rows_deleted, .. } = ended.verdict;
+    begun.partitions > 0 && rows_compared + rows_repaired + rows_deleted == 0 && is_all_read
 }
 
 /// The counts, class by class: what differs, then what is harmless, then what was done.

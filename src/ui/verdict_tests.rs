@@ -6,6 +6,7 @@ use crate::schema::TableName;
 use crate::shutdown::Signal;
 use crate::side::Side;
 use crate::ui::snapshot::Counted;
+use crate::verify::ended::PassEnded;
 use std::path::PathBuf;
 
 fn snapshot(rows_compared: u64) -> Snapshot {
@@ -211,6 +212,9 @@ fn partitions_that_could_not_be_compared_are_in_no_status() {
     let empty = text(&named, &[table("messages", Verdict::default())], &nothing);
     assert!(empty.starts_with("no row to compare at either side: 0 rows compared in 5.1s"), "{empty}");
     assert!(empty.contains("next: look whether the key is the right one"), "{empty}");
+    let deleted = VerifyEnded { verdict: Verdict { rows_deleted: 3, ..Verdict::default() }, ..nothing.clone() };
+    let deleted = text(&named, &[], &deleted);
+    assert!(!deleted.contains("no row to compare"), "there were some: {deleted}");
     let failed = text(&named, &[], &VerifyEnded { failed: 1, ..nothing });
     assert!(failed.starts_with("nothing differs, but not everything could be compared:"), "{failed}");
     let next = "next: the lines above say why; the same command compares again what could not be compared";
@@ -232,9 +236,18 @@ fn what_was_stopped_goes_on() {
 fn a_pass_that_was_stopped_does_not_hide_what_the_one_before_had_found() {
     let stopped = VerifyEnded { signal: Some(Signal::Interrupt), ..ended(RunOutcome::Stopped, equal()) };
     let mut partly = Snapshot { fraction: 0.5, ..snapshot(5 * COMPARED) };
-    partly.compared.as_mut().expect("of a verification").last_pass =
-        Some(LastPass { pass: 4, verdict: Verdict { rows_different: 2, ..equal() } });
-    let text = text(&partly, &[], &stopped);
+    let mut after = |rows_different, ranges_left_out| {
+        let verdict = Verdict { rows_different, ..equal() };
+        let (all_compared, tables_left_out) = (ranges_left_out == 0, Vec::new());
+        let conclusion = Conclusion::of(&verdict, Some(RunOutcome::Done), all_compared);
+        let ended = PassEnded { conclusion, all_compared, ranges_left_out, tables_left_out };
+        partly.compared.as_mut().expect("of a verification").last_pass = Some(LastPass { pass: 4, ended, verdict });
+        text(&partly, &[], &stopped)
+    };
+    let partial = after(0, 7);
+    let last = "\nlast pass, number 4: nothing differed, but not everything could be compared; left out: 7 ranges\n";
+    assert!(partial.contains(last), "{partial}");
+    let text = after(2, 0);
     assert!(
         text.starts_with("stopped, nothing differs so far in this pass: 1 000 000 rows compared in 5.1s"),
         "{text}"

@@ -4,7 +4,7 @@ use super::text::{Style, count, counted, duration, safe};
 use crate::event::Event;
 use crate::job::Verdict;
 use crate::verify::difference::Class;
-use crate::verify::ended::VerificationBegun;
+use crate::verify::ended::{PassEnded, VerificationBegun};
 use crate::verify::line::{ColumnLine, DifferenceLine, KeyLiterals, Written, WrittenLine};
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -111,14 +111,32 @@ fn mended(line: &WrittenLine, style: Style) -> String {
 }
 
 /// What a pass has come to; another follows.
-pub(super) fn pass_done(pass: u64, took_ms: u64, verdict: &Verdict, style: Style) -> String {
-    let different = match verdict.rows_different {
-        0 => style.good("nothing differs"),
-        1 => style.bad("1 row differs"),
-        rows => style.bad(&format!("{} rows differ", count(rows))),
-    };
+pub(super) fn pass_done(pass: u64, took_ms: u64, ended: &PassEnded, verdict: &Verdict, style: Style) -> String {
+    let different = came_to(["differs", "differ"], ended, verdict, style);
     let took = duration(Duration::from_millis(took_ms));
-    format!("pass {}: {different}, {} compared in {took}", count(pass), counted(verdict.rows_compared, "row"))
+    let compared = counted(verdict.rows_compared, "row");
+    format!("pass {}: {different}, {compared} compared in {took}{}", count(pass), left_out(ended, verdict))
+}
+
+/// How much differs, or did, as `words` say of one row and of many; and whether that is all.
+pub(super) fn came_to([one, many]: [&str; 2], ended: &PassEnded, verdict: &Verdict, style: Style) -> String {
+    let rest = if ended.all_compared { "" } else { ", and not everything could be compared" };
+    match verdict.rows_different {
+        0 if ended.all_compared => style.good(&format!("nothing {one}")),
+        0 => style.warn(&format!("nothing {one}, but not everything could be compared")),
+        1 => style.bad(&format!("1 row {one}{rest}")),
+        rows => style.bad(&format!("{} rows {many}{rest}", count(rows))),
+    }
+}
+
+/// What a pass couldn't compare.
+pub(super) fn left_out(ended: &PassEnded, verdict: &Verdict) -> String {
+    let ranges = Some(counted(ended.ranges_left_out, "range")).filter(|_| ended.ranges_left_out > 0);
+    let unsettled = Some(counted(verdict.rows_unsettled, "row") + " that changed with each look");
+    let tables = ended.tables_left_out.iter().map(|table| safe(&table.to_string()));
+    let parts: Vec<String> =
+        ranges.into_iter().chain(unsettled.filter(|_| verdict.rows_unsettled > 0)).chain(tables).collect();
+    if parts.is_empty() { String::new() } else { format!("; left out: {}", parts.join(", ")) }
 }
 
 /// Which row.
@@ -172,7 +190,7 @@ pub(super) fn words(class: Class) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::{FoundVerification, VerifiedTable};
+    use crate::job::{Conclusion, FoundVerification, VerifiedTable};
     use crate::schema::TableName;
     use crate::verify::difference::Classes;
     use crate::verify::line::CellLine;
@@ -295,6 +313,44 @@ mod tests {
           verify   0.5% of 1 table, --seed 7, 1 024 ranges
         resuming: 3 partitions of 1 table: 3 of 1 024 ranges and 1 234 567 rows are compared (50.0 %), 2 that failed are tried again
         ");
-        insta::assert_snapshot!(pass_done(2, 61_000, &Verdict { rows_different: 1, ..verdict }, Style::plain()), @"pass 2: 1 row differs, 1 234 567 rows compared in 1m 01s");
+    }
+
+    #[test]
+    fn a_pass_tells_whether_it_has_compared_everything() {
+        let pass = |rows_different, ended: &PassEnded| {
+            let verdict = Verdict { rows_compared: 1_234_567, rows_different, ..Verdict::default() };
+            pass_done(2, 61_000, ended, &verdict, Style::plain())
+        };
+        let whole = PassEnded {
+            conclusion: Conclusion::Equal,
+            all_compared: true,
+            ranges_left_out: 0,
+            tables_left_out: Vec::new(),
+        };
+        let table = |table: &str| TableName { keyspace: "chat".to_owned(), table: table.to_owned() };
+        let tables_left_out = vec![table("channels"), table("\u{1b}[2J")];
+        let ranges = PassEnded { all_compared: false, ranges_left_out: 3, ..whole.clone() };
+        let tables = PassEnded { ranges_left_out: 1, tables_left_out, ..ranges.clone() };
+        // Tables that have no place in the job are told at the beginning.
+        let others = PassEnded { ranges_left_out: 0, ..ranges.clone() };
+        let unsettled = Verdict { rows_unsettled: 2, ..Verdict::default() };
+        let lines = [
+            pass(0, &whole),
+            pass(1, &whole),
+            pass(0, &ranges),
+            pass(0, &others),
+            pass(1, &tables),
+            pass(2000, &ranges),
+            pass_done(3, 100, &others, &unsettled, Style::plain()),
+        ];
+        insta::assert_snapshot!(lines.join("\n"), @r"
+        pass 2: nothing differs, 1 234 567 rows compared in 1m 01s
+        pass 2: 1 row differs, 1 234 567 rows compared in 1m 01s
+        pass 2: nothing differs, but not everything could be compared, 1 234 567 rows compared in 1m 01s; left out: 3 ranges
+        pass 2: nothing differs, but not everything could be compared, 1 234 567 rows compared in 1m 01s
+        pass 2: 1 row differs, and not everything could be compared, 1 234 567 rows compared in 1m 01s; left out: 1 range, chat.channels, chat.\u{1b}[2J
+        pass 2: 2 000 rows differ, and not everything could be compared, 1 234 567 rows compared in 1m 01s; left out: 3 ranges
+        pass 3: nothing differs, but not everything could be compared, 0 rows compared in 0.1s; left out: 2 rows that changed with each look
+        ");
     }
 }

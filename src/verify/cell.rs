@@ -57,6 +57,7 @@ pub(super) fn difference(
         target: state(target),
         element: element(),
         list: None,
+        adds_from: None,
     })
 }
 

@@ -108,7 +108,7 @@ pub fn alone(row: Row, side: Side, part: Part) -> Result<Alone, Malformed> {
     for value in values_of(row.layout, part) {
         let Some(state) = state(row, side, value)? else { continue };
         let (source, target) = if side == Side::Source { (Some(state), None) } else { (None, Some(state)) };
-        columns.push(ColumnDifference { value, class, source, target, element: None, list: None });
+        columns.push(ColumnDifference { value, class, source, target, element: None, list: None, adds_from: None });
     }
     Ok(Alone { class, columns })
 }

@@ -379,6 +379,32 @@ fn lists_are_compared_as_they_stand() {
 }
 
 #[test]
+fn a_list_is_added_to_only_where_it_becomes_the_sources() {
+    let list = |text: &str| -> Value {
+        let atoms = text.split_whitespace().map(|atom| atom.split_once('@').expect("a writetime"));
+        atoms.map(|(bytes, at)| atom(bytes, at.parse().expect("a number"))).collect()
+    };
+    let adds_from = |source: &str, target: &str, tells: bool| {
+        let answer = |value: Value, tells: bool| Answer::of(&[(Part::Regular, Shape::List)], &[value], |_| tells, 0);
+        let found = found(&answer(list(source), true), &answer(list(target), tells));
+        found.into_iter().map(|difference| difference.expect("well formed").adds_from).next().flatten()
+    };
+    // Element by element, where both sides tell when they were written.
+    assert_eq!(adds_from("a@1 b@2 c@3", "a@1 b@2", true), Some(0));
+    assert_eq!(adds_from("a@1 b@1 c@1", "b@1 c@1", true), Some(0));
+    assert_eq!(adds_from("a@1 b@1 c@1", "a@1 c@1", true), None, "nothing can be put in between");
+    assert_eq!(adds_from("a@1 b@1 c@2", "a@1 b@3", true), None, "it would have b twice");
+    assert_eq!(adds_from("a@1 b@1", "b@1 a@1", true), None);
+    assert_eq!(adds_from("a@1 b@1", "a@1 b@1 b@1", true), None);
+    assert_eq!(adds_from("a@5 b@5", "a@1 b@1", true), None, "the same list is no list that lacks something");
+    // Only the end, where the target doesn't.
+    assert_eq!(adds_from("a@1 b@2 c@3", "a@0 b@0", false), Some(2));
+    assert_eq!(adds_from("a@1 b@1 c@1", "b@0 c@0", false), None);
+    assert_eq!(adds_from("a@1 b@2 a@3", "a@0 b@0", false), None, "which of both it has, nobody knows");
+    assert_eq!(adds_from("a@1 b@1", "a@0 b@0", false), None);
+}
+
+#[test]
 fn the_same_ttl_read_later_is_a_later_expiry() {
     for shape in [Shape::Cell, Shape::Set, Shape::Map, Shape::List, Shape::Udt(1)] {
         let shapes = [(Part::Regular, shape)];

@@ -175,6 +175,9 @@ pub struct ColumnDifference {
     pub element: Option<ElementKey>,
     /// Of a list whose elements aren't the same: how.
     pub list: Option<ListChange>,
+    /// Of a list whose elements aren't the same: from which of the source's elements on it is to be written so that it becomes the
+    /// source's; none where no write makes it that.
+    pub adds_from: Option<usize>,
 }
 
 /// What tells an element from the others of its column.

@@ -5,9 +5,10 @@ use super::compare::{Malformed, Row, Rules};
 use super::difference::{CellState, Class, ColumnDifference, ElementKey, ListChange};
 use crate::row::element::{self, ElementTimes, spans};
 use crate::row::layout::Shape;
+use crate::row::list_align::{Item, align};
 use crate::side::Side;
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// An element, a field, or an entry of a map.
 #[derive(Clone, Copy, Debug)]
@@ -51,8 +52,9 @@ pub(super) fn differences(
         (false, false) => change.map(|change| (Class::List, Some(change))),
     };
     if let Some((class, list)) = class {
+        let adds_from = list.and_then(|change| adds_from(change, &of_source, &of_target, rules));
         let (source, target) = (whole(source, value, &of_source), whole(target, value, &of_target));
-        return Ok(vec![ColumnDifference { value, class, source, target, element: None, list }]);
+        return Ok(vec![ColumnDifference { value, class, source, target, element: None, list, adds_from }]);
     }
     // Both databases order elements by value; nothing here depends on it.
     of_source.sort_by_key(|element| element.key);
@@ -196,4 +198,29 @@ fn list_change(source: &[Element], target: &[Element]) -> Option<ListChange> {
         (false, true, false) => ListChange::Doubled,
         (false, false, _) => ListChange::Order,
     })
+}
+
+/// From which element on a list is to be written so that it becomes the source's: [`ColumnDifference::adds_from`].
+fn adds_from(change: ListChange, source: &[Element], target: &[Element], rules: &Rules) -> Option<usize> {
+    if change != ListChange::Missing {
+        return None;
+    }
+    if let (Some(mut of_source), Some(of_target)) = (items(source), items(target)) {
+        // Such a target is read before it is written, and gets what it lacks, element by element.
+        for (_, writetime) in &mut of_source {
+            *writetime = (*writetime).min(Some(rules.policy.timestamp_max));
+        }
+        let (adds, is_in_order) = align(&of_source, &of_target);
+        return (is_in_order && adds.len() + target.len() == source.len()).then_some(0);
+    }
+    // Nobody knows under which keys the target has what it has: what is there isn't written, and only the end can be added.
+    let (front, end) = source.split_at_checked(target.len())?;
+    let there: BTreeSet<&[u8]> = target.iter().map(|element| element.cell.bytes).collect();
+    let is_end = front.iter().zip(target).all(|(a, b)| a.cell.bytes == b.cell.bytes);
+    (is_end && end.iter().all(|element| !there.contains(element.cell.bytes))).then_some(target.len())
+}
+
+/// Elements with their writetimes; none where these can't be told.
+fn items<'a>(list: &[Element<'a>]) -> Option<Vec<Item<'a>>> {
+    list.iter().map(|element| Some((element.cell.bytes, Some(element.cell.times?.writetime)))).collect()
 }

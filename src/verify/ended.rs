@@ -1,6 +1,7 @@
 //! How a verification begins and ends, for whoever tells of it.
 
 use crate::job::{Conclusion, FoundVerification, RunOutcome, Verdict};
+use crate::schema::TableName;
 use crate::settings::verify::VerifySettings;
 use crate::shutdown::Signal;
 use crate::side::Side;
@@ -86,7 +87,26 @@ pub struct VerifyEnded {
     pub differences: Option<PathBuf>,
 }
 
+/// How much a pass of several has compared, and what that says of both sides.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PassEnded {
+    /// As that of a verification which ends with it.
+    pub conclusion: Conclusion,
+    /// Whether every row was compared, of all tables that the job should have.
+    pub all_compared: bool,
+    /// Ranges that are not compared: they failed, or came behind too many that did, or are of a table that broke in this pass.
+    pub ranges_left_out: u64,
+    /// Tables that are broken, by their names at the source.
+    pub tables_left_out: Vec<TableName>,
+}
+
 impl VerifyEnded {
+    /// Whether every row was compared, of all tables that the job should have.
+    pub fn all_compared(&self) -> bool {
+        let is_all_read = self.failed == 0 && self.unclaimed == 0;
+        self.outcome == RunOutcome::Done && is_all_read && self.verdict.rows_unsettled == 0
+    }
+
     /// What it says of both sides.
     pub fn conclusion(&self) -> Conclusion {
         Conclusion::of(&self.verdict, Some(self.outcome), self.failed == 0 && self.unclaimed == 0)
@@ -131,6 +151,8 @@ mod tests {
         ] {
             let ended = ended(outcome, different, unsettled, failed);
             assert_eq!((ended.conclusion(), ended.exit_code()), (conclusion, code), "{ended:?}");
+            let is_whole = outcome == RunOutcome::Done && unsettled == 0 && failed == 0;
+            assert_eq!(ended.all_compared(), is_whole, "{ended:?}");
         }
     }
 }

@@ -37,7 +37,7 @@ fn state(bytes: &[u8], writetime: i64) -> CellState {
 }
 
 fn difference(value: usize, class: Class) -> ColumnDifference {
-    ColumnDifference { value, class, source: None, target: None, element: None, list: None }
+    ColumnDifference { value, class, source: None, target: None, element: None, list: None, adds_from: None }
 }
 
 fn json(line: &impl Serialize) -> String {
@@ -88,6 +88,7 @@ fn elements_are_named_as_people_know_them() {
     let list = ColumnDifference {
         source: Some(state(&whole, 1)),
         list: Some(ListChange::Order),
+        adds_from: None,
         ..difference(2, Class::List)
     };
     assert_eq!(one(&list), "l  = [7]");

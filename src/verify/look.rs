@@ -13,6 +13,7 @@ use crate::engine::{Learned, Shared, Task};
 use crate::row::layout::Part;
 use crate::row::slice::Cut;
 use crate::row::{Layout, RowKey};
+use crate::schema::order::RowOrder;
 use crate::side::Side;
 use futures::future::BoxFuture;
 use std::cmp::Ordering;
@@ -169,8 +170,12 @@ pub(super) async fn look_at<S: Source, T: Target>(
 ///
 /// Statics come with any row of their partition. The one that they came with before is asked for first, since there may be too
 /// many tombstones in front of it; where it is gone, or the other side has it alone, any row will do, from either end.
-pub(super) fn scans(run: &[&Suspect]) -> Vec<Slice> {
-    let (Some(first), Some(last)) = (run.first(), run.last()) else { return Vec::new() };
+fn scans(order: &RowOrder, run: &[&Suspect]) -> Vec<Slice> {
+    let (Some(mut first), Some(mut last)) = (run.first(), run.last()) else { return Vec::new() };
+    if order.rows(first.key.bytes().1, last.key.bytes().1).is_gt() {
+        // They were found by a scan from the last row to the first; upside down, the slice would show nothing.
+        (first, last) = (last, first);
+    }
     let of = Partitions::One(first.token, Arc::new(first.key.partition_key()));
     let from = first.key.clustering_key().map_or(Cut::START, Cut::before);
     let to = last.key.clustering_key().map_or(Cut::END, Cut::after);
@@ -196,7 +201,7 @@ pub(super) async fn read<S: Source, T: Target>(
 ) -> Result<Vec<Arrived>, Unseen> {
     let is_static = run.iter().any(|suspect| suspect.part == Part::Static);
     let mut failed = None;
-    for slice in scans(run) {
+    for slice in scans(&learned.task.pair.order, run) {
         let tells_all = !is_static || is_whole(&slice);
         let scan = Scan::Slice(slice);
         match read_scan(shared, learned, side, &scan, (!is_static).then_some(run.len())).await {

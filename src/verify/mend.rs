@@ -1,7 +1,7 @@
 //! What is done about a row that differs, where the operator wants something done. A repair is what the copy would do: the
 //! source's row of this moment, with its own writetimes, so that it never wins over what is newer.
 
-use super::difference::Class;
+use super::difference::{Class, ColumnDifference, ElementKey};
 use super::line::Written;
 use super::look::{Looked, Unseen, look_at, read};
 use super::merge::Suspect;
@@ -15,7 +15,8 @@ use crate::engine::seam::{Source, Target};
 use crate::engine::{Learned, Shared};
 use crate::job::RangeKey;
 use crate::ring::TokenRange;
-use crate::row::{BatchMode, Grouper, Removal};
+use crate::row::layout::Part;
+use crate::row::{BatchMode, Grouper, Only, Removal};
 use crate::side::Side;
 use std::pin::pin;
 use std::sync::Arc;
@@ -24,6 +25,10 @@ use std::sync::Arc;
 const SHADOWED: &str = "it was written again, and a newer delete at the target shadows it";
 /// The note of a row that a repair left as it was.
 const WINS: &str = "it was written again, and what the target has is as new or newer";
+
+/// The note of a row with a list that a repair would double, or leave in another order.
+const KEYLESS: &str =
+    "its list is left as it is: elements have no key by which they could be written again, or in between";
 
 /// The note of a row that was to be deleted, and wasn't.
 const YOUNG: &str = "not deleted: it is a list, a counter, or so young that it may be on its way to the source";
@@ -48,8 +53,8 @@ pub(super) struct Mended {
 /// What is going to be done about a row.
 #[derive(Debug, Default)]
 pub(super) struct Steps {
-    /// The source's row is written.
-    pub(super) repairs: bool,
+    /// This of the source's row is written.
+    pub(super) repairs: Option<Only>,
     /// This is deleted.
     pub(super) removals: Vec<Removal>,
 }
@@ -64,8 +69,9 @@ pub(super) fn steps<S: Source, T: Target>(
     let Some(mending) = &pair.mending else { return Steps::default() };
     // Counters can't be deleted with a time of their own.
     let deletes = mending.deletes && !pair.target_layout.has_counters();
-    let removals = if deletes { removals(suspect, looked, removal::latest(conduct.started_at)) } else { Vec::new() };
-    Steps { repairs: mending.repairs && looked.can_be_repaired(), removals }
+    let removals = if deletes { removals(suspect, looked, removal::latest(conduct.began_at)) } else { Vec::new() };
+    let repairs = mending.repairs && looked.can_be_repaired();
+    Steps { repairs: repairs.then(|| looked.repairable(suspect.part)), removals }
 }
 
 /// Mends a row as far as it can be, and looks at it once more. What was done is told with an error, too.
@@ -97,8 +103,8 @@ async fn try_to_mend<S: Source, T: Target>(
 ) -> Result<(), Unseen> {
     let Some(mending) = &learned.task.pair.mending else { return Ok(()) };
     let before = mended.left.as_ref().map(|left| left.state);
-    if steps.repairs {
-        let repaired = repair(shared, learned, mending, key, suspect, &mut mended.markers_inferred).await;
+    if let Some(only) = steps.repairs {
+        let repaired = repair(shared, learned, mending, key, (suspect, only), &mut mended.markers_inferred).await;
         mended.try_to(repaired, Written::Repaired)?;
         mended.left = look_at(shared, learned, suspect).await?;
         mended.seen(before);
@@ -106,6 +112,9 @@ async fn try_to_mend<S: Source, T: Target>(
             let is_gone = left.classes().iter().any(|class| matches!(class, Class::Missing | Class::ColumnMissing));
             mended.note.get_or_insert_with(|| if is_gone { SHADOWED } else { WINS }.to_owned());
         }
+    }
+    if mending.repairs && mended.left.as_ref().is_some_and(Looked::has_keyless) {
+        mended.note.get_or_insert_with(|| KEYLESS.to_owned());
     }
     if steps.removals.is_empty() || mended.left.is_none() {
         let is_extra =
@@ -122,7 +131,7 @@ async fn try_to_mend<S: Source, T: Target>(
     mended.left = look_at(shared, learned, suspect).await?;
     let is_bare = |left: &Looked| left.alone.is_some() && left.columns.is_empty();
     if mended.left.as_ref().is_some_and(is_bare) {
-        let of_marker = removal::of_marker(suspect, removal::latest(learned.task.conduct.started_at));
+        let of_marker = removal::of_marker(suspect, removal::latest(learned.task.conduct.began_at));
         mended.try_to(delete(shared, learned, mending, &of_marker).await, Written::Deleted)?;
         mended.left = look_at(shared, learned, suspect).await?;
     }
@@ -172,20 +181,20 @@ async fn delete<S: Source, T: Target>(
     Ok(turns.or_stopped(delete).await?)
 }
 
-/// Writes the source's row as it is now, or a partition's statics: what is at the same row is somebody else's suspect, and of lists
-/// two who write the same at once write it twice.
+/// Writes of the source's row as it is now, or of a partition's statics, what isn't as it should be: what is at the same row is somebody
+/// else's suspect, of lists two who write the same at once write it twice, and a list that is right would be there twice, too.
 async fn repair<S: Source, T: Target>(
     shared: &Shared<Comparing<S, T>>,
     learned: &Learned<Comparing<S, T>>,
     mending: &Mending<T>,
     key: RangeKey,
-    suspect: &Suspect,
+    (suspect, only): (&Suspect, Only),
     markers_inferred: &mut u64,
 ) -> Result<(), Unseen> {
     let Mending { writer, limits, policy, rejects, acknowledged, .. } = mending;
     let layout = Arc::clone(&learned.task.pair.source_layout);
     let range = TokenRange::of(suspect.token);
-    let mut grouper = Grouper::new(layout, *limits, BatchMode::None, *policy, range).only(suspect.part);
+    let mut grouper = Grouper::new(layout, *limits, BatchMode::None, *policy, range).only(only);
     let _permit = shared.pacer.pool.acquire().await;
     for page in read(shared, learned, Side::Source, &[suspect]).await? {
         let batches = grouper
@@ -203,13 +212,43 @@ async fn repair<S: Source, T: Target>(
 impl Looked {
     /// Whether writing the source's row may help.
     fn can_be_repaired(&self) -> bool {
-        self.classes().iter().any(|class| match class {
+        match self.alone {
+            Some(class) => class == Class::Missing,
+            None => self.columns.iter().any(ColumnDifference::can_be_repaired),
+        }
+    }
+
+    /// What of the source's row is to be written: of a row that the target has, nothing but what differs in a way that this mends.
+    fn repairable(&self, part: Part) -> Only {
+        if self.alone.is_some() {
+            return Only::part(part);
+        }
+        let columns = self.columns.iter().filter(|column| column.can_be_repaired());
+        Only::values(part, columns.map(|column| (column.value, column.adds_from.unwrap_or(0))))
+    }
+
+    /// Whether there is a list that no write would mend.
+    fn has_keyless(&self) -> bool {
+        let is_keyless = |column: &ColumnDifference| match column.element {
+            Some(ElementKey::Index(_)) => !column.class.is_harmless(),
+            _ => column.class == Class::List && column.adds_from.is_none(),
+        };
+        self.alone.is_none() && self.columns.iter().any(is_keyless)
+    }
+}
+
+impl ColumnDifference {
+    /// Whether writing what the source has may help.
+    fn can_be_repaired(&self) -> bool {
+        match self.class {
+            // An element that is written again is there twice.
+            _ if matches!(self.element, Some(ElementKey::Index(_))) => false,
+            Class::List => self.adds_from.is_some(),
             Class::Missing
             | Class::ValueOlder
             | Class::ValueTie
             | Class::ValueUnknown
             | Class::ColumnMissing
-            | Class::List
             | Class::Writetime
             | Class::Expiry => true,
             Class::Extra
@@ -219,6 +258,6 @@ impl Looked {
             | Class::Marker
             | Class::UnknownTimestamp
             | Class::Capped => false,
-        })
+        }
     }
 }

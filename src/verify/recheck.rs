@@ -244,7 +244,7 @@ impl<S: Source, T: Target> Settling<'_, S, T> {
         let intents = planned.iter().flat_map(|(steps, suspect, looked)| {
             let columns = looked.columns.as_slice();
             let written = |what| self.report().written(key, what, suspect, columns);
-            let repairs = steps.repairs.then(|| written(Written::Repairing));
+            let repairs = steps.repairs.is_some().then(|| written(Written::Repairing));
             let deletes = (!steps.removals.is_empty()).then(|| written(Written::Deleting));
             repairs.into_iter().chain(deletes).flatten().collect::<Vec<_>>()
         });

@@ -11,12 +11,12 @@ use std::collections::BTreeMap;
 /// A statement may not have more marks than 65,535, and a request of very many is slow.
 const PARTS_MAX: usize = 1000;
 
-/// Nothing is deleted that was written later than so many microseconds before the verification began.
+/// Nothing is deleted that was written later than so many microseconds before the run began.
 const YOUNG: i64 = 60_000_000;
 
-/// The latest writetime that is deleted in a verification that began at `started_at`, both in microseconds since the Unix epoch.
-pub(super) fn latest(started_at: i64) -> i64 {
-    started_at.saturating_sub(YOUNG)
+/// The latest writetime that is deleted in a run that began at `began_at`, both in microseconds since the Unix epoch.
+pub(super) fn latest(began_at: i64) -> i64 {
+    began_at.saturating_sub(YOUNG)
 }
 
 /// The deletes of what the target alone has of a row, as far as it isn't younger than `latest`; none where there is nothing.
@@ -70,7 +70,7 @@ mod tests {
 
     fn extra(value: usize, class: Class, writetime: i64) -> ColumnDifference {
         let target = Some(CellState { bytes: vec![1], writetime: Some(writetime), expires_at: None });
-        ColumnDifference { value, class, source: None, target, element: None, list: None }
+        ColumnDifference { value, class, source: None, target, element: None, list: None, adds_from: None }
     }
 
     fn looked(alone: Option<Class>, columns: Vec<ColumnDifference>) -> Looked {

@@ -64,8 +64,8 @@ pub struct Mending<T> {
 pub struct Conduct {
     /// When they are looked at again for the first time; then after twice as long, and so on.
     pub recheck_after: Duration,
-    /// When the verification began, in microseconds since the Unix epoch.
-    pub started_at: i64,
+    /// When this pass over them began, in microseconds since the Unix epoch. The verification may be as old as its first run.
+    pub began_at: i64,
     /// Where it is told.
     pub report: Report,
 }

@@ -76,7 +76,9 @@ fn done(index: i64) -> String {
 }
 
 const CLAIMED: &str = "state = 'claimed', attempts = attempts + 1";
-const RUN_BEGINS: &str = "INSERT INTO run (command, started_at, process_id, host, version) VALUES ('copy', 1700000000000, 4242, 'here', '0');";
+const RUN_BEGINS: &str =
+    "INSERT INTO run (command, started_at, process_id, host, version, source_consistency, target_consistency)
+    VALUES ('copy', 1700000000000, 4242, 'here', '0', 'LOCAL_QUORUM', 'LOCAL_QUORUM');";
 
 fn run_ends(outcome: &str) -> String {
     format!("UPDATE run SET ended_at = 1700000060000, outcome = '{outcome}' WHERE ended_at IS NULL;")

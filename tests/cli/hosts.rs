@@ -5,6 +5,9 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
+/// Sooner than a host that says nothing is given up.
+const AT_ONCE: Duration = Duration::from_secs(14);
+
 fn plan(source: &str) -> (Answer, Duration) {
     let started = Instant::now();
     let tool = Tool::new().hide(source.trim_start_matches("cassandra://").split('/').next().unwrap(), "HOST");
@@ -32,7 +35,7 @@ fn a_closed_port_is_told_at_once() {
     error: failed to connect to the source HOST: Connection refused (os error 111)
     hint: check `--source`: the host, the port of the native protocol (9042 where none is given), and whether the port wants TLS (`cassandra://HOST/?tls=verify`)
     "#);
-    assert!(time < Duration::from_secs(5), "{time:?}");
+    assert!(time < AT_ONCE, "{time:?}");
 }
 
 #[test]
@@ -70,7 +73,7 @@ fn a_port_that_speaks_something_else_is_told_at_once() {
     error: failed to connect to the source HOST: the connection was closed during the handshake
     hint: check `--source`: the host, the port of the native protocol (9042 where none is given), and whether the port wants TLS (`cassandra://HOST/?tls=verify`)
     "#);
-    assert!(time < Duration::from_secs(5), "{time:?}");
+    assert!(time < AT_ONCE, "{time:?}");
     let (answer, time) = plan(&format!("cassandra://{web}/?tls=insecure"));
     insta::assert_snapshot!(answer, @r#"
     exit code 6
@@ -78,7 +81,7 @@ fn a_port_that_speaks_something_else_is_told_at_once() {
     error: failed to connect to the source HOST: what answers there doesn't speak TLS (received corrupt message of type InvalidContentType)
     hint: check `--source`: the host, the port of the native protocol (9042 where none is given), and whether the port wants TLS (`cassandra://HOST/?tls=verify`)
     "#);
-    assert!(time < Duration::from_secs(5), "{time:?}");
+    assert!(time < AT_ONCE, "{time:?}");
 }
 
 #[test]
@@ -95,6 +98,6 @@ fn a_port_that_takes_the_connection_and_says_nothing_is_given_up() {
         hint: check `--source`: the host, the port of the native protocol (9042 where none is given), and whether the port wants TLS (`cassandra://HOST/?tls=verify`)
         "#);
         assert_eq!(encrypted.line(), plain.line());
-        assert!(plain_time.max(encrypted_time) < Duration::from_secs(25), "{plain_time:?} {encrypted_time:?}");
+        assert!(plain_time.max(encrypted_time) < Duration::from_secs(60), "{plain_time:?} {encrypted_time:?}");
     });
 }

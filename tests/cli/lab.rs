@@ -1,9 +1,11 @@
 //! The real nodes, and what tests make on them: a keyspace and roles of their own, dropped at the end.
 
+use crate::again::{self, again};
 use crate::tool::{Answer, Tool};
+use scylla::client::execution_profile::ExecutionProfile;
 use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
-use scylla::response::query_result::QueryResult;
+use scylla::response::query_result::QueryRowsResult;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
@@ -25,19 +27,28 @@ pub(crate) struct Node(Session);
 
 impl Node {
     fn connect(address: &str) -> Node {
-        let builder = SessionBuilder::new().known_node(address).user(ADMIN, ADMIN).fetch_schema_metadata(false);
-        Node(RUNTIME.block_on(builder.build()).unwrap_or_else(|error| panic!("{address}: {error}")))
+        let profile = ExecutionProfile::builder().request_timeout(Some(Duration::from_secs(90))).build();
+        let builder = SessionBuilder::new()
+            .known_node(address)
+            .user(ADMIN, ADMIN)
+            .default_execution_profile_handle(profile.into_handle())
+            .fetch_schema_metadata(false);
+        Node(RUNTIME.block_on(again::session(builder)).unwrap_or_else(|error| panic!("{address}: {error}")))
     }
 
-    /// Runs one statement. Definitions wait for each other, so a busy node may need a second try.
-    pub(crate) fn cql(&self, statement: &str) -> QueryResult {
-        let run = || RUNTIME.block_on(self.0.query_unpaged(statement, ()));
-        run().or_else(|_| run()).unwrap_or_else(|error| panic!("{statement}: {error}"))
+    /// Runs one statement.
+    pub(crate) fn cql(&self, statement: &str) {
+        RUNTIME.block_on(again::run(&self.0, statement)).unwrap_or_else(|error| panic!("{statement}: {error}"));
+    }
+
+    /// The rows of a SELECT.
+    pub(crate) fn select(&self, statement: &str) -> QueryRowsResult {
+        let result = RUNTIME.block_on(again(true, |_| self.0.query_unpaged(statement, ())));
+        result.unwrap_or_else(|error| panic!("{statement}: {error}")).into_rows_result().unwrap()
     }
 
     pub(crate) fn count(&self, table: &str) -> i64 {
-        let result = self.cql(&format!("SELECT count(*) FROM {table}")).into_rows_result().unwrap();
-        result.single_row::<(i64,)>().unwrap().0
+        self.select(&format!("SELECT count(*) FROM {table}")).single_row::<(i64,)>().unwrap().0
     }
 }
 
@@ -124,11 +135,16 @@ pub(crate) const ROWS: i64 = 20;
 
 impl Drop for Lab {
     fn drop(&mut self) {
+        let drop = |node: &Node, cql: String| {
+            if let Err(error) = RUNTIME.block_on(again::run(&node.0, &cql)) {
+                eprintln!("{cql}: {error}");
+            }
+        };
         for node in self.nodes() {
-            node.cql(&format!("DROP KEYSPACE IF EXISTS {}", self.keyspace));
+            drop(node, format!("DROP KEYSPACE IF EXISTS {}", self.keyspace));
         }
         for role in &self.roles {
-            self.secure.cql(&format!("DROP ROLE IF EXISTS {role}"));
+            drop(&self.secure, format!("DROP ROLE IF EXISTS {role}"));
         }
     }
 }
@@ -154,7 +170,7 @@ pub(crate) fn eventually(mut call: impl FnMut() -> Answer, right: impl Fn(&Answe
         if right(&answer) {
             return answer;
         }
-        assert!(started.elapsed() < Duration::from_secs(20), "{answer}");
+        assert!(started.elapsed() < Duration::from_secs(120), "{answer}");
         std::thread::sleep(Duration::from_millis(200));
     }
 }

@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs, reason = "these are tests")]
 
+#[path = "../support/again.rs"]
+mod again;
 mod certificates;
 mod checkpoints;
 mod control;

@@ -8,7 +8,8 @@ const BEGINS: &str = "
     INSERT INTO verification (started_at, parameters, tables) VALUES (1700000000000, '{\"sample\":\"1%\",\"seed\":\"7\"}', '[0]');
     INSERT INTO verified_range (table_id, first_token, last_token, position) VALUES (0, -9223372036854775808, -1, 1);
     INSERT INTO verified_range (table_id, first_token, last_token, position) VALUES (0, 0, 9223372036854775807, 0);
-    INSERT INTO run (command, started_at, process_id, host, version) VALUES ('verify', 1700000000000, 4242, 'here', '0');
+    INSERT INTO run (command, started_at, process_id, host, version, source_consistency, target_consistency)
+    VALUES ('verify', 1700000000000, 4242, 'here', '0', 'LOCAL_QUORUM', 'LOCAL_QUORUM');
     UPDATE verified_range SET state = 'done', cursor = last_token, rows_compared = 1234567, rows_marker = 2 WHERE position = 0;";
 
 const ENDS: &str = "

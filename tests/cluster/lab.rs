@@ -2,11 +2,14 @@
 
 use crate::job::Job;
 use crate::oracle::{self, Options, Report};
+use crate::planting::again::{self, again};
 use crate::random::Random;
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
 use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
 use scylla::deserialize::row::ColumnIterator;
+use scylla::errors::ExecutionError;
+use scylla::response::query_result::QueryRowsResult;
 use scylla::serialize::SerializationError;
 use scylla::serialize::row::{RowSerializationContext, SerializeRow};
 use scylla::serialize::writers::RowWriter;
@@ -28,6 +31,10 @@ pub(crate) const OLD: &str = "127.0.0.4:9042";
 
 /// The writetime of most test data: long ago.
 pub(crate) const THEN: i64 = 1_600_000_000_000_000;
+
+/// A TTL counts from when a node executes the write, which may be seconds after it was sent: by so many seconds two expiries
+/// may differ. TTLs that are to be told apart are further apart.
+pub(crate) const TTL_TOLERANCE: u64 = 60;
 
 /// Rows of a load that share a request; Cassandra warns of a batch above 5 KiB.
 const LOAD_ROWS: usize = 20;
@@ -106,14 +113,18 @@ impl Lab {
 
     /// Compares the dumps of both sides. Tombstones that the target lacks are none of its business.
     pub(crate) fn differences(&self, from: &str, to: &str) -> Report {
+        self.differences_within(TTL_TOLERANCE, from, to)
+    }
+
+    /// The same where expiries differ by so many seconds at most.
+    pub(crate) fn differences_within(&self, ttl_tolerance: u64, from: &str, to: &str) -> Report {
         let dumps = std::thread::scope(|scope| {
             let source = scope.spawn(|| self.dump(&self.source, from));
             let target = self.dump(&self.target, to);
             (source.join().unwrap(), target)
         });
         let open = |path: &Path| BufReader::new(File::open(path).unwrap());
-        let options =
-            Options { ignore_source_tombstones: true, lists_by_order: true, samples: 1000, ..Options::default() };
+        let options = Options { ttl_tolerance, ignore_source_tombstones: true, lists_by_order: true, samples: 1000 };
         oracle::compare(open(&dumps.0), open(&dumps.1), &options).unwrap()
     }
 
@@ -177,17 +188,18 @@ impl Node {
         let session = runtime.block_on(async {
             let profile = scylla::client::execution_profile::ExecutionProfile::builder()
                 .consistency(Consistency::One)
-                .request_timeout(Some(Duration::from_secs(60)))
+                .request_timeout(Some(Duration::from_secs(90)))
                 .build();
-            let session = SessionBuilder::new()
+            let builder = SessionBuilder::new()
                 .known_node(address)
                 .default_execution_profile_handle(profile.into_handle())
-                .fetch_schema_metadata(false)
-                .build()
+                .fetch_schema_metadata(false);
+            let session = again::session(builder)
                 .await
                 .unwrap_or_else(|error| panic!("{address}: {error}; is `scripts/cluster up` running?"));
-            session.query_unpaged(create, ()).await.unwrap();
-            session.use_keyspace(keyspace, false).await.unwrap();
+            again::run(&session, &create).await.unwrap();
+            let use_keyspace = |_| async { session.use_keyspace(keyspace, false).await.map_err(ExecutionError::from) };
+            again(true, use_keyspace).await.unwrap();
             session
         });
         Node { address, session: Arc::new(session), keyspace: keyspace.to_owned(), runtime: Arc::clone(runtime) }
@@ -204,43 +216,52 @@ impl Node {
 
     /// Runs a statement.
     pub(crate) fn run(&self, cql: &str) {
-        if let Err(error) = self.runtime.block_on(self.session.query_unpaged(cql, ())) {
+        if let Err(error) = self.runtime.block_on(again::run(&self.session, cql)) {
             panic!("{} at {}: {error}", cql.chars().take(500).collect::<String>(), self.address);
         }
     }
 
     /// What is said to a statement that fails.
     pub(crate) fn refusal(&self, cql: &str) -> String {
-        self.runtime.block_on(self.session.query_unpaged(cql, ())).expect_err("it is refused").to_string()
+        self.runtime.block_on(again::run(&self.session, cql)).expect_err("it is refused").to_string()
     }
 
     /// All rows of a SELECT, as their raw cells.
     pub(crate) fn raw(&self, cql: &str) -> Vec<Raw> {
-        self.runtime.block_on(async {
-            let result = self.session.query_unpaged(cql, ()).await.unwrap().into_rows_result().unwrap();
-            let rows = result.rows::<ColumnIterator<'_, '_>>().unwrap();
-            let cell = |column: Result<scylla::deserialize::row::RawColumn<'_, '_>, _>| {
-                column.map(|column| column.slice.map(|slice| slice.as_slice().to_vec())).unwrap()
-            };
-            rows.map(|row| Raw(row.unwrap().map(cell).collect())).collect()
-        })
+        let result = self.select(cql);
+        let rows = result.rows::<ColumnIterator<'_, '_>>().unwrap();
+        let cell = |column: Result<scylla::deserialize::row::RawColumn<'_, '_>, _>| {
+            column.map(|column| column.slice.map(|slice| slice.as_slice().to_vec())).unwrap()
+        };
+        rows.map(|row| Raw(row.unwrap().map(cell).collect())).collect()
     }
 
     /// All rows of a SELECT, typed.
     pub(crate) fn rows<R: for<'f, 'm> scylla::deserialize::row::DeserializeRow<'f, 'm>>(&self, cql: &str) -> Vec<R> {
-        self.runtime.block_on(async {
-            let result = self.session.query_unpaged(cql, ()).await.unwrap().into_rows_result().unwrap();
-            result.rows::<R>().unwrap().map(Result::unwrap).collect()
-        })
+        self.select(cql).rows::<R>().unwrap().map(Result::unwrap).collect()
+    }
+
+    fn select(&self, cql: &str) -> QueryRowsResult {
+        let result = self.runtime.block_on(again(true, |_| self.session.query_unpaged(cql, ())));
+        result.unwrap_or_else(|error| panic!("{cql} at {}: {error}", self.address)).into_rows_result().unwrap()
     }
 
     /// Runs one statement for each of `rows`, many at a time.
     pub(crate) fn load<R: SerializeRow + Send>(&self, cql: &str, rows: impl IntoIterator<Item = R>) -> u64 {
-        self.load_in_batches(cql, rows, LOAD_ROWS)
+        self.load_in_batches(cql, rows, LOAD_ROWS).unwrap_or_else(|error| panic!("{cql}: {error}"))
     }
 
     /// Runs one statement for each of `rows`, a request each: for large rows.
     pub(crate) fn load_singly<R: SerializeRow + Send>(&self, cql: &str, rows: impl IntoIterator<Item = R>) -> u64 {
+        self.try_to_load_singly(cql, rows).unwrap_or_else(|error| panic!("{cql}: {error}"))
+    }
+
+    /// The same for what can't be written twice: where nobody knows whether a write took effect, that is an error.
+    pub(crate) fn try_to_load_singly<R: SerializeRow + Send>(
+        &self,
+        cql: &str,
+        rows: impl IntoIterator<Item = R>,
+    ) -> Result<u64, ExecutionError> {
         self.load_in_batches(cql, rows, 1)
     }
 
@@ -249,7 +270,7 @@ impl Node {
         cql: &str,
         rows: impl IntoIterator<Item = R>,
         at_once: usize,
-    ) -> u64 {
+    ) -> Result<u64, ExecutionError> {
         let mut count = 0;
         let mut rows = rows.into_iter();
         let chunks = std::iter::from_fn(|| {
@@ -258,22 +279,22 @@ impl Node {
             (!chunk.is_empty()).then_some(chunk)
         });
         self.runtime.block_on(async {
-            let prepared = self.session.prepare(cql).await.unwrap_or_else(|error| panic!("{cql}: {error}"));
-            let statement = &prepared;
+            let prepared = again::prepare(&self.session, cql).await?;
+            let (statement, may_repeat) = (&prepared, again::may_repeat_prepared(&prepared));
             let writes = chunks.map(|chunk| async move {
-                if let [row] = chunk.as_slice() {
-                    return self.session.execute_unpaged(statement, row).await.map(drop);
-                }
                 let statements = vec![BatchStatement::PreparedStatement(statement.clone()); chunk.len()];
                 let batch = Batch::new_with_statements(BatchType::Unlogged, statements);
-                self.session.batch(&batch, chunk).await.map(drop)
+                let write = |_| async {
+                    match chunk.as_slice() {
+                        [row] => self.session.execute_unpaged(statement, row).await,
+                        rows => self.session.batch(&batch, rows).await,
+                    }
+                };
+                again(may_repeat, write).await
             });
-            let mut writes = futures::stream::iter(writes).buffer_unordered(LOAD_REQUESTS);
-            while let Some(result) = writes.next().await {
-                result.unwrap_or_else(|error| panic!("{cql}: {error}"));
-            }
-        });
-        count
+            futures::stream::iter(writes).buffer_unordered(LOAD_REQUESTS).try_for_each(|_| async { Ok(()) }).await
+        })?;
+        Ok(count)
     }
 
     /// How many mutations this node has applied to the table since it was created: `nodetool tablestats` shows the same

@@ -172,7 +172,7 @@ fn copying_twice_into_the_same_table_changes_nothing() {
     let second = dumped("second");
     assert_eq!(lab.target.writes("t"), 2 * i64::from(ROWS + 50), "everything was written twice");
     let open = |path| std::io::BufReader::new(std::fs::File::open(path).unwrap());
-    let options = crate::oracle::Options::default();
+    let options = crate::oracle::Options { ttl_tolerance: crate::lab::TTL_TOLERANCE, ..Default::default() };
     let report = crate::oracle::compare(open(first), open(second), &options).unwrap();
     assert!(report.is_equal(), "{report}");
     assert_eq!(report.rows, u64::try_from(ROWS + 50).unwrap());

@@ -1,8 +1,9 @@
 //! What can't be written twice: elements of lists on a Cassandra target, and counters. The target is read before it is
 //! written, also after a write whose outcome nobody knows.
 
-use crate::lab::{Lab, Raw, THEN};
+use crate::lab::{Lab, Node, Raw, THEN};
 use crate::proxy::Proxy;
+use scylla::errors::ExecutionError;
 use scylla::value::Counter;
 use scylla_proxy::{
     Condition, Reaction, ResponseFrame, ResponseOpcode, ResponseReaction, ResponseRule, example_db_errors,
@@ -62,7 +63,7 @@ fn a_list_whose_write_timed_out_is_not_doubled() {
     let job = lab.job("lists").target(&proxy.address);
     let finished = job.succeed();
     assert!(told.load(Ordering::Relaxed) > 3);
-    assert_eq!(finished.end()["retries"], 3);
+    assert!(finished.end()["retries"].as_u64() >= Some(3), "{}", finished.end());
     assert_eq!(job.status()["lists_reordered"], 0);
     assert_lists_equal(&lab);
     // All over again: nothing is added.
@@ -76,16 +77,14 @@ fn a_list_is_not_doubled_by_kills() {
     let Some(mut lab) = Lab::open("lists_kills") else { return };
     lists(&lab);
     let mut proxy = Proxy::before(&lab.target, lab.runtime());
+    // Writes take effect at once, and the process dies before it hears of it.
+    proxy.delay_answers(Duration::from_millis(60));
     let job = lab.job("lists").args(&["--ranges", "64", "--readers", "2"]);
     for _ in 0..3 {
         let mut run = job.clone().args(&["--writers", "2"]).target(&proxy.address).start();
-        run.await_begin();
-        // Writes take effect at once, and the process dies before it hears of it.
-        proxy.delay_answers(Duration::from_millis(30));
         run.await_progress();
         std::thread::sleep(Duration::from_millis(lab.random.below(300)));
         run.kill();
-        proxy.behave();
     }
     assert!(job.status()["ranges_done"].as_u64() < Some(64), "killed before its end");
     job.succeed();
@@ -106,10 +105,25 @@ fn counters(lab: &Lab) -> Vec<Raw> {
     );
     lab.source.load_singly("UPDATE hits SET s = s + ? WHERE k = ?", (0..25).map(|k| (Counter(k.into()), k)));
     // Something is at the target already, in part.
-    lab.target.load_singly("UPDATE hits SET a = a + ? WHERE k = ? AND c = ?", (0..60).map(|i| (Counter(7), i / 20, i)));
+    let add = "UPDATE hits SET a = a + ? WHERE k = ? AND c = ?";
+    count_once(&lab.target, || lab.target.try_to_load_singly(add, (0..60).map(|i| (Counter(7), i / 20, i))));
     let mut all = lab.source.raw(ALL_COUNTERS);
     all.sort();
     all
+}
+
+/// Fills the table `hits`: all over again where nobody knows whether an addition took effect.
+fn count_once(node: &Node, load: impl Fn() -> Result<u64, ExecutionError>) {
+    const ATTEMPTS: usize = 5;
+    for _ in 0..ATTEMPTS {
+        match load() {
+            Ok(_) => return,
+            Err(error) => println!("{error}"),
+        }
+        std::thread::sleep(Duration::from_secs(10)); // What is under way has taken effect by then, or never will.
+        node.run("TRUNCATE hits");
+    }
+    panic!("no {ATTEMPTS} times could the counters be written");
 }
 
 const ALL_COUNTERS: &str = "SELECT k, c, s, a, b FROM hits";
@@ -155,15 +169,13 @@ fn counters_converge_over_kills() {
     let Some(mut lab) = Lab::open("counters_kills") else { return };
     let expected = counters(&lab);
     let mut proxy = Proxy::before(&lab.target, lab.runtime());
+    proxy.delay_answers(Duration::from_millis(60));
     let job = lab.job("hits").args(&["--counters", "delta", "--ranges", "64", "--readers", "2", "--writers", "2"]);
     for _ in 0..3 {
         let mut run = job.clone().target(&proxy.address).start();
-        run.await_begin();
-        proxy.delay_answers(Duration::from_millis(20));
         run.await_progress();
         std::thread::sleep(Duration::from_millis(lab.random.below(300)));
         run.kill();
-        proxy.behave();
     }
     job.succeed();
     assert_counters_equal(&lab, &expected);
@@ -176,7 +188,7 @@ fn a_counter_that_was_deleted_at_the_target_ends_right_or_is_rejected() {
     lab.both("CREATE TABLE hits (k int PRIMARY KEY, a counter)");
     let add = "UPDATE hits SET a = a + ? WHERE k = ?";
     lab.source.load_singly(add, (0..20).map(|k| (Counter(6), k)));
-    lab.target.load_singly(add, (0..20).map(|k| (Counter(9), k)));
+    count_once(&lab.target, || lab.target.try_to_load_singly(add, (0..20).map(|k| (Counter(9), k))));
     lab.target.load_singly("DELETE FROM hits WHERE k = ?", (0..10).map(|k| (k,)));
     let job = lab.job("hits").args(&["--counters", "delta"]);
     let finished = job.run();

@@ -53,9 +53,13 @@ impl CounterWrites {
         &either.expect("a table of counters has a counter").add
     }
 
-    /// Brings the counters of the batch's rows to what they were at the source, row after row.
-    pub(super) async fn write(&self, batch: &Batch, tries: u32) -> Result<(), CallError> {
+    /// Waits until what the target has of counters can be trusted.
+    pub(super) async fn ready(&self, tries: u32) {
         self.stragglers.wait(tries).await;
+    }
+
+    /// Brings the counters of the batch's rows to what they were at the source, row after row.
+    pub(super) async fn write(&self, batch: &Batch) -> Result<(), CallError> {
         for (_, statement) in batch.statements() {
             let write = match statement.form {
                 Form::StaticCounters => self.statics.as_ref(),

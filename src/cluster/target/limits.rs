@@ -4,6 +4,7 @@ use crate::call::CallError;
 use crate::cluster::{Cluster, Product};
 use crate::row::BatchLimits;
 use crate::settings::units::{Bytes, Period};
+use std::collections::HashMap;
 use std::time::Duration;
 
 /// Rows of one batch at most.
@@ -58,24 +59,32 @@ pub(crate) async fn future(cluster: &Cluster) -> Result<Option<Duration>, CallEr
     })
 }
 
-/// How long the target may work on a request after its client is gone: in Cassandra's queue (`native_transport_timeout`, since
-/// 5.0), then on the write (of a counter, which may take longest).
+/// Time limits of Cassandra and their defaults: of a request in its queue (since 5.0), of a write, and of one of a counter.
+const TIMES: [(&[&str], Duration); 3] = [
+    (&["native_transport_timeout"], Duration::from_secs(12)),
+    (&["write_request_timeout", "write_request_timeout_in_ms"], Duration::from_secs(2)),
+    (&["counter_write_request_timeout", "counter_write_request_timeout_in_ms"], Duration::from_secs(5)),
+];
+
+/// How long the target may work on a request after its client is gone: in the queue, then on the write, whichever it is.
 pub(super) async fn request_time(cluster: &Cluster) -> Duration {
-    let mut time = Duration::ZERO;
-    for (names, default) in [
-        (&["native_transport_timeout"][..], Duration::from_secs(12)),
-        (&["counter_write_request_timeout", "counter_write_request_timeout_in_ms"], Duration::from_secs(5)),
-    ] {
-        let mut found = default;
-        for name in names {
-            if let Ok(Some(text)) = setting(cluster, name).await {
-                let text = if name.ends_with("_in_ms") { format!("{text}ms") } else { text };
-                found = text.parse().map_or(default, |Period(period)| period);
-            }
+    let mut settings = HashMap::new();
+    for name in TIMES.into_iter().flat_map(|(names, _)| names) {
+        if let Ok(Some(text)) = setting(cluster, name).await {
+            settings.insert(*name, text);
         }
-        time += found;
     }
-    time
+    request_time_by(&settings)
+}
+
+fn request_time_by(settings: &HashMap<&str, String>) -> Duration {
+    let period = |name: &&str| {
+        let text = settings.get(name)?;
+        let text = if name.ends_with("_in_ms") { format!("{text}ms") } else { text.clone() };
+        text.parse().ok().map(|Period(period)| period)
+    };
+    let [queue, write, counter] = TIMES.map(|(names, default)| names.iter().find_map(period).unwrap_or(default));
+    queue + write.max(counter)
 }
 
 /// One of the target's settings, as text.
@@ -97,4 +106,24 @@ pub(super) async fn has_tablets(cluster: &Cluster, keyspace: &str) -> bool {
             .rows::<(Option<i32>,)>(cql, (keyspace,))
             .await
             .is_ok_and(|rows| rows.first().is_some_and(|row| row.0.is_some()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whichever_write_may_take_longest_is_waited_for() {
+        let time = |settings: &[(&'static str, &str)]| {
+            let settings = settings.iter().map(|&(name, text)| (name, text.to_owned())).collect();
+            request_time_by(&settings).as_secs()
+        };
+        assert_eq!(time(&[]), 12 + 5, "by default");
+        assert_eq!(time(&[("write_request_timeout", "30s")]), 12 + 30);
+        assert_eq!(time(&[("write_request_timeout_in_ms", "30000")]), 12 + 30, "before 4.1");
+        assert_eq!(
+            time(&[("native_transport_timeout", "100s"), ("counter_write_request_timeout", "40000ms")]),
+            100 + 40
+        );
+    }
 }

@@ -239,13 +239,22 @@ impl CqlTarget {
 }
 
 impl Target for CqlTarget {
+    async fn ready(&self, batch: &Batch, tries: u32) {
+        if let Some(counters) = &self.counters {
+            counters.ready(tries).await;
+        }
+        if let Some(lists) = self.lists.as_ref().filter(|_| batch.has(Form::Element)) {
+            lists.ready(tries).await;
+        }
+    }
+
     async fn write(&self, batch: &Batch, clock: Clock, tries: u32) -> Result<Settled, CallError> {
         if let Some(counters) = &self.counters {
-            counters.write(batch, tries).await?;
+            counters.write(batch).await?;
             return Ok(Settled::default());
         }
         let lists = match &self.lists {
-            Some(lists) if batch.has(Form::Element) => lists.found(batch, tries).await?,
+            Some(lists) if batch.has(Form::Element) => lists.found(batch).await?,
             _ => None,
         };
         // TTLs are those of this moment: whatever had to be waited for comes before.

@@ -1,6 +1,7 @@
 //! The search for a case that breaks a law: one seed after another, and then smaller cases that break one, too.
 //!
-//! `MIGRATE_TEST_CASES` says how many cases, `MIGRATE_TEST_SEED` replays one.
+//! `MIGRATE_TEST_CASES` says how many cases, `MIGRATE_TEST_FIRST_SEED` from which seed on (at random, where it isn't set),
+//! `MIGRATE_TEST_SEED` replays one.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -37,7 +38,7 @@ pub(crate) fn search<C: Case>(cases: u64) {
     let number = |name| std::env::var(name).ok().map(|text| text.parse::<u64>().expect(name));
     let seed = number("MIGRATE_TEST_SEED");
     let cases = if seed.is_some() { 1 } else { number("MIGRATE_TEST_CASES").unwrap_or(cases) };
-    let first = seed.unwrap_or_else(|| fastrand::u64(..1 << 40));
+    let first = seed.or_else(|| number("MIGRATE_TEST_FIRST_SEED")).unwrap_or_else(|| fastrand::u64(..1 << 40));
     let next = AtomicU64::new(0);
     let failed: Mutex<Option<(u64, C, String)>> = Mutex::default();
     let started = Instant::now();

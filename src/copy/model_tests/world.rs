@@ -195,6 +195,10 @@ pub(crate) struct ModelTarget {
 }
 
 impl Target for ModelTarget {
+    async fn ready(&self, batch: &Batch, tries: u32) {
+        self.inner.ready(batch, tries).await;
+    }
+
     async fn write(&self, batch: &Batch, clock: Clock, tries: u32) -> Result<Settled, CallError> {
         self.world.instant();
         let failure = self.weather.meet(self.calls.fetch_add(1, Ordering::Relaxed)).await;

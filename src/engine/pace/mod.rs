@@ -49,6 +49,8 @@ impl From<Pace> for Steering {
 pub(crate) struct Pacer {
     typed: Pace,
     live: watch::Receiver<Live>,
+    /// What was set when it was made.
+    begun: Live,
     /// As of now: what was typed, but for what is set.
     now: Mutex<Pace>,
     events: Events,
@@ -83,7 +85,8 @@ impl Pacer {
     /// A pace for as long as `stop` doesn't end it.
     pub(crate) fn new(steering: Steering, events: Events, stop: Stop) -> Pacer {
         let Steering { pace: typed, mut live } = steering;
-        let pace = typed.clone().with(&live.borrow_and_update());
+        let begun = live.borrow_and_update().clone();
+        let pace = typed.clone().with(&begun);
         let pacer = Pacer {
             source: Gate::new(pace.readers, pace.limits.source_latency.0),
             target: Gate::new(pace.writers, pace.limits.target_latency.0),
@@ -95,6 +98,7 @@ impl Pacer {
             now: Mutex::new(pace),
             typed,
             live,
+            begun,
             events,
             stop,
         };
@@ -210,6 +214,18 @@ impl Turns<'_> {
         let result = call().await;
         turn.ended(&result);
         result
+    }
+
+    /// Waits for what comes before the turn of a call, which isn't made any more once somebody asks to stop.
+    pub(crate) async fn before(&self, ready: impl Future<Output = ()>) {
+        tokio::select! {
+            biased;
+            () = ready => {}
+            () = self.stop.requested() => {
+                self.halted.store(true, Ordering::Relaxed);
+                std::future::pending::<()>().await;
+            }
+        }
     }
 
     /// The outcome of `calls`, whose each try is made by [`Turns::call`]. What waits for its turn isn't waited for when

@@ -23,17 +23,17 @@ const TELL_EVERY: Duration = Duration::from_secs(10);
 impl Pacer {
     /// Takes up what holds at the beginning, and tells it.
     pub(super) fn begin(&self) {
-        let live = self.live.borrow().clone();
-        for (key, value) in &live.values {
+        for (key, value) in &self.begun.values {
             self.events.emit(Event::Set { key: *key, value: Some(value.clone()) });
         }
-        self.take_up(&live);
+        self.take_up(&self.begun);
     }
 
     /// Steers until it is dropped. `fails` says whether calls to a side fail, and none gets through.
     pub(in crate::engine) async fn steer(&self, fails: impl Fn(Side) -> bool) {
+        // Seen up to the beginning: what was set since is a change.
         let mut live = self.live.clone();
-        let mut before = live.borrow_and_update().clone();
+        let mut before = self.begun.clone();
         let mut teller = Teller::default();
         let mut ticks = tokio::time::interval(LOOK_EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -167,7 +167,23 @@ impl Teller {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Steering;
     use super::*;
+    use crate::event::Events;
+    use crate::settings::Pace;
+    use crate::shutdown::Stop;
+    use tokio::sync::watch;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_set_before_the_first_look_is_taken_up() {
+        let (set, live) = watch::channel(Live::default());
+        let pacer = Pacer::new(Steering { pace: Pace::default(), live }, Events::none(), Stop::default());
+        set.send_replace(Live { paused: true, ..Live::default() });
+        let paused = async {
+            tokio::select! { () = pacer.paused() => {}, () = pacer.steer(|_| false) => {} }
+        };
+        tokio::time::timeout(Duration::from_secs(60), paused).await.expect("paused");
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_reason_is_told_when_it_lasts_and_not_more_often_than_is_good() {

@@ -41,6 +41,8 @@ pub(super) struct Case {
     pub(super) reopens: bool,
     /// Whether the second value is a static one. Rows without a clustering key have it.
     pub(super) has_statics: bool,
+    /// Whether tombstones are compacted away by the time that somebody comes to them from behind.
+    pub(super) is_clear_behind: bool,
 }
 
 /// A row that changes at one side first, and a moment later at the other one.
@@ -84,8 +86,12 @@ impl search::Case for Case {
             drifts: one_in(rng, 4),
             reopens: one_in(rng, 4),
             has_statics: !mends && one_in(rng, 3),
+            is_clear_behind: one_in(rng, 2),
             source,
         };
+        if one_in(rng, 10) {
+            hide_behind(rng, &mut case);
+        }
         if mends {
             // In memory, a cell that is read late expires late, and what is written with a TTL may win or lose by that.
             let source = case.source.rows.values_mut().flatten().flatten();
@@ -132,6 +138,7 @@ impl search::Case for Case {
         with(&mut |case| (case.repairs, case.deletes) = (false, false));
         with(&mut |case| case.drifts = false);
         with(&mut |case| case.reopens = false);
+        with(&mut |case| case.is_clear_behind = false);
         smaller.retain(|case| case.size() < self.size());
         smaller
     }
@@ -151,11 +158,13 @@ impl search::Case for Case {
         for change in changes {
             let _ = writeln!(text, "{}: {change:?}", name(&change.key));
         }
-        let Case { recheck_ms, timestamp_max, repairs, deletes, drifts, reopens, has_statics, .. } = self;
+        let Case { recheck_ms, timestamp_max, repairs, deletes, drifts, reopens, has_statics, is_clear_behind, .. } =
+            self;
         let _ = writeln!(
             text,
             "target: {tombstones_max} tombstones at most, pages above {timeout_above:?} rows time out, bisects {can_bisect}\n\
-             rechecks after {recheck_ms} ms, timestamps up to {timestamp_max}, repairs {repairs}, deletes {deletes}, drifts {drifts}, reopens {reopens}, statics {has_statics}"
+             rechecks after {recheck_ms} ms, timestamps up to {timestamp_max}, repairs {repairs}, deletes {deletes}, drifts {drifts}, reopens {reopens}, statics {has_statics}, \
+             clear behind {is_clear_behind}"
         );
         text
     }
@@ -198,9 +207,32 @@ impl Case {
             *deletes,
             *drifts,
             self.reopens,
+            self.is_clear_behind,
         ];
         self.source.size() + others.len() + changes.len() + extras.into_iter().filter(|&extra| extra).count()
     }
+}
+
+/// Makes a partition one that is read from behind: its first row is followed by more tombstones than can be passed, and no place
+/// between can be told. Some of its rows that lie beside each other differ.
+fn hide_behind(rng: &mut Rng, case: &mut Case) {
+    let mut partitions: BTreeMap<&[u8], Vec<&Key>> = BTreeMap::new();
+    for key in case.source.rows.keys() {
+        partitions.entry(&key.1).or_default().push(key);
+    }
+    let large: Vec<Vec<&Key>> = partitions.into_values().filter(|rows| rows.len() > 3).collect();
+    let Some((first, rest)) = rng.choice(&large).and_then(|rows| rows.split_first()) else { return };
+    let from = rng.usize(..rest.len() - 1);
+    let to = rng.usize(from + 2..=rest.len());
+    for key in &rest[from..to] {
+        let row = &case.source.rows[*key];
+        if !row.iter().flatten().any(is_short) {
+            case.others.insert((*key).clone(), rng.bool().then(|| other(rng, row)));
+        }
+    }
+    let behind = |suffix: u8| (first.0, first.1.clone(), [first.2.as_slice(), &[suffix]].concat());
+    case.source.tombstones.extend((0..40).map(behind));
+    (case.source.can_bisect, case.can_bisect, case.is_clear_behind) = (false, false, true);
 }
 
 /// Makes the second value static: most partitions have one, and some have nothing else.

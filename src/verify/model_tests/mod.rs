@@ -18,8 +18,8 @@ use super::report::Report;
 use super::{Conduct, Mending, Pair, run};
 use crate::checkpoint::{self, Checkpoint, CheckpointError, Committer};
 use crate::clock::{Clock, unix_ms};
-use crate::copy::fakes::{MemorySource, MemoryTarget, Rows};
-use crate::copy::model_tests::case::{Act, Plan};
+use crate::copy::fakes::{MemorySource, MemoryTarget, Rows, Store};
+use crate::copy::model_tests::case::{Act, Plan, Weather};
 use crate::copy::model_tests::one_run;
 use crate::copy::model_tests::search::{self, search};
 use crate::copy::model_tests::world::{ModelGuard, ModelTarget, World};
@@ -35,6 +35,7 @@ use crate::schema::tests::table;
 use crate::settings::live::Live;
 use crate::settings::{Pace, Patience};
 use crate::shutdown::Stop;
+use crate::side::Side;
 use case::Case;
 use check::Book;
 use std::collections::BTreeMap;
@@ -157,7 +158,7 @@ async fn verify(
     let Plan { readers, writers, memory, .. } = *plan;
     let steering = Steering { pace: Pace { readers, writers, memory, patience, ..Pace::default() }, live };
     let recheck_after = Duration::from_millis(case.recheck_ms);
-    let conduct = Conduct { recheck_after, started_at: i64::MAX, report };
+    let conduct = Conduct { recheck_after, began_at: i64::MAX, report };
     let pairs = BTreeMap::from([(0, Arc::new(pair))]);
     let ended = run(&pairs, work, &conduct, steering, committer.ledger(), events, stop).await;
     let mut checkpoint = committer.drain().await?.end(ended.outcome, 0, vec![]).await?;
@@ -172,39 +173,21 @@ fn pair(
     world: &Arc<World>,
     (sides, known): (&Sides, &Known),
 ) -> Pair<ModelSide, ModelTarget> {
-    let whole =
-        || MemorySource { page_rows: plan.page_rows, has_statics: case.has_statics, ..MemorySource::new(Rows::new()) };
-    let (source, target) = if plan.compacted {
-        (whole(), whole())
-    } else {
-        let of = &case.source;
-        let source = MemorySource {
-            tombstones: (of.tombstones.clone(), of.tombstones_max),
-            timeout_above: of.timeout_above,
-            can_bisect: of.can_bisect,
-            ..whole()
-        };
-        let target = MemorySource {
-            tombstones: (case.tombstones.clone(), case.tombstones_max),
-            timeout_above: case.timeout_above,
-            can_bisect: case.can_bisect,
-            ..whole()
-        };
-        (source, target)
-    };
+    let [source, target] =
+        [Side::Source, Side::Target].map(|side| [false, true].map(|behind| troubles(case, plan, side, behind)));
     let second = if case.has_statics { Part::Static } else { Part::Regular };
     let values = [Part::Regular, second].map(|part| (part, Shape::Cell, true));
     let layout = Arc::new(Layout::new(1, 1, values.to_vec()));
     let clock = Clock::start();
-    let side =
-        |store: &crate::copy::fakes::Store, inner, weather: &crate::copy::model_tests::case::Weather| ModelSide {
-            world: Arc::clone(world),
-            store: store.clone(),
-            inner,
-            weather: weather.clone(),
-            calls: AtomicU64::default(),
-            clock,
-        };
+    let side = |store: &Store, [inner, from_behind]: [MemorySource; 2], weather: &Weather| ModelSide {
+        world: Arc::clone(world),
+        store: store.clone(),
+        inner,
+        from_behind,
+        weather: weather.clone(),
+        calls: AtomicU64::default(),
+        clock,
+    };
     let policy = Policy { timestamp_max: case.timestamp_max, ..Policy::default() };
     let mending = (case.repairs || case.deletes).then(|| Mending {
         writer: ModelTarget {
@@ -230,4 +213,23 @@ fn pair(
         rules: Rules { expiry_tolerance: spec::TOLERANCE, policy },
         mending,
     }
+}
+
+/// What stands in the way of reads of a side.
+fn troubles(case: &Case, plan: &Plan, side: Side, from_behind: bool) -> MemorySource {
+    let whole =
+        MemorySource { page_rows: plan.page_rows, has_statics: case.has_statics, ..MemorySource::new(Rows::new()) };
+    if plan.compacted {
+        return whole;
+    }
+    let (tombstones, timeout_above, can_bisect) = match side {
+        Side::Source => {
+            let of = &case.source;
+            ((&of.tombstones, of.tombstones_max), of.timeout_above, of.can_bisect)
+        }
+        Side::Target => ((&case.tombstones, case.tombstones_max), case.timeout_above, case.can_bisect),
+    };
+    let is_clear = from_behind && case.is_clear_behind;
+    let tombstones = if is_clear { whole.tombstones } else { (tombstones.0.clone(), tombstones.1) };
+    MemorySource { tombstones, timeout_above, can_bisect, ..whole }
 }

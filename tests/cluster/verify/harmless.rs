@@ -1,34 +1,49 @@
 //! What a copy does by design, and what time does by itself, is no difference.
 
 use super::{counted as counted_at_end, counts, lines};
-use crate::lab::{Lab, OLD, THEN};
-use std::time::{SystemTime, UNIX_EPOCH};
+use crate::job::PATIENCE;
+use crate::lab::{Lab, Node, OLD, THEN};
+use std::ops::Range;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A day, in microseconds.
 const DAY: i64 = 86_400_000_000;
 
 /// Goal: cells that expire while they are compared are no differences.
 ///
-/// Method: some expire in each second of a slow verification, the row with them or beside a cell that stays. They are written on both
-/// sides one after the other, so that a second may lie between their expiries.
+/// Method: some expire in each second of a slow verification, the row with them or beside a cell that stays. Rows are written on both
+/// sides within two seconds, so that a second or two may lie between their expiries.
 #[test]
 fn cells_that_expire_meanwhile_are_no_differences() {
     const ROWS: i32 = 30_000;
+    const CHUNK: i32 = 1000;
     let Some(lab) = Lab::open("verify_expiring") else { return };
     lab.both("CREATE TABLE t (room int, id int, a text, b text, PRIMARY KEY (room, id))");
     let insert = "INSERT INTO t (room, id, a, b) VALUES (?, ?, 'text', 'text') USING TIMESTAMP ? AND TTL ?";
     let update = "UPDATE t USING TIMESTAMP ? AND TTL ? SET b = 'soon' WHERE room = ? AND id = ?";
     let seconds = |id: i32| 2 + id % 16;
-    std::thread::scope(|scope| {
-        for node in [&lab.source, &lab.target] {
-            scope.spawn(move || {
-                let ttl = |id: i32| if id % 3 == 0 { seconds(id) } else { 0 };
-                node.load(insert, (0..ROWS).map(|id| (id / 5, id, THEN, ttl(id))));
-                let some = (0..ROWS).filter(|id| id % 3 == 1);
-                node.load(update, some.map(|id| (THEN + 1, seconds(id), id / 5, id)));
+    let ttl = |id: i32| if id % 3 == 0 { seconds(id) } else { 0 };
+    let write = |node: &Node, rows: Range<i32>| {
+        node.load(insert, rows.clone().map(|id| (id / 5, id, THEN, ttl(id))));
+        let some = rows.filter(|id| id % 3 == 1);
+        node.load(update, some.map(|id| (THEN + 1, seconds(id), id / 5, id)));
+    };
+    for first in (0..ROWS).step_by(CHUNK.try_into().unwrap()) {
+        let began = Instant::now();
+        loop {
+            let started = Instant::now();
+            std::thread::scope(|scope| {
+                for node in [&lab.source, &lab.target] {
+                    scope.spawn(|| write(node, first..first + CHUNK));
+                }
             });
+            // Written again, the later expiry wins on both sides.
+            if started.elapsed() < Duration::from_secs(2) {
+                break;
+            }
+            assert!(began.elapsed() < PATIENCE, "a side is too slow");
         }
-    });
+    }
     let job = lab.job("t").args(&["--ranges", "60"]);
     let slow = job.verify().args(&["--recheck-after", "200ms", "--rows-per-second", "4k"]);
     let finished = slow.run();

@@ -4,6 +4,7 @@ use super::lines;
 use crate::encodings::{Type, collection, types};
 use crate::lab::{Lab, Node, Raw, THEN};
 use crate::matrix::shape::{self, Column, Part, Shape, Table};
+use crate::planting::again::{self, again};
 use crate::planting::judge;
 use crate::random::Random;
 use std::collections::{BTreeMap, BTreeSet};
@@ -48,8 +49,9 @@ impl Spot<'_> {
         let keys = [partition, 0i32.to_be_bytes().to_vec()].into_iter().take(key);
         let values = [writetime.to_be_bytes().to_vec(), (self.wrap)(value)].into_iter().chain(keys);
         node.block_on(async {
-            let statement = node.session.prepare(cql.as_str()).await.unwrap_or_else(|error| panic!("{cql}: {error}"));
-            node.session.execute_unpaged(&statement, Raw::of(values)).await.is_ok()
+            let statement = again::prepare(&node.session, &cql).await.unwrap_or_else(|error| panic!("{cql}: {error}"));
+            let values = Raw::of(values);
+            again(true, |_| node.session.execute_unpaged(&statement, &values)).await.is_ok()
         })
     }
 

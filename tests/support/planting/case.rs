@@ -208,6 +208,19 @@ pub const RICH: &[Case] = &[
     source(case("a list at the source alone", COLUMN_MISSING, NOTHING), ABC),
     target(case("a list at the target alone", COLUMN_EXTRA, COLUMN_EXTRA), ABC),
     lists("a list, written again at the target", WRITETIME, WRITETIME, &[set("items = ['a', 'b', 'c']", 5)]),
+    again("a list, written again at the source", WRITETIME, WRITETIME, &[set("items = ['a', 'b', 'c']", 5)]),
+    again(
+        "a list, written again at the source, beside an edited value",
+        &["value_older", "writetime"],
+        WRITETIME,
+        &[set("items = ['a', 'b', 'c']", 5), set("v = 'zother'", 5)],
+    ),
+    again(
+        "equal lists beside an edited value",
+        OLDER,
+        NOTHING,
+        &[set("items = ['a', 'b', 'c']", 3), set("v = 'zother'", 5)],
+    ),
     lists("equal lists", NOTHING, NOTHING, ABC),
     lists("a list without its last element", LIST, NOTHING, &[set("items = ['a', 'b']", 3)]),
     lists("a list without its first element", LIST, NOTHING, &[set("items = ['b', 'c']", 3)]),
@@ -227,6 +240,15 @@ const fn lists(
     steps: &'static [Step],
 ) -> Case {
     target(source(case(name, classes, left), ABC), steps)
+}
+
+const fn again(
+    name: &'static str,
+    classes: &'static [&'static str],
+    left: &'static [&'static str],
+    steps: &'static [Step],
+) -> Case {
+    target(source(case(name, classes, left), steps), ABC)
 }
 
 /// Of the statics of `rich`: the base has s and sm {1: a}, not n.

@@ -6,6 +6,8 @@
 
 #![allow(dead_code, unused_imports, unreachable_pub, missing_docs)] // Several programs include this; none uses all of it, none exports it.
 
+#[path = "../again.rs"]
+pub mod again;
 mod case;
 pub mod judge;
 mod plan;

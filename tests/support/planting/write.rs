@@ -1,5 +1,6 @@
 //! The writes of a partition, sent to both sides at the same time: what expires, expires at the same time too.
 
+use super::again::{self, again};
 use super::table::Write;
 use futures::{StreamExt, TryStreamExt};
 use scylla::client::session::Session;
@@ -15,9 +16,11 @@ use std::time::{Duration, Instant};
 const BATCH_STATEMENTS: usize = 150;
 /// Partitions that are written at the same time.
 const PARTITIONS: usize = 24;
-const ATTEMPTS: u32 = 6;
-/// Two sides that took longer may have different expiries.
-const AT_ONCE: Duration = Duration::from_millis(900);
+/// Sides that are too slow, or busy, for longer are no good.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Two sides that took longer may have different expiries: a verification tolerates 5 s, and a case has one second more.
+const AT_ONCE: Duration = Duration::from_secs(3);
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// Both sides.
 pub struct Sides<'a> {
@@ -47,7 +50,7 @@ impl Sides<'_> {
     /// Runs a statement with `{ks}` for the keyspace on both.
     pub async fn run(&self, cql: &str) -> Result<(), Box<dyn Error>> {
         for session in self.sessions {
-            session.query_unpaged(cql.replace("{ks}", self.keyspace), ()).await?;
+            again::run(session, &cql.replace("{ks}", self.keyspace)).await?;
         }
         Ok(())
     }
@@ -56,7 +59,7 @@ impl Sides<'_> {
         let mut statements = [Vec::new(), Vec::new()];
         for (session, statements) in self.sessions.into_iter().zip(&mut statements) {
             for text in texts {
-                statements.push(session.prepare(text.replace("{ks}", self.keyspace)).await?);
+                statements.push(again::prepare(session, &text.replace("{ks}", self.keyspace)).await?);
             }
         }
         Ok(statements)
@@ -85,7 +88,7 @@ impl Sides<'_> {
             if batches.iter().all(|batch| batch.is_empty()) {
                 return Ok(());
             }
-            let mut attempt = 1;
+            let began = Instant::now();
             loop {
                 let started = Instant::now();
                 let both =
@@ -93,11 +96,10 @@ impl Sides<'_> {
                 match both {
                     // Sent again, the later expiry wins on both sides.
                     Ok(_) if !repeatable || started.elapsed() < AT_ONCE => break,
-                    Err(error) if !repeatable || attempt == ATTEMPTS => return Err(error),
-                    Ok(_) if attempt == ATTEMPTS => return Err("a side is too slow".into()),
-                    Ok(_) | Err(_) => tokio::time::sleep(Duration::from_millis(100 << attempt)).await,
+                    Err(error) if !repeatable || began.elapsed() > PATIENCE => return Err(error),
+                    Ok(_) if began.elapsed() > PATIENCE => return Err("a side is too slow".into()),
+                    Ok(_) | Err(_) => tokio::time::sleep(PAUSE).await,
                 }
-                attempt += 1;
             }
         }
     }
@@ -111,7 +113,7 @@ impl Sides<'_> {
             batch.append_statement(statements[side][write.statement].clone());
         }
         let values: Vec<Cells<'_>> = writes.iter().map(|write| Cells(&write.values)).collect();
-        self.sessions[side].batch(&batch, values).await?;
+        again(false, |_| self.sessions[side].batch(&batch, &values)).await?;
         Ok(())
     }
 }
