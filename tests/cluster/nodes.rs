@@ -24,9 +24,8 @@ fn scene(lab: &Lab) -> (Job, Proxy, Proxy) {
     (job.source(&source.address).target(&target.address), source, target)
 }
 
-/// The node takes everything and does nothing with it for this long: so long that it is noticed on a busy machine, too. It breaks no
-/// connection by itself.
-const STILL: Duration = Duration::from_secs(30);
+/// The node takes everything and does nothing with it for this long. It breaks no connection by itself.
+const STILL: Duration = Duration::from_secs(25);
 
 fn stand_still(proxy: &mut Proxy) {
     proxy.on_requests(vec![RequestRule(Condition::True, RequestReaction::delay(STILL))]);
