@@ -2,7 +2,7 @@
 
 use crate::job::Job;
 use crate::lab::{Lab, TARGET, THEN, skipped};
-use crate::proxy::Proxy;
+use crate::proxy::{PAYLOAD, Proxy};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -46,16 +46,16 @@ fn a_clock_that_is_set_changes_nothing() {
     };
     lab.both("CREATE TABLE t (room int, id int, a text, PRIMARY KEY (room, id))");
     for (rest, ttl) in [(0, 86_400), (1, 0)] {
-        let insert = "INSERT INTO t (room, id, a) VALUES (?, ?, 'text') USING TIMESTAMP ? AND TTL ?";
-        lab.source.load(insert, (0..ROWS).filter(|id| id % 2 == rest).map(|id| (id / 200, id, THEN, ttl)));
+        let insert = format!("INSERT INTO t (room, id, a) VALUES (?, ?, '{PAYLOAD}') USING TIMESTAMP ? AND TTL ?");
+        lab.source.load(&insert, (0..ROWS).filter(|id| id % 2 == rest).map(|id| (id / 200, id, THEN, ttl)));
     }
 
     let mut proxy = Proxy::before(&lab.target, lab.runtime());
     let job = lab.job("t").args(&["--writers", "1", "--batch", "none"]).target(&proxy.address);
+    // All of them would take a minute.
+    proxy.hold_writes(Duration::from_millis(100));
     set("+0");
     let mut run = with_clock(&job, &library, &clock).start();
-    run.await_begin();
-    proxy.delay_answers(Duration::from_millis(15));
     let at = run.await_event("rows", |event| event["rows_written"].as_i64() > Some(0))["at"].as_i64().unwrap();
     for (offset, hours) in [("-1h", -1), ("+1h", 1)] {
         set(offset);

@@ -1,7 +1,8 @@
 //! A checkpoint on a disk that is full, or can't be written.
 
+use crate::job::Job;
 use crate::lab::{Lab, THEN, skipped};
-use crate::proxy::Proxy;
+use crate::proxy::{PAYLOAD, Proxy};
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
@@ -48,7 +49,14 @@ impl Drop for Disk<'_> {
 
 fn fill(lab: &Lab) {
     lab.both("CREATE TABLE t (id int PRIMARY KEY, a text)");
-    lab.source.load("INSERT INTO t (id, a) VALUES (?, 'text') USING TIMESTAMP ?", (0..ROWS).map(|id| (id, THEN)));
+    let insert = format!("INSERT INTO t (id, a) VALUES (?, '{PAYLOAD}') USING TIMESTAMP ?");
+    lab.source.load(&insert, (0..ROWS).map(|id| (id, THEN)));
+}
+
+/// Has the job last for twenty seconds: it writes through a proxy that holds each of some 400 batches back.
+fn slow(job: &Job, proxy: &mut Proxy) -> Job {
+    proxy.hold_writes(Duration::from_millis(200));
+    job.clone().args(&["--writers", "4"]).target(&proxy.address)
 }
 
 /// Goal: a disk that fills up stops the copy with a message about the file, and costs nothing but time.
@@ -64,9 +72,7 @@ fn a_full_disk_stops_the_copy_and_free_space_resumes_it() {
     let job = lab.job("t").checkpoint(&folder.join("job.db")).args(&["--ranges", "400", "--readers", "4"]);
     let name = job.checkpoint.to_string_lossy().into_owned();
 
-    let mut run = job.clone().target(&proxy.address).start();
-    run.await_begin();
-    proxy.delay_answers(Duration::from_millis(100));
+    let mut run = slow(&job, &mut proxy).start();
     run.await_progress();
     disk.fill();
     let finished = run.finish();
@@ -125,12 +131,10 @@ fn a_checkpoint_that_is_deleted_or_replaced_stops_the_copy() {
     let job = lab.job("t").args(&["--ranges", "400", "--readers", "4"]);
     let backup = job.checkpoint.with_extension("backup");
     for replaced in [true, false] {
-        proxy.behave();
-        let mut run = job.clone().target(&proxy.address).start();
+        let mut run = slow(&job, &mut proxy).start();
         run.await_begin();
         // Whole, since nothing was written to it since it was opened.
         std::fs::copy(&job.checkpoint, &backup).unwrap();
-        proxy.delay_answers(Duration::from_millis(100));
         run.await_progress();
         if replaced {
             std::fs::rename(&backup, &job.checkpoint).unwrap();

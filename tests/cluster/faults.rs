@@ -1,5 +1,6 @@
 //! Errors on the way, forged between the program and a real node.
 
+use crate::job::{Job, Running};
 use crate::lab::{Lab, THEN};
 use crate::proxy::{PAYLOAD, Proxy, counted, scans, times, writes};
 use scylla_proxy::{
@@ -8,6 +9,7 @@ use scylla_proxy::{
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 const ROWS: i32 = 5000;
 
@@ -15,6 +17,15 @@ fn fill(lab: &Lab) {
     lab.both("CREATE TABLE t (room int, id int, a text, PRIMARY KEY (room, id))");
     let insert = format!("INSERT INTO t (room, id, a) VALUES (?, ?, '{PAYLOAD}') USING TIMESTAMP ?");
     lab.source.load(&insert, (0..ROWS).map(|id| (id / 3, id, THEN)));
+}
+
+/// Starts the job, two hundred scans that are slow until there are other rules for them: some scans before the copy begins look like
+/// its own, so that these rules can't be in place from the start.
+fn begun(job: &Job, before_source: &mut Proxy) -> Running {
+    before_source.on_requests(vec![RequestRule(scans(|_| true), RequestReaction::delay(Duration::from_millis(200)))]);
+    let mut run = job.clone().args(&["--ranges", "200", "--readers", "2"]).start();
+    run.await_begin();
+    run
 }
 
 /// Goal: whatever passes is tried again until it does; nothing is lost, nothing is counted twice.
@@ -86,11 +97,10 @@ fn connections_that_break_are_made_anew() {
     fill(&lab);
     let (mut before_source, mut before_target) =
         (Proxy::before(&lab.source, lab.runtime()), Proxy::before(&lab.target, lab.runtime()));
-    let job = lab.job("t").source(&before_source.address).target(&before_target.address).args(&["--readers", "4"]);
-    let mut run = job.start();
-    run.await_begin();
-    before_source.on_requests(vec![times(3, scans(|_| true), RequestReaction::drop_connection())]);
+    let job = lab.job("t").source(&before_source.address).target(&before_target.address);
     before_target.on_requests(vec![times(3, writes(), RequestReaction::drop_connection())]);
+    let run = begun(&job, &mut before_source);
+    before_source.on_requests(vec![times(3, scans(|_| true), RequestReaction::drop_connection())]);
     let finished = run.finish();
     finished.assert_code(0);
     assert!(finished.end()["retries"].as_u64().unwrap() >= 2, "{}", finished.end());
@@ -106,15 +116,15 @@ fn requests_that_are_never_answered_are_sent_again() {
     let (mut before_source, mut before_target) =
         (Proxy::before(&lab.source, lab.runtime()), Proxy::before(&lab.target, lab.runtime()));
     let job = lab.job("t").source(&before_source.address).target(&before_target.address);
-    let mut run = job.start();
-    run.await_begin();
-    before_source.on_requests(vec![times(1, scans(|_| true), RequestReaction::drop_frame())]);
     before_target.on_requests(vec![times(2, writes(), RequestReaction::drop_frame())]);
+    let run = begun(&job, &mut before_source);
+    before_source.on_requests(vec![times(1, scans(|_| true), RequestReaction::drop_frame())]);
     let finished = run.finish();
     finished.assert_code(0);
-    assert_eq!(finished.end()["retries"], 3);
+    // Others, too, may wait too long for a node that is busy.
     let timeouts = finished.events.iter().filter(|event| event["type"] == "retry" && event["class"] == "timeout");
-    assert_eq!(timeouts.count(), 3);
+    assert!(timeouts.count() >= 3, "{}", finished.end());
+    assert_eq!(finished.end()["retries"], finished.count("retry"));
     lab.assert_equal("t", ROWS.try_into().unwrap());
 }
 

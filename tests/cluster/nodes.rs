@@ -4,21 +4,23 @@
 use crate::job::{Finished, Job, Running};
 use crate::lab::{Lab, SOURCE, THEN};
 use crate::proxy::{PAYLOAD, Proxy};
+use crate::signals::assert_within;
 use scylla_proxy::{Condition, Reaction, RequestOpcode, RequestReaction, RequestRule};
 use serde_json::Value;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-const ROWS: i32 = 40_000;
+const ROWS: i32 = 12_000;
 
-/// A table of rows in small partitions, and a slow copy of it through proxies before both nodes: source, target.
+/// A table of rows in small partitions, and a slow copy of it, one by one, through proxies before both nodes: source, target.
 fn scene(lab: &Lab) -> (Job, Proxy, Proxy) {
     lab.both("CREATE TABLE t (room int, id int, a text, PRIMARY KEY (room, id))");
     let insert = format!("INSERT INTO t (room, id, a) VALUES (?, ?, '{PAYLOAD}') USING TIMESTAMP ?");
     lab.source.load(&insert, (0..ROWS).map(|id| (id / 3, id, THEN)));
     let (source, mut target) = (Proxy::before(&lab.source, lab.runtime()), Proxy::before(&lab.target, lab.runtime()));
     target.delay_writes(Duration::from_millis(20));
-    let job = lab.job("t").args(&["--ranges", "100", "--readers", "4", "--writers", "4"]);
+    // So it lasts for half a minute.
+    let job = lab.job("t").args(&["--ranges", "100", "--readers", "4", "--writers", "4", "--batch", "partition"]);
     (job.source(&source.address).target(&target.address), source, target)
 }
 
@@ -57,7 +59,7 @@ fn a_node_that_stands_still_is_waited_for_and_said() {
         stand_still(proxy);
         let begun = Instant::now();
         let mut waiting = run.await_type("waiting");
-        assert!(begun.elapsed() < Duration::from_secs(25), "{:?}", begun.elapsed());
+        assert!(begun.elapsed() < STILL, "{:?}", begun.elapsed());
         assert_eq!(waiting["side"], side, "{waiting}");
         if waiting["nodes"]["silent"] == 0 {
             // A connection broke before the driver knew that its node is silent.
@@ -89,7 +91,8 @@ fn a_cluster_that_is_gone_is_given_up_once() {
         finished.assert_code(3);
         let told = |event: &&Value| matches!(event["type"].as_str(), Some("waiting" | "gave_up" | "range_failed"));
         let told: Vec<_> = finished.events.iter().filter(told).collect();
-        assert!((12..25).contains(&took.as_secs()), "{took:?} {told:#?}");
+        // Each of the ranges by itself would take minutes.
+        assert!((12..60).contains(&took.as_secs()), "{took:?} {told:#?}");
         assert_eq!((&finished.end()["gave_up"], &finished.end()["outcome"]), (&side.into(), &"incomplete".into()));
         assert!(finished.count("waiting") > 0 && finished.count("gave_up") == 1, "{:?}", finished.events.last());
         let since = finished.events.iter().position(|event| event["type"] == "retry").unwrap();
@@ -147,7 +150,8 @@ fn a_signal_without_a_source_says_what_is_not_recorded() {
 fn a_node_that_stands_still_holds_up_no_signal() {
     let Some(lab) = Lab::open("nodes_drain") else { return };
     let (job, _source, mut target) = scene(&lab);
-    for (signals, limit) in [(1, 16), (2, 3)] {
+    let mut stopped_by = |signals| {
+        target.delay_writes(Duration::from_millis(20));
         let run = started(&job);
         silence(&mut target);
         std::thread::sleep(Duration::from_secs(1));
@@ -157,9 +161,12 @@ fn a_node_that_stands_still_holds_up_no_signal() {
             std::thread::sleep(Duration::from_millis(300));
         }
         run.finish().assert_code(130);
-        assert!(begun.elapsed() < Duration::from_secs(limit), "{signals} signals: {:?}", begun.elapsed());
-        target.delay_writes(Duration::from_millis(20));
-    }
+        begun.elapsed()
+    };
+    // Ten seconds to drain, and five for a last look; its patience is a quarter of an hour.
+    let took = stopped_by(1);
+    assert!(took < Duration::from_secs(60), "{took:?}");
+    assert_within(Duration::from_secs(5), || stopped_by(2));
     target.behave();
     job.succeed();
     assert_eq!(job.status()["rows_read"], ROWS);
@@ -178,7 +185,7 @@ fn connections_that_break_now_and_then_cost_nothing_but_time() {
         vec![RequestRule(requests, RequestReaction::drop_connection())]
     };
     source.on_requests(now_and_then(page, 0.05));
-    target.on_requests(now_and_then(batch, 0.005));
+    target.on_requests(now_and_then(batch, 0.003));
     let finished = run.finish();
     finished.assert_code(0);
     assert!(finished.end()["retries"].as_u64().unwrap() > 2, "{}", finished.end());
@@ -196,6 +203,7 @@ fn other_contact_points_are_asked() {
     let contact_points = format!("127.0.0.1:1,{},{SOURCE}", silent.local_addr().unwrap());
     let begun = Instant::now();
     lab.job("t").source(&contact_points).succeed();
-    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    // The one that says nothing never would.
+    assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
     lab.assert_equal("t", 10);
 }

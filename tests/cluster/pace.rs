@@ -70,8 +70,9 @@ fn limits_are_held_within_a_tenth() {
     let Some(lab) = Lab::open("pace_limits") else { return };
     fill(&lab, ROWS);
     let reports = |finished: &Finished| {
-        let events = finished.events.iter();
-        let planned = events.clone().find(|event| event["type"] == "planned").unwrap().clone();
+        // Those before tell that there is no plan yet.
+        let mut events = finished.events.iter().skip_while(|event| event["type"] != "planned");
+        let planned = events.next().unwrap().clone();
         (planned, events.filter(|event| event["type"] == "progress").cloned().collect::<Vec<_>>())
     };
     let job = lab.job("t").args(&["--rows-per-second", "1k", "--bytes-per-second", "off"]);

@@ -123,6 +123,14 @@ pub(crate) fn counted_response(reaction: ResponseReaction) -> (ResponseReaction,
     (reaction.with_feedback_when_performed(sender), Counter(receiver))
 }
 
+/// Whether an error is one of those that pass: the node was busy, or did something else.
+pub(crate) fn passes(error: &ResponseFrame) -> bool {
+    const SERVER_ERROR: u32 = 0x0000;
+    const OF_THE_MOMENT: std::ops::Range<u32> = 0x1000..0x2000;
+    let code = u32::from_be_bytes(error.body[..4].try_into().unwrap());
+    code == SERVER_ERROR || OF_THE_MOMENT.contains(&code)
+}
+
 /// The frames that a rule was applied to.
 pub(crate) struct Counter<F>(UnboundedReceiver<(F, Option<u16>)>);
 

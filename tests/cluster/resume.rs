@@ -2,7 +2,7 @@
 
 use crate::job::Job;
 use crate::lab::{Lab, THEN};
-use crate::proxy::Proxy;
+use crate::proxy::{PAYLOAD, Proxy};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -10,8 +10,14 @@ const ROWS: i32 = 3000;
 
 fn fill(lab: &Lab, table: &str) {
     lab.both(&format!("CREATE TABLE {table} (id int PRIMARY KEY, a text)"));
-    let insert = format!("INSERT INTO {table} (id, a) VALUES (?, 'text') USING TIMESTAMP ?");
+    let insert = format!("INSERT INTO {table} (id, a) VALUES (?, '{PAYLOAD}') USING TIMESTAMP ?");
     lab.source.load(&insert, (0..ROWS).map(|id| (id, THEN)));
+}
+
+/// The job through a proxy that holds writes back, each row by itself, so that it lasts for half a minute.
+fn slow(job: &Job, proxy: &mut Proxy) -> Job {
+    proxy.hold_writes(Duration::from_millis(80));
+    job.clone().target(&proxy.address).args(&["--readers", "2", "--writers", "8", "--batch", "none"])
 }
 
 /// A job that was stopped in the middle.
@@ -19,9 +25,7 @@ fn begun(lab: &Lab, table: &str) -> Job {
     fill(lab, table);
     let job = lab.job(table);
     let mut proxy = Proxy::before(&lab.target, lab.runtime());
-    let mut run = job.clone().target(&proxy.address).args(&["--readers", "2", "--writers", "2"]).start();
-    run.await_begin();
-    proxy.delay_answers(Duration::from_millis(100));
+    let mut run = slow(&job, &mut proxy).start();
     run.await_progress();
     run.signal("TERM");
     run.finish().assert_code(143);
@@ -112,9 +116,8 @@ fn a_second_process_is_refused_by_the_pid_of_the_first() {
     fill(&lab, "t");
     let mut proxy = Proxy::before(&lab.target, lab.runtime());
     let job = lab.job("t");
-    let mut first = job.clone().target(&proxy.address).start();
+    let mut first = slow(&job, &mut proxy).start();
     first.await_type("planned");
-    proxy.delay_answers(Duration::from_secs(1));
     first.await_event("writes", |event| event["type"] == "progress");
     assert_eq!(job.status()["state"], "running");
     for second in [job.clone(), job.clone().arg("--restart")] {
@@ -182,7 +185,7 @@ fn rows_of_a_lower_consistency_level_are_told() {
     let Some(lab) = Lab::open("job_levels") else { return };
     fill(&lab, "t");
     let job = lab.job("t").args(&["--ranges", "100"]);
-    let low = job.clone().args(&["--consistency", "ONE", "--rows-per-second", "500"]);
+    let low = job.clone().args(&["--consistency", "ONE", "--rows-per-second", "100"]);
     let mut run = low.start();
     run.await_progress();
     run.signal("INT");

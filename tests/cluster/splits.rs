@@ -124,7 +124,7 @@ fn a_giant_partition_resumes_inside() {
         .load("INSERT INTO t (id, at, s, v) VALUES (?, ?, 'static', 'some text in each row') USING TIMESTAMP ?", rows);
     let job = lab.job("t").args(&["--ranges", "4"]);
     let mut proxy = Proxy::before(&lab.target, lab.runtime());
-    proxy.delay_writes(Duration::from_millis(60));
+    proxy.delay_writes(Duration::from_millis(150));
     let slow = job.clone().args(&["--writers", "8"]).target(&proxy.address);
     let mut saved = 0;
     for _ in 0..3 {
