@@ -223,7 +223,8 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
             let Queued { batch, reservation } = queued;
             let rows = batch.row_count() as u64;
             let Copying { lane: Lane { target, .. }, acknowledged, rejects } = &learned.task;
-            let result = write::write(shared, learned, Outlet { target, acknowledged, rejects }, key, batch).await;
+            let outlet = Outlet { target, tried: 0, acknowledged, rejects };
+            let result = write::write(shared, learned, outlet, key, batch).await;
             drop((permit, reservation));
             Written { number, rows, result }
         }

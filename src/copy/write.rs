@@ -28,6 +28,8 @@ const PATIENCE_WITH_BATCHES: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Outlet<'a, T> {
     pub(crate) target: &'a T,
+    /// How often the batch was tried before, with an outcome that may be unknown.
+    pub(crate) tried: u32,
     /// Requests that it has acknowledged.
     pub(crate) acknowledged: &'a AtomicU64,
     /// Where those rows go that it will never take.
@@ -38,14 +40,14 @@ pub(crate) struct Outlet<'a, T> {
 pub(crate) async fn write<K: Task, T: Target>(
     shared: &Shared<K>,
     learned: &Learned<K>,
-    Outlet { target, acknowledged: all_acknowledged, rejects }: Outlet<'_, T>,
+    Outlet { target, tried, acknowledged: all_acknowledged, rejects }: Outlet<'_, T>,
     key: RangeKey,
     batch: Batch,
 ) -> Result<Settled, GaveUp> {
     let mut settled = Settled::default();
     let mut rejected: Vec<Reject> = Vec::new();
-    // With each part, how often it was tried as part of a larger one, with an outcome that may be unknown.
-    let mut parts = vec![(batch, 0)];
+    // With each part, how often it was tried, alone or as part of a larger one, with an outcome that may be unknown.
+    let mut parts = vec![(batch, tried)];
     while let Some((part, before)) = parts.pop() {
         let is_divisible = part.row_count() > 1 || part.halves().is_some();
         let of_failures = if is_divisible { PATIENCE_WITH_BATCHES } else { Duration::MAX };

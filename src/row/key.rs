@@ -4,7 +4,7 @@ use super::token_of;
 use crate::ring::Token;
 
 /// A primary key: its cells as the wire has them, each with its length before it (native protocol v4, §6: `[bytes]`).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RowKey {
     partition: Box<[u8]>,
     clustering: Box<[u8]>,

@@ -14,7 +14,8 @@ use crate::preflight::{self, Candidate, ReadyPair, Sides, TableGuard};
 use crate::rejects::Rejects;
 use crate::ring::Token;
 use crate::row::Policy;
-use crate::schema::{Table, TableName};
+use crate::schema::order::ValueOrder;
+use crate::schema::{Column, CqlType, Table, TableName};
 use crate::settings::verify::VerifySettings;
 use crate::shutdown::Stop;
 use crate::ui::ask::may_delete;
@@ -23,12 +24,12 @@ use crate::verify::compare::Rules;
 use crate::verify::ended::{PassEnded, VerificationBegun, VerifyEnded};
 use crate::verify::line::LineTable;
 use crate::verify::report::Report;
-use crate::verify::{self, Conduct, Mending, Pair};
+use crate::verify::{self, Conduct, KeyOrders, Mending, Pair};
 use crate::{plan, table_options};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -228,6 +229,7 @@ fn pair(
         repairs: settings.repair,
         deletes: settings.delete_extra,
         acknowledged: 0.into(),
+        doubtful: Mutex::default(),
     });
     Pair {
         source: table.source_reader,
@@ -235,10 +237,20 @@ fn pair(
         source_layout: table.source_layout,
         target_layout: table.target_layout,
         order: table.order,
+        key_orders: key_orders(&table.source),
         rules: Rules { expiry_tolerance: settings.expiry_tolerance, policy },
         infers_markers: infers_markers.into(),
         mending,
     }
+}
+
+fn key_orders(table: &Table) -> KeyOrders {
+    let columns = table.value_columns().into_iter().enumerate();
+    let order = |(value, column): (usize, &Column)| match &column.cql_type {
+        CqlType::Collection(name, inner) if name != "list" => Some((value, inner.first().and_then(ValueOrder::of))),
+        _ => None,
+    };
+    columns.filter_map(order).collect()
 }
 
 /// Whether the latest verification is this one, and there is something left of it: ranges that nobody has compared, or, where they

@@ -16,10 +16,11 @@ use crate::engine::{Learned, Shared};
 use crate::job::RangeKey;
 use crate::ring::TokenRange;
 use crate::row::layout::Part;
-use crate::row::{BatchMode, Grouper, Only, Removal};
+use crate::row::{BatchMode, Grouper, Only, Removal, RowKey};
 use crate::side::Side;
+use std::collections::HashSet;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The note of a row that a repair did not bring back.
 const SHADOWED: &str = "it was written again, and a newer delete at the target shadows it";
@@ -31,7 +32,8 @@ const KEYLESS: &str =
     "its list is left as it is: elements have no key by which they could be written again, or in between";
 
 /// The note of a row that was to be deleted, and wasn't.
-const YOUNG: &str = "not deleted: it is a list, a counter, or so young that it may be on its way to the source";
+const YOUNG: &str = "not deleted: it is a list, a counter, an element that the source has in other bytes, or so young that it may be on its \
+                     way to the source";
 /// The note of a row that the target would not take, or not let go.
 const REFUSED: &str = "the target refuses what would mend it";
 
@@ -69,7 +71,8 @@ pub(super) fn steps<S: Source, T: Target>(
     let Some(mending) = &pair.mending else { return Steps::default() };
     // Counters can't be deleted with a time of their own.
     let deletes = mending.deletes && !pair.target_layout.has_counters();
-    let removals = if deletes { removals(suspect, looked, removal::latest(conduct.began_at)) } else { Vec::new() };
+    let latest = removal::latest(conduct.began_at);
+    let removals = if deletes { removals(suspect, looked, &pair.key_orders, latest) } else { Vec::new() };
     let repairs = mending.repairs && looked.can_be_repaired();
     Steps { repairs: repairs.then(|| looked.repairable(suspect.part)), removals }
 }
@@ -191,7 +194,7 @@ async fn repair<S: Source, T: Target>(
     (suspect, only): (&Suspect, Only),
     markers_inferred: &mut u64,
 ) -> Result<(), Unseen> {
-    let Mending { writer, limits, policy, rejects, acknowledged, .. } = mending;
+    let Mending { writer, limits, policy, rejects, acknowledged, doubtful, .. } = mending;
     let layout = Arc::clone(&learned.task.pair.source_layout);
     let range = TokenRange::of(suspect.token);
     let mut grouper = Grouper::new(layout, *limits, BatchMode::None, *policy, range).only(only);
@@ -202,11 +205,19 @@ async fn repair<S: Source, T: Target>(
             .map_err(|error| GaveUp::Failed(CallError { class: Failure::Other, message: error.to_string() }, 1))?;
         for batch in batches {
             *markers_inferred += batch.noted().marker_inferred;
-            let outlet = Outlet { target: writer, acknowledged, rejects };
-            write(shared, learned, outlet, key, batch).await?;
+            let tried = u32::from(locked(doubtful).contains(&suspect.key));
+            let outlet = Outlet { target: writer, tried, acknowledged, rejects };
+            if let Err(gave_up) = write(shared, learned, outlet, key, batch).await {
+                locked(doubtful).insert(suspect.key.clone());
+                return Err(gave_up.into());
+            }
         }
     }
     Ok(())
+}
+
+fn locked(rows: &Mutex<HashSet<RowKey>>) -> MutexGuard<'_, HashSet<RowKey>> {
+    rows.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Looked {

@@ -30,7 +30,7 @@ mod task;
 #[cfg(test)]
 mod withheld_tests;
 
-pub use task::{Conduct, Mending, Pair};
+pub use task::{Conduct, KeyOrders, Mending, Pair};
 
 use crate::checkpoint::Ledger;
 use crate::engine::pace::Steering;

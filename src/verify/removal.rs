@@ -5,6 +5,7 @@
 use super::difference::{Class, ColumnDifference, ElementKey};
 use super::look::Looked;
 use super::merge::Suspect;
+use super::task::KeyOrders;
 use crate::row::{Removal, RemovedPart};
 use std::collections::BTreeMap;
 
@@ -20,14 +21,16 @@ pub(super) fn latest(began_at: i64) -> i64 {
 }
 
 /// The deletes of what the target alone has of a row, as far as it isn't younger than `latest`; none where there is nothing.
-pub(super) fn removals(suspect: &Suspect, left: &Looked, latest: i64) -> Vec<Removal> {
+pub(super) fn removals(suspect: &Suspect, left: &Looked, key_orders: &KeyOrders, latest: i64) -> Vec<Removal> {
     let removal = |of, timestamp| Removal { row: suspect.key.clone(), part: suspect.part, of, timestamp };
     if left.alone == Some(Class::Extra) {
         // No query shows when a row marker was written, or a cell whose writetime can't be read.
         let timestamp = left.newest_at_target.unwrap_or(latest);
         return if timestamp <= latest { vec![removal(Vec::new(), timestamp)] } else { Vec::new() };
     }
-    let extra = left.columns.iter().filter(|column| column.class == Class::ColumnExtra);
+    let extra = left.columns.iter().filter(|column| {
+        column.class == Class::ColumnExtra && !is_there_in_other_bytes(column, &left.columns, key_orders)
+    });
     let mut by_time: BTreeMap<i64, Vec<RemovedPart>> = BTreeMap::new();
     for column in extra {
         let writetime = column.target.as_ref().and_then(|cell| cell.writetime);
@@ -38,6 +41,20 @@ pub(super) fn removals(suspect: &Suspect, left: &Looked, latest: i64) -> Vec<Rem
         parts.chunks(PARTS_MAX).map(|parts| removal(parts.to_vec(), time)).collect::<Vec<_>>()
     };
     by_time.into_iter().flat_map(chunks).collect()
+}
+
+/// Whether the source has an element that the servers take for the same as this one, though its key has other bytes: the decimals 1.0 and
+/// 1.00 are one. To delete it would delete that.
+fn is_there_in_other_bytes(extra: &ColumnDifference, columns: &[ColumnDifference], key_orders: &KeyOrders) -> bool {
+    let (Some(ElementKey::Key(key)), Some(order)) = (&extra.element, key_orders.get(&extra.value)) else {
+        return false;
+    };
+    columns.iter().any(|column| match &column.element {
+        Some(ElementKey::Key(other)) if column.value == extra.value && column.class == Class::ColumnMissing => {
+            order.as_ref().is_none_or(|order| order.compare(other, key).is_eq())
+        }
+        _ => false,
+    })
 }
 
 /// Of a row that was deleted and shows nothing but its key: its marker is newer than its cells were.
@@ -61,6 +78,7 @@ mod tests {
     use super::*;
     use crate::row::RowKey;
     use crate::row::layout::Part;
+    use crate::schema::order::ValueOrder;
     use crate::verify::difference::CellState;
 
     fn suspect() -> Suspect {
@@ -90,14 +108,14 @@ mod tests {
             extra(2, Class::ColumnExtra, 51),
             extra(3, Class::ValueNewer, 5),
         ];
-        assert_eq!(parts(&removals(&suspect(), &looked(None, columns), 50)), [(1, 9), (1, 40)]);
+        assert_eq!(parts(&removals(&suspect(), &looked(None, columns), &KeyOrders::new(), 50)), [(1, 9), (1, 40)]);
     }
 
     #[test]
     fn a_row_goes_at_once_unless_any_of_it_is_young() {
         let row = |writetimes: &[i64]| {
             let cells = writetimes.iter().enumerate().map(|(value, &time)| extra(value, Class::Extra, time));
-            parts(&removals(&suspect(), &looked(Some(Class::Extra), cells.collect()), 50))
+            parts(&removals(&suspect(), &looked(Some(Class::Extra), cells.collect()), &KeyOrders::new(), 50))
         };
         assert_eq!(row(&[10, 20]), [(0, 20)]);
         assert_eq!(row(&[10, 90]), [], "an application is at it");
@@ -107,6 +125,28 @@ mod tests {
     #[test]
     fn a_statement_has_so_many_marks_at_most() {
         let columns = (0..2500).map(|_| extra(0, Class::ColumnExtra, 7)).collect();
-        assert_eq!(parts(&removals(&suspect(), &looked(None, columns), 50)), [(1000, 7), (1000, 7), (500, 7)]);
+        assert_eq!(
+            parts(&removals(&suspect(), &looked(None, columns), &KeyOrders::new(), 50)),
+            [(1000, 7), (1000, 7), (500, 7)]
+        );
+    }
+
+    #[test]
+    fn an_element_that_the_source_has_in_other_bytes_stays() {
+        let element = |class, key: &[u8]| ColumnDifference {
+            element: Some(ElementKey::Key(key.to_vec())),
+            ..extra(0, class, 10)
+        };
+        let decimal = |scale: u8, unscaled: u8| [0, 0, 0, scale, unscaled];
+        let at_source = element(Class::ColumnMissing, &decimal(1, 10));
+        let removed = |key: &[u8], orders: &KeyOrders| {
+            removals(&suspect(), &looked(None, vec![at_source.clone(), element(Class::ColumnExtra, key)]), orders, 50)
+                .len()
+        };
+        let decimals = KeyOrders::from([(0, Some(ValueOrder::Decimal))]);
+        assert_eq!(removed(&decimal(2, 100), &decimals), 0, "1.00 is 1.0");
+        assert_eq!(removed(&decimal(2, 101), &decimals), 1, "1.01 isn't");
+        assert_eq!(removed(&decimal(2, 101), &KeyOrders::from([(0, None)])), 0, "nobody knows");
+        assert_eq!(removed(&decimal(2, 101), &KeyOrders::from([(1, None)])), 1, "of another column");
     }
 }

@@ -9,13 +9,16 @@ use crate::engine::seam::{Source, Target};
 use crate::engine::{Begun, Learned, Shared, Task};
 use crate::job::{RangeKey, Verdict};
 use crate::rejects::Rejects;
-use crate::row::{BatchLimits, Layout, Policy};
-use crate::schema::order::RowOrder;
+use crate::row::{BatchLimits, Layout, Policy, RowKey};
+use crate::schema::order::{RowOrder, ValueOrder};
 use crate::side::{Nodes, Side};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+/// How the servers tell the elements of sets and maps apart: [`Pair::key_orders`].
+pub type KeyOrders = BTreeMap<usize, Option<ValueOrder>>;
 
 /// One table at both sides.
 #[derive(Debug)]
@@ -30,6 +33,8 @@ pub struct Pair<S, T> {
     pub target_layout: Arc<Layout>,
     /// The order of rows.
     pub order: RowOrder,
+    /// The order of the keys of sets and maps, by their value's index; none where it isn't known.
+    pub key_orders: KeyOrders,
     /// What isn't a difference.
     pub rules: Rules,
     /// Whether a copy or a repair has inferred row markers of it, as far as that is known: then a row of the target that shows nothing but its
@@ -57,6 +62,8 @@ pub struct Mending<T> {
     pub deletes: bool,
     /// Requests that the target has acknowledged.
     pub acknowledged: AtomicU64,
+    /// Rows of which a write has ended in this run as nobody knows: it may yet take effect, and their range is compared again.
+    pub doubtful: Mutex<HashSet<RowKey>>,
 }
 
 /// How a verification goes about rows that differ.

@@ -13,11 +13,13 @@ mod decimal;
 mod tests;
 pub mod value;
 
+pub use value::ValueOrder;
+
 use super::{Column, Descending, Table};
 use crate::escape::safe;
 use crate::row::key::stored_order;
 use std::cmp::Ordering;
-use value::{Cells, ValueOrder, nulls_first};
+use value::{Cells, nulls_first};
 
 /// The order of a table's rows.
 #[derive(Clone, Debug)]

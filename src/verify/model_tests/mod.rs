@@ -41,8 +41,8 @@ use check::Book;
 use std::collections::BTreeMap;
 use std::hash::Hasher;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::watch;
 use world::{Applications, ModelSide, Sides};
@@ -202,12 +202,14 @@ fn pair(
         repairs: case.repairs,
         deletes: case.deletes,
         acknowledged: AtomicU64::default(),
+        doubtful: Mutex::default(),
     });
     Pair {
         source: side(&sides.source, source, &plan.source),
         target: side(&sides.target, target, &plan.target),
         source_layout: Arc::clone(&layout),
         target_layout: layout,
+        key_orders: crate::verify::KeyOrders::new(),
         infers_markers: true.into(),
         order: known.order.clone(),
         rules: Rules { expiry_tolerance: spec::TOLERANCE, policy },
