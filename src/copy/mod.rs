@@ -25,7 +25,7 @@ mod pace_tests;
 #[cfg(test)]
 mod several_tests;
 #[cfg(test)]
-mod split_tests;
+pub(crate) mod split_tests;
 #[cfg(test)]
 mod standstill_tests;
 #[cfg(test)]

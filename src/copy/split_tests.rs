@@ -19,13 +19,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-fn key(partition: u64, clustering: u64) -> Key {
+pub(crate) fn key(partition: u64, clustering: u64) -> Key {
     let partition = partition.to_be_bytes().to_vec();
     (token_of([partition.as_slice()].into_iter()), partition, clustering.to_be_bytes().to_vec())
 }
 
 /// `count` rows in one partition, with others around it.
-fn giant(count: usize) -> Rows {
+pub(crate) fn giant(count: usize) -> Rows {
     let mut rows = sample_rows(50);
     let cell = || Some((b"v".to_vec(), 7, 0));
     rows.extend((0..count as u64).map(|i| (key(u64::MAX, i * 10), [cell(), None])));

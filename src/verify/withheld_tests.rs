@@ -5,14 +5,15 @@ use super::line::LineTable;
 use super::report::Report;
 use super::{Conduct, Pair, run};
 use crate::checkpoint::{self, Committer};
-use crate::copy::fakes::{Key, MemorySource, MemoryTarget, Rows, sample_rows};
+use crate::copy::fakes::{Key, MemorySource, MemoryTarget, Rows};
+use crate::copy::split_tests::{giant, key};
 use crate::copy::tests::job;
 use crate::engine::pace::Steering;
 use crate::event::{Event, Events};
 use crate::job::{RunCommand, RunOutcome, Verdict};
 use crate::json_lines::JsonLines;
 use crate::ring::tile;
-use crate::row::{Policy, token_of};
+use crate::row::Policy;
 use crate::schema::TableName;
 use crate::schema::order::RowOrder;
 use crate::schema::tests::table;
@@ -22,18 +23,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-
-fn key(partition: u64, clustering: u64) -> Key {
-    let partition = partition.to_be_bytes().to_vec();
-    (token_of([partition.as_slice()].into_iter()), partition, clustering.to_be_bytes().to_vec())
-}
-
-fn giant(count: usize) -> Rows {
-    let mut rows = sample_rows(50);
-    let cell = || Some((b"v".to_vec(), 7, 0));
-    rows.extend((0..count as u64).map(|i| (key(u64::MAX, i * 10), [cell(), None])));
-    rows
-}
 
 /// Compares two sides; answers how many suspects were looked at together at most, too.
 fn verify(source: MemorySource, target: MemorySource, memory: u64) -> (Verdict, RunOutcome, u64) {
