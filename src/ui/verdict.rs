@@ -96,7 +96,7 @@ fn extent(snapshot: &Snapshot, begun: &VerificationBegun, tables: &[TableProgres
 
 /// Whether partitions were named of which neither side has a row.
 fn has_no_rows(begun: &VerificationBegun, ended: &VerifyEnded, tables: &[TableProgress]) -> bool {
-    let is_all_read = ended.failed == 0 && ended.unclaimed == 0 && tables.iter().all(|table| table.reason.is_none());
+    let is_all_read = ended.is_all_read() && tables.iter().all(|table| table.reason.is_none());
     let Verdict { rows_compared, rows_repaired, rows_deleted, .. } = ended.verdict;
     begun.partitions > 0 && rows_compared + rows_repaired + rows_deleted == 0 && is_all_read
 }

@@ -101,15 +101,19 @@ pub struct PassEnded {
 }
 
 impl VerifyEnded {
+    /// Whether no range failed, or was left out because others did.
+    pub fn is_all_read(&self) -> bool {
+        self.failed == 0 && self.unclaimed == 0
+    }
+
     /// Whether every row was compared, of all tables that the job should have.
     pub fn all_compared(&self) -> bool {
-        let is_all_read = self.failed == 0 && self.unclaimed == 0;
-        self.outcome == RunOutcome::Done && is_all_read && self.verdict.rows_unsettled == 0
+        self.outcome == RunOutcome::Done && self.is_all_read() && self.verdict.rows_unsettled == 0
     }
 
     /// What it says of both sides.
     pub fn conclusion(&self) -> Conclusion {
-        Conclusion::of(&self.verdict, Some(self.outcome), self.failed == 0 && self.unclaimed == 0)
+        Conclusion::of(&self.verdict, Some(self.outcome), self.is_all_read())
     }
 
     /// The process's exit code.
