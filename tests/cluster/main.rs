@@ -7,8 +7,8 @@
 //!
 //! `tests/traps.md` says which test proves what.
 //!
-//! Without `MIGRATE_TEST_CLUSTER=1` every test says "skipped" and passes. Random data comes from a seed that is printed;
-//! `MIGRATE_TEST_SEED=N` replays it.
+//! Without `MIGRATE_TEST_CLUSTER=1` every test says "skipped" and passes. Random data comes from a seed that is printed,
+//! another one each time; `MIGRATE_TEST_SEED=N` replays it. (`scripts/test` always takes the same one.)
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs, reason = "these are tests")]
 

@@ -163,7 +163,7 @@ impl<'a> Filler<'a> {
         match &column.shape {
             Shape::One(t) => self.one(name, t),
             Shape::List(t) => {
-                let elements: Vec<_> = self.values(t, 4).into_iter().map(|value| (t.class(&value), value)).collect();
+                let elements: Vec<_> = self.values(t, 4).into_iter().map(|value| (t.in_list(&value), value)).collect();
                 self.elements(column, &elements);
             }
             Shape::Set(t) => {
@@ -226,7 +226,7 @@ impl<'a> Filler<'a> {
             }
             out
         };
-        // A list's elements go by their value: all that have it.
+        // A list's elements go by their bytes: all that have them, and none that only compares equal.
         let discarded = (is_list && self.random.one_in(4)).then(|| &elements[0]);
         if let Some((_, element)) = discarded {
             let cql =
