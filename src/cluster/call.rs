@@ -66,6 +66,14 @@ fn of_server(error: &DbError, message: &str) -> Class {
     }
 }
 
+/// Whether the node says that it lacks the table, or a column of it: Cassandra before 4.0 and ScyllaDB, then Cassandra since.
+pub(crate) fn lacks_schema(error: &CallError) -> bool {
+    let CallError { class, message } = error;
+    let words = ["unconfigured table ", "Unknown identifier ", "Undefined column name "];
+    *class == Class::Rejected
+        && (words.iter().any(|words| message.starts_with(words)) || message.ends_with(" does not exist"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,6 +97,22 @@ mod tests {
         }
         let large = "Guardrail column_value_size violated: Value of column 'v' has size 2MiB";
         assert_eq!(class_in_words(DbError::Invalid, large), Class::Rejected);
+    }
+
+    #[test]
+    fn a_node_without_the_table_is_known_by_its_words() {
+        let lacks = |class, words: &str| lacks_schema(&CallError { class, message: words.to_owned() });
+        for words in [
+            "unconfigured table t",
+            "table t does not exist",
+            "keyspace ks does not exist",
+            "Undefined column name v in table ks.t",
+            "Unknown identifier v",
+        ] {
+            assert!(lacks(Class::Rejected, words), "{words}");
+        }
+        assert!(!lacks(Class::Rejected, "Key may not be empty"));
+        assert!(!lacks(Class::Unavailable, "table t does not exist"), "it is waited for already");
     }
 
     #[test]

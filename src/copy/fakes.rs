@@ -77,8 +77,8 @@ pub(crate) struct MemoryTarget {
     pub(crate) failures: Mutex<VecDeque<Class>>,
     /// From this write on, every one fails.
     pub(crate) dies_after: Option<u64>,
-    /// Rows with this clustering key are refused for ever.
-    pub(crate) poison: Option<Vec<u8>>,
+    /// Rows with these clustering keys are refused for ever.
+    pub(crate) poison: BTreeSet<Vec<u8>>,
     /// In which words.
     pub(crate) poison_class: Class,
     /// Whether the table is still the one that was prepared.
@@ -234,7 +234,7 @@ impl MemoryTarget {
             store: store.clone(),
             failures: Mutex::default(),
             dies_after: None,
-            poison: None,
+            poison: BTreeSet::new(),
             poison_class: Class::Rejected,
             unchanged: true,
             reorder: false,
@@ -395,7 +395,7 @@ impl Target for MemoryTarget {
         if self.dead.load(Ordering::Relaxed) {
             std::future::pending::<()>().await;
         }
-        if self.poison.is_some() && sent.iter().any(|write| Some(&write.key.1) == self.poison.as_ref()) {
+        if sent.iter().any(|write| self.poison.contains(&write.key.1)) {
             return self.settle(rows, tries, Err(CallError { class: self.poison_class, message: "poison".to_owned() }));
         }
         // A timeout's outcome is unknown: here it took effect.

@@ -33,6 +33,7 @@ pub(crate) mod tests;
 
 #[cfg(test)]
 pub(crate) use pass::{piece, tally};
+pub use write::Answers;
 
 use crate::checkpoint::{CheckpointError, Ledger};
 use crate::engine::pace::Steering;
@@ -48,7 +49,7 @@ use crate::side::{Nodes, Side};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 /// One table, from where to where and how.
 #[derive(Debug)]
@@ -91,8 +92,8 @@ pub struct Ended {
 struct Copying<S, T> {
     lane: Lane<S, T>,
     rejects: Rejects,
-    /// Requests that its target has acknowledged.
-    acknowledged: AtomicU64,
+    /// What its target has answered.
+    answers: Answers,
 }
 
 impl<S: Source, T: Target> Task for Copying<S, T> {
@@ -134,7 +135,7 @@ pub async fn run<S: Source, T: Target>(
     events: Events,
     stop: Stop,
 ) -> Ended {
-    let task = |(number, lane)| (number, Copying { lane, rejects: rejects.clone(), acknowledged: 0.into() });
+    let task = |(number, lane)| (number, Copying { lane, rejects: rejects.clone(), answers: Answers::default() });
     let tasks = lanes.into_iter().map(task).collect();
     let ended = engine::run(tasks, work, steering, ledger, events.clone(), stop).await;
     let any_rejected = events.counters().rows_rejected.load(Ordering::Relaxed) > 0;

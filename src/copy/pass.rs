@@ -222,8 +222,8 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
         async move {
             let Queued { batch, reservation } = queued;
             let rows = batch.row_count() as u64;
-            let Copying { lane: Lane { target, .. }, acknowledged, rejects } = &learned.task;
-            let outlet = Outlet { target, tried: 0, acknowledged, rejects };
+            let Copying { lane: Lane { target, .. }, answers, rejects } = &learned.task;
+            let outlet = Outlet { target, tried: 0, answers, rejects };
             let result = write::write(shared, learned, outlet, key, batch).await;
             drop((permit, reservation));
             Written { number, rows, result }

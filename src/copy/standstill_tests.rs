@@ -79,7 +79,7 @@ fn what_fails_alone_fails_alone() {
     let scene = Scene::new(3000, 20);
     let poisoned = scene.rows.keys().nth(5).expect("there is one").2.clone();
     let (poison_class, delay) = (Class::Timeout, Duration::from_secs(2));
-    let target = MemoryTarget { poison: Some(poisoned), poison_class, delay, ..scene.target() };
+    let target = MemoryTarget { poison: [poisoned].into(), poison_class, delay, ..scene.target() };
     let (ended, took, told) = copy(&scene, scene.source(), target);
     assert!(took > PATIENCE * 2, "others went on for long: {took:?}");
     assert_eq!((ended.outcome, ended.failed, ended.gave_up), (RunOutcome::Incomplete, 1, None));

@@ -245,7 +245,7 @@ fn failing_calls_are_repeated_until_they_succeed() {
 fn a_row_that_is_refused_is_rejected_and_no_other() {
     let scene = Scene::new(300, 8);
     let (_, partition, poisoned) = scene.rows.keys().nth(150).expect("there is one").clone();
-    let target = MemoryTarget { poison: Some(poisoned.clone()), ..scene.target() };
+    let target = MemoryTarget { poison: [poisoned.clone()].into(), ..scene.target() };
     let ended = runtime().block_on(scene.copy(scene.source(), target, Events::none(), Stop::default())).expect("ran");
     assert_eq!((ended.outcome, ended.failed), (RunOutcome::Done, 0));
     assert_accounts_close(&scene.status(), 300);
@@ -266,7 +266,7 @@ fn a_row_that_fails_at_the_replicas_is_rejected_where_others_get_through() {
         let scene = Scene::new(3000, 8);
         let poisoned = scene.rows.keys().nth(5).expect("there is one").2.clone();
         let delay = Duration::from_millis(500);
-        let target = MemoryTarget { poison: Some(poisoned), poison_class, delay, ..scene.target() };
+        let target = MemoryTarget { poison: [poisoned].into(), poison_class, delay, ..scene.target() };
         let ended =
             runtime().block_on(scene.copy(scene.source(), target, Events::none(), Stop::default())).expect("ran");
         assert_eq!(
@@ -290,10 +290,41 @@ fn no_row_is_to_blame_where_all_fail() {
 }
 
 #[test]
+fn no_row_is_to_blame_where_all_are_refused() {
+    let scene = Scene::new(3000, 8);
+    let target = scene.target();
+    target.failures.lock().expect("not poisoned").extend(std::iter::repeat_n(Class::Rejected, 100_000));
+    let ended = runtime().block_on(scene.copy(scene.source(), target, Events::none(), Stop::default())).expect("ran");
+    assert_eq!(ended.outcome, RunOutcome::Incomplete);
+    let status = scene.status();
+    assert!(status.failures[0].error.contains("100 rows before it were refused, too"), "{:?}", status.failures);
+    assert!(status.counts.tally.rows_rejected <= 100, "{:?}", status.counts.tally);
+
+    let ended =
+        runtime().block_on(scene.copy(scene.source(), scene.target(), Events::none(), Stop::default())).expect("ran");
+    assert_eq!(ended.outcome, RunOutcome::Done, "the same job tries the failed ranges again");
+    let status = scene.status();
+    assert_accounts_close(&status, 3000);
+    let stored = scene.store.0.lock().expect("not poisoned").len() as u64;
+    assert_eq!(stored, 3000 - status.counts.tally.rows_rejected);
+}
+
+#[test]
+fn many_rows_are_refused_where_others_are_taken() {
+    let scene = Scene::new(3000, 8);
+    let poison = scene.rows.keys().step_by(3).map(|key| key.2.clone()).collect();
+    let target = MemoryTarget { poison, ..scene.target() };
+    let ended = runtime().block_on(scene.copy(scene.source(), target, Events::none(), Stop::default())).expect("ran");
+    assert_eq!((ended.outcome, ended.failed), (RunOutcome::Done, 0));
+    assert_accounts_close(&scene.status(), 3000);
+    assert_eq!(scene.status().counts.tally.rows_rejected, 1000);
+}
+
+#[test]
 fn a_table_that_is_another_one_rejects_nothing() {
     let scene = Scene::new(300, 8);
     let poisoned = scene.rows.keys().nth(150).expect("there is one").2.clone();
-    let target = MemoryTarget { poison: Some(poisoned), unchanged: false, ..scene.target() };
+    let target = MemoryTarget { poison: [poisoned].into(), unchanged: false, ..scene.target() };
     let ended = runtime().block_on(scene.copy(scene.source(), target, Events::none(), Stop::default())).expect("ran");
     assert_eq!((ended.outcome, ended.failed, ended.rejects), (RunOutcome::Incomplete, 1, None));
     let status = scene.status();

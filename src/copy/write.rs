@@ -24,14 +24,42 @@ use std::time::Duration;
 /// as anything.
 const PATIENCE_WITH_BATCHES: Duration = Duration::from_secs(10);
 
+/// So many rows in a row may be refused while the target takes nothing in between. Then it isn't the rows that are to blame, and
+/// what is listed as rejected is never tried again.
+const REFUSED_IN_A_ROW_MAX: u64 = 100;
+
+/// What a target has answered to the writes of one table.
+#[derive(Debug, Default)]
+pub struct Answers {
+    acknowledged: AtomicU64,
+    /// Rows since the last request that it acknowledged.
+    refused_in_a_row: AtomicU64,
+}
+
+impl Answers {
+    fn acknowledged(&self) -> u64 {
+        self.acknowledged.load(Ordering::Relaxed)
+    }
+
+    fn acknowledge(&self) {
+        self.acknowledged.fetch_add(1, Ordering::Relaxed);
+        self.refused_in_a_row.store(0, Ordering::Relaxed);
+    }
+
+    /// Whether it wasn't one too many.
+    fn may_refuse(&self) -> bool {
+        self.refused_in_a_row.fetch_add(1, Ordering::Relaxed) < REFUSED_IN_A_ROW_MAX
+    }
+}
+
 /// Where batches go.
 #[derive(Debug)]
 pub(crate) struct Outlet<'a, T> {
     pub(crate) target: &'a T,
     /// How often the batch was tried before, with an outcome that may be unknown.
     pub(crate) tried: u32,
-    /// Requests that it has acknowledged.
-    pub(crate) acknowledged: &'a AtomicU64,
+    /// What it has answered.
+    pub(crate) answers: &'a Answers,
     /// Where those rows go that it will never take.
     pub(crate) rejects: &'a Rejects,
 }
@@ -40,7 +68,7 @@ pub(crate) struct Outlet<'a, T> {
 pub(crate) async fn write<K: Task, T: Target>(
     shared: &Shared<K>,
     learned: &Learned<K>,
-    Outlet { target, tried, acknowledged: all_acknowledged, rejects }: Outlet<'_, T>,
+    Outlet { target, tried, answers, rejects }: Outlet<'_, T>,
     key: RangeKey,
     batch: Batch,
 ) -> Result<Settled, GaveUp> {
@@ -52,7 +80,7 @@ pub(crate) async fn write<K: Task, T: Target>(
         let is_divisible = part.row_count() > 1 || part.halves().is_some();
         let of_failures = if is_divisible { PATIENCE_WITH_BATCHES } else { Duration::MAX };
         let patience = Patience { of_failures, ..shared.patience };
-        let acknowledged = all_acknowledged.load(Ordering::Relaxed);
+        let acknowledged = answers.acknowledged();
         let turns = shared.pacer.turns(Side::Target, learned.calls.stop());
         let load = Load { rows: part.row_count() as u64, bytes: part.bytes() as u64 };
         let in_flight = target.in_flight(&part);
@@ -69,7 +97,9 @@ pub(crate) async fn write<K: Task, T: Target>(
         let written = turns.or_stopped(pin!(calls)).await;
         let (error, tries) = match written {
             Ok(more) => {
-                all_acknowledged.fetch_add(u64::from(is_answer(&more)), Ordering::Relaxed);
+                if is_answer(&more) {
+                    answers.acknowledge();
+                }
                 settled += more;
                 continue;
             }
@@ -85,7 +115,7 @@ pub(crate) async fn write<K: Task, T: Target>(
             continue;
         }
         // Where nothing else got through meanwhile, the row isn't to blame.
-        let alone = all_acknowledged.load(Ordering::Relaxed) > acknowledged;
+        let alone = answers.acknowledged() > acknowledged;
         if error.class != Class::Rejected && !alone {
             return Err(GaveUp::Failed(error, tries));
         }
@@ -94,6 +124,11 @@ pub(crate) async fn write<K: Task, T: Target>(
         if !with_retries(Side::Target, shared.patience, &learned.calls, look).await? {
             let message = format!("{} (the target's table was changed or dropped)", error.message);
             return Err(GaveUp::Failed(CallError { message, ..error }, tries));
+        }
+        if !answers.may_refuse() {
+            let so_far =
+                format!("{REFUSED_IN_A_ROW_MAX} rows before it were refused, too, and none was taken in between");
+            return Err(GaveUp::Failed(CallError { message: format!("{} ({so_far})", error.message), ..error }, tries));
         }
         if part.row_count() > 0 || part.is_statics() {
             settled.rejected += 1;

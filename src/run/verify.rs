@@ -6,6 +6,7 @@ use crate::blocking::blocking;
 use crate::checkpoint::{Checkpoint, CheckpointError, Committer, beside, note_marker_inferred};
 use crate::clock::unix_ms;
 use crate::cluster::{CqlSource, CqlTarget};
+use crate::copy::Answers;
 use crate::engine::pace::Steering;
 use crate::event::{Event, Events};
 use crate::job::{JobTable, Levels, RunCommand, RunOutcome, Verdict};
@@ -228,7 +229,7 @@ fn pair(
         rejects: rejects.clone(),
         repairs: settings.repair,
         deletes: settings.delete_extra,
-        acknowledged: 0.into(),
+        answers: Answers::default(),
         doubtful: Mutex::default(),
     });
     Pair {

@@ -194,7 +194,7 @@ async fn repair<S: Source, T: Target>(
     (suspect, only): (&Suspect, Only),
     markers_inferred: &mut u64,
 ) -> Result<(), Unseen> {
-    let Mending { writer, limits, policy, rejects, acknowledged, doubtful, .. } = mending;
+    let Mending { writer, limits, policy, rejects, answers, doubtful, .. } = mending;
     let layout = Arc::clone(&learned.task.pair.source_layout);
     let range = TokenRange::of(suspect.token);
     let mut grouper = Grouper::new(layout, *limits, BatchMode::None, *policy, range).only(only);
@@ -206,7 +206,7 @@ async fn repair<S: Source, T: Target>(
         for batch in batches {
             *markers_inferred += batch.noted().marker_inferred;
             let tried = u32::from(locked(doubtful).contains(&suspect.key));
-            let outlet = Outlet { target: writer, tried, acknowledged, rejects };
+            let outlet = Outlet { target: writer, tried, answers, rejects };
             if let Err(gave_up) = write(shared, learned, outlet, key, batch).await {
                 locked(doubtful).insert(suspect.key.clone());
                 return Err(gave_up.into());

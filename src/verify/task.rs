@@ -4,6 +4,7 @@ use super::compare::Rules;
 use super::pass::Pass;
 use super::report::Report;
 use crate::checkpoint::CheckpointError;
+use crate::copy::Answers;
 use crate::engine::range::PassEnd;
 use crate::engine::seam::{Source, Target};
 use crate::engine::{Begun, Learned, Shared, Task};
@@ -13,7 +14,7 @@ use crate::row::{BatchLimits, Layout, Policy, RowKey};
 use crate::schema::order::{RowOrder, ValueOrder};
 use crate::side::{Nodes, Side};
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -60,8 +61,8 @@ pub struct Mending<T> {
     pub repairs: bool,
     /// Whether rows that the target has alone are deleted.
     pub deletes: bool,
-    /// Requests that the target has acknowledged.
-    pub acknowledged: AtomicU64,
+    /// What the target has answered.
+    pub answers: Answers,
     /// Rows of which a write has ended in this run as nobody knows: it may yet take effect, and their range is compared again.
     pub doubtful: Mutex<HashSet<RowKey>>,
 }

@@ -90,6 +90,25 @@ fn errors_that_pass_are_tried_again_and_counted() {
     lab.assert_equal("t", ROWS.try_into().unwrap());
 }
 
+/// Goal: a node that doesn't know the table yet, or a column of it, costs no row: what it refuses is tried again.
+#[test]
+fn a_node_that_lags_behind_the_schema_rejects_no_row() {
+    let Some(lab) = Lab::open("faults_lags") else { return };
+    fill(&lab);
+    let mut proxy = Proxy::before(&lab.target, lab.runtime());
+    let words = ["table t does not exist", "unconfigured table t", "Undefined column name a in table ks.t"];
+    let refuses = |words: &str| {
+        let words = Some(words.to_owned());
+        times(7, writes(), RequestReaction::forge_with_error_and_message(example_db_errors::invalid(), words))
+    };
+    proxy.on_requests(words.map(refuses).into());
+    let finished = lab.job("t").target(&proxy.address).succeed();
+    let waits = finished.events.iter().filter(|event| event["type"] == "retry" && event["class"] == "unavailable");
+    assert!(waits.count() >= 21, "{}", finished.end());
+    assert_eq!(finished.end()["rows_rejected"], 0);
+    lab.assert_equal("t", ROWS.try_into().unwrap());
+}
+
 /// Goal: connections that break, on either side, cost nothing but time.
 #[test]
 fn connections_that_break_are_made_anew() {

@@ -34,7 +34,8 @@ fn assert_rejected(job: &Job, finished: &Finished, rows: u64) {
     assert_eq!(status["rows_written"], u64::try_from(ROWS).unwrap() - rows);
 }
 
-/// Goal: a write that the target will never take isn't repeated for ever, and costs no other row.
+/// Goal: a write that the target will never take isn't repeated for ever, and costs no other row. Once the target does take it, a
+/// repair brings it.
 #[test]
 fn a_row_that_is_refused_is_named_and_the_rest_arrives() {
     let Some(lab) = Lab::open("rejects_one") else { return };
@@ -66,6 +67,10 @@ fn a_row_that_is_refused_is_named_and_the_rest_arrives() {
     assert_eq!(lab.source.rows::<(String,)>(found)[0].0, "poison");
     // There is nothing left to do, and it still isn't all right.
     job.run().assert_code(3);
+    let mended = job.verify().arg("--repair").run();
+    mended.assert_code(0);
+    assert_eq!(mended.end()["verdict"]["rows_repaired"], 3, "{}", mended.end());
+    lab.assert_equal("t", ROWS.try_into().unwrap());
 }
 
 /// Rows, some of which are written further ahead than the target takes: more than three days, as at ScyllaDB.

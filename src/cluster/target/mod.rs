@@ -158,6 +158,30 @@ impl CqlTarget {
         found.ok_or_else(|| call::nonsense(format!("{form:?} of a table that has nothing to write by it")))
     }
 
+    /// Sends what is alive of a batch by now, and what of its lists and counters the target lacks.
+    async fn send(&self, batch: &Batch, clock: Clock, tries: u32) -> Result<Settled, CallError> {
+        if let Some(counters) = &self.counters {
+            counters.write(batch).await?;
+            return Ok(Settled::default());
+        }
+        let lists = match &self.lists {
+            Some(lists) if batch.has(Form::Element) => lists.found(batch).await?,
+            _ => None,
+        };
+        // TTLs are those of this moment: whatever had to be waited for comes before.
+        let mut bound = batch.bind(clock.seconds());
+        let mut settled = batch.settled(&bound);
+        if let Some(lists) = lists {
+            let reordered;
+            (bound, reordered) = lists.missing(batch, &bound);
+            settled += reordered;
+        }
+        if !bound.is_empty() {
+            self.execute_all(&bound, batch, clock, tries).await?;
+        }
+        Ok(settled)
+    }
+
     /// Sends statements, in as many requests as their number and size ask for; after `tries` failed ones, in smaller ones: a
     /// request that took too long once may always do.
     async fn execute_all(&self, bound: &Bound, batch: &Batch, clock: Clock, tries: u32) -> Result<(), CallError> {
@@ -249,26 +273,13 @@ impl Target for CqlTarget {
     }
 
     async fn write(&self, batch: &Batch, clock: Clock, tries: u32) -> Result<Settled, CallError> {
-        if let Some(counters) = &self.counters {
-            counters.write(batch).await?;
-            return Ok(Settled::default());
+        match self.send(batch, clock, tries).await {
+            // A node that has just come may lag behind the schema that the others agree on: no row is to blame.
+            Err(error) if call::lacks_schema(&error) && self.is_unchanged().await? => {
+                Err(CallError { class: Class::Unavailable, ..error })
+            }
+            result => result,
         }
-        let lists = match &self.lists {
-            Some(lists) if batch.has(Form::Element) => lists.found(batch).await?,
-            _ => None,
-        };
-        // TTLs are those of this moment: whatever had to be waited for comes before.
-        let mut bound = batch.bind(clock.seconds());
-        let mut settled = batch.settled(&bound);
-        if let Some(lists) = lists {
-            let reordered;
-            (bound, reordered) = lists.missing(batch, &bound);
-            settled += reordered;
-        }
-        if !bound.is_empty() {
-            self.execute_all(&bound, batch, clock, tries).await?;
-        }
-        Ok(settled)
     }
 
     async fn delete(&self, removal: &Removal) -> Result<(), CallError> {

@@ -214,7 +214,7 @@ fn lane(case: &Case, plan: &Plan, world: &Arc<World>) -> Lane<ModelSource, Model
     };
     let target = MemoryTarget {
         dead: Arc::<AtomicBool>::clone(&world.dead),
-        poison: case.poison.clone(),
+        poison: case.poison.clone().into_iter().collect(),
         ..MemoryTarget::new(&world.store)
     };
     let (world, calls) = (|| Arc::clone(world), AtomicU64::default);

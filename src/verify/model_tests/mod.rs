@@ -18,6 +18,7 @@ use super::report::Report;
 use super::{Conduct, Mending, Pair, run};
 use crate::checkpoint::{self, Checkpoint, CheckpointError, Committer};
 use crate::clock::{Clock, unix_ms};
+use crate::copy::Answers;
 use crate::copy::fakes::{MemorySource, MemoryTarget, Rows, Store};
 use crate::copy::model_tests::case::{Act, Plan, Weather};
 use crate::copy::model_tests::one_run;
@@ -201,7 +202,7 @@ fn pair(
         rejects: rejects(checkpoint),
         repairs: case.repairs,
         deletes: case.deletes,
-        acknowledged: AtomicU64::default(),
+        answers: Answers::default(),
         doubtful: Mutex::default(),
     });
     Pair {
