@@ -335,7 +335,7 @@ impl Suspect {
     /// What it takes of memory, in bytes, with what is remembered of it from look to look.
     pub(super) fn size(&self) -> usize {
         let (partition, clustering) = self.key.bytes();
-        size_of::<Suspect>() + size_of::<Glance>() + partition.len() + clustering.len()
+        size_of::<Suspect>() + Glance::SIZE_MAX + partition.len() + clustering.len()
     }
 
     /// Whether both are of one partition.

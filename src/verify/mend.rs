@@ -205,10 +205,10 @@ async fn repair<S: Source, T: Target>(
             .map_err(|error| GaveUp::Failed(CallError { class: Failure::Other, message: error.to_string() }, 1))?;
         for batch in batches {
             *markers_inferred += batch.noted().marker_inferred;
-            let tried = u32::from(locked(doubtful).contains(&suspect.key));
+            let tried = u32::from(locked(doubtful).contains(&suspect.written()));
             let outlet = Outlet { target: writer, tried, answers, rejects };
             if let Err(gave_up) = write(shared, learned, outlet, key, batch).await {
-                locked(doubtful).insert(suspect.key.clone());
+                locked(doubtful).insert(suspect.written());
                 return Err(gave_up.into());
             }
         }

@@ -32,6 +32,16 @@ pub(super) struct Suspect {
     pub(super) is_counted: bool,
 }
 
+impl Suspect {
+    /// The key of what a repair of it writes: statics are the partition's, whichever row they came with.
+    pub(super) fn written(&self) -> RowKey {
+        match self.part {
+            Part::Regular => self.key.clone(),
+            Part::Static => RowKey::new(self.key.bytes().0, &[]),
+        }
+    }
+}
+
 /// Which partitions' statics were compared, of a single token: its scans are several, and each may show them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Statics {

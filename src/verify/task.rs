@@ -63,7 +63,8 @@ pub struct Mending<T> {
     pub deletes: bool,
     /// What the target has answered.
     pub answers: Answers,
-    /// Rows of which a write has ended in this run as nobody knows: it may yet take effect, and their range is compared again.
+    /// Rows, and partitions for their statics, of which a write has ended in this run as nobody knows: it may yet take effect, and
+    /// their range is compared again.
     pub doubtful: Mutex<HashSet<RowKey>>,
 }
 
