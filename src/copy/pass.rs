@@ -73,6 +73,10 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
         let Course { shared, learned, .. } = self.course;
         let mut writes = FuturesUnordered::new();
         let mut wanted = self.next_scan();
+        if wanted.is_none() {
+            // The row that the range was resumed behind was the last one.
+            self.course.mark.scan_ended_after(0);
+        }
         let mut reading = None;
         let mut arrived: Option<Arrived> = None;
         let mut pause = Box::pin(shared.pacer.pause_lasts(REPORT_EVERY));

@@ -42,6 +42,27 @@ fn source(scene: &Scene, stretches: &[(u64, u64)]) -> MemorySource {
 }
 
 #[test]
+fn a_range_that_is_resumed_behind_its_last_row_is_done() {
+    // A partition of statics alone, as one of a table without a clustering key: nothing of it can come behind.
+    let mut rows = sample_rows(50);
+    let ranges = tile(&[], 4);
+    let last = ranges[1].last();
+    rows.insert((last, key_of(last, 0), Vec::new()), [None, None]);
+    let scene = Scene::with(rows, ranges);
+    let source = || MemorySource { has_statics: true, ..scene.source() };
+    // The row was recorded; that no page comes behind it was not.
+    let checkpoint = rusqlite::Connection::open(scene.path()).expect("opens");
+    let cursor =
+        "UPDATE token_range SET cursor = ?1 - 1, partition_key = ?2, clustering_key = x'' WHERE last_token = ?1";
+    let key = [&16u32.to_be_bytes()[..], &key_of(last, 0)].concat();
+    assert_eq!(checkpoint.execute(cursor, rusqlite::params![last.0, key]).expect("set"), 1);
+    drop(checkpoint);
+    let source = MemorySource { has_statics: true, ..scene.source() };
+    let ended = runtime().block_on(scene.copy(source, scene.target(), Events::none(), Stop::default()));
+    assert_eq!(ended.expect("ran").outcome, RunOutcome::Done, "{:?}", scene.status().failures);
+}
+
+#[test]
 fn tombstones_anywhere_in_a_partition_are_passed() {
     let end = 1000 / 10;
     for stretches in [
