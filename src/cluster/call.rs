@@ -60,14 +60,22 @@ fn of_server(error: &DbError, message: &str) -> Class {
         DbError::SyntaxError | DbError::Invalid | DbError::ConfigError | DbError::AlreadyExists { .. } => {
             Class::Rejected
         }
+        // Cassandra can't read what it keeps of roles (`CassandraAuthorizer`): nobody was refused anything yet.
+        DbError::Unauthorized if message.starts_with("Unable to perform authorization") => Class::Unavailable,
         DbError::Unauthorized | DbError::AuthenticationError => Class::Unauthorized,
         // A server that is being restarted says odd things; what lasts is given up when patience ends.
         _ => Class::Other,
     }
 }
 
-/// Whether the node says that it lacks the table, or a column of it: Cassandra before 4.0 and ScyllaDB, then Cassandra since.
-pub(crate) fn lacks_schema(error: &CallError) -> bool {
+/// Of a statement that was prepared before: a node that now lacks its table, or a column, lags behind the schema that the others agree
+/// on, and is waited for. Where they agree that the table is gone, the guard ends the run.
+pub(crate) fn waits_for_schema(error: CallError) -> CallError {
+    if lacks_schema(&error) { CallError { class: Class::Unavailable, ..error } } else { error }
+}
+
+/// Whether the node says so: Cassandra before 4.0 and ScyllaDB, then Cassandra since.
+fn lacks_schema(error: &CallError) -> bool {
     let CallError { class, message } = error;
     let words = ["unconfigured table ", "Unknown identifier ", "Undefined column name "];
     *class == Class::Rejected
@@ -130,6 +138,9 @@ mod tests {
         );
         assert_eq!(class(DbError::Invalid), Class::Rejected);
         assert_eq!(class(DbError::Unauthorized), Class::Unauthorized);
+        let unread = "Unable to perform authorization of permissions: Unable to perform authorization of super-user \
+                      permission: Cannot achieve consistency level LOCAL_ONE";
+        assert_eq!(class_in_words(DbError::Unauthorized, unread), Class::Unavailable);
         assert_eq!(class(DbError::ServerError), Class::Other);
         assert!(Class::Other.is_retryable() && !Class::Rejected.is_retryable());
         assert_eq!(classify(ExecutionError::EmptyPlan).class, Class::Connection);

@@ -155,8 +155,11 @@ impl Source for CqlSource {
             None => PagingState::start(),
             Some(bytes) => PagingState::new_from_raw_bytes(Arc::clone(bytes)),
         };
-        let (result, next) =
-            self.session.execute_single_page(&select, RawCells(&values), state).await.map_err(call::classify)?;
+        let (result, next) = self
+            .session
+            .execute_single_page(&select, RawCells(&values), state)
+            .await
+            .map_err(|error| call::waits_for_schema(call::classify(error)))?;
         let rows = result.into_rows_result().map_err(call::nonsense)?;
         let next = match next {
             PagingStateResponse::HasMorePages { state } => {

@@ -66,6 +66,8 @@ pub struct Lane<S, T> {
     pub mode: BatchMode,
     /// What is decided for rows of which not everything can be read.
     pub policy: Policy,
+    /// Whether the target has taken rows of it in an earlier run.
+    pub takes_rows: bool,
 }
 
 /// How a copy ended.
@@ -135,7 +137,10 @@ pub async fn run<S: Source, T: Target>(
     events: Events,
     stop: Stop,
 ) -> Ended {
-    let task = |(number, lane)| (number, Copying { lane, rejects: rejects.clone(), answers: Answers::default() });
+    let task = |(number, lane): (usize, Lane<S, T>)| {
+        let answers = Answers::of_table(lane.takes_rows);
+        (number, Copying { lane, rejects: rejects.clone(), answers })
+    };
     let tasks = lanes.into_iter().map(task).collect();
     let ended = engine::run(tasks, work, steering, ledger, events.clone(), stop).await;
     let any_rejected = events.counters().rows_rejected.load(Ordering::Relaxed) > 0;

@@ -49,7 +49,6 @@ fn a_range_that_is_resumed_behind_its_last_row_is_done() {
     let last = ranges[1].last();
     rows.insert((last, key_of(last, 0), Vec::new()), [None, None]);
     let scene = Scene::with(rows, ranges);
-    let source = || MemorySource { has_statics: true, ..scene.source() };
     // The row was recorded; that no page comes behind it was not.
     let checkpoint = rusqlite::Connection::open(scene.path()).expect("opens");
     let cursor =

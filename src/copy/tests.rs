@@ -39,7 +39,15 @@ pub(super) fn pace() -> Pace {
 }
 
 pub(super) fn lane(source: MemorySource, target: MemoryTarget) -> Lane<MemorySource, MemoryTarget> {
-    Lane { source, target, layout: layout(), limits: limits(), mode: BatchMode::Auto, policy: Policy::default() }
+    Lane {
+        source,
+        target,
+        layout: layout(),
+        limits: limits(),
+        mode: BatchMode::Auto,
+        policy: Policy::default(),
+        takes_rows: false,
+    }
 }
 
 pub(crate) fn job() -> Job {
@@ -297,7 +305,7 @@ fn no_row_is_to_blame_where_all_are_refused() {
     let ended = runtime().block_on(scene.copy(scene.source(), target, Events::none(), Stop::default())).expect("ran");
     assert_eq!(ended.outcome, RunOutcome::Incomplete);
     let status = scene.status();
-    assert!(status.failures[0].error.contains("100 rows before it were refused, too"), "{:?}", status.failures);
+    assert!(status.failures[0].error.contains("so were 100 rows before it"), "{:?}", status.failures);
     assert!(status.counts.tally.rows_rejected <= 100, "{:?}", status.counts.tally);
 
     let ended =

@@ -24,31 +24,38 @@ use std::time::Duration;
 /// as anything.
 const PATIENCE_WITH_BATCHES: Duration = Duration::from_secs(10);
 
-/// So many rows in a row may be refused while the target takes nothing in between. Then it isn't the rows that are to blame, and
-/// what is listed as rejected is never tried again.
-const REFUSED_IN_A_ROW_MAX: u64 = 100;
+/// So many rows may be refused by a target that has taken none of the table yet. Then it isn't the rows that are to blame, and what is
+/// listed as rejected is never tried again.
+const REFUSED_FIRST_MAX: u64 = 100;
 
 /// What a target has answered to the writes of one table.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Answers {
+    /// Requests, in this run.
     acknowledged: AtomicU64,
-    /// Rows since the last request that it acknowledged.
-    refused_in_a_row: AtomicU64,
+    /// Rows, in this run.
+    refused: AtomicU64,
+    takes_rows: bool,
 }
 
 impl Answers {
+    /// None so far. `takes_rows` tells whether the target is known to take rows of the table.
+    pub fn of_table(takes_rows: bool) -> Answers {
+        Answers { acknowledged: 0.into(), refused: 0.into(), takes_rows }
+    }
+
     fn acknowledged(&self) -> u64 {
         self.acknowledged.load(Ordering::Relaxed)
     }
 
     fn acknowledge(&self) {
         self.acknowledged.fetch_add(1, Ordering::Relaxed);
-        self.refused_in_a_row.store(0, Ordering::Relaxed);
     }
 
-    /// Whether it wasn't one too many.
+    /// Counts a row that the target refuses; says whether the row may be to blame.
     fn may_refuse(&self) -> bool {
-        self.refused_in_a_row.fetch_add(1, Ordering::Relaxed) < REFUSED_IN_A_ROW_MAX
+        let before = self.refused.fetch_add(1, Ordering::Relaxed);
+        self.takes_rows || self.acknowledged() > 0 || before < REFUSED_FIRST_MAX
     }
 }
 
@@ -126,8 +133,7 @@ pub(crate) async fn write<K: Task, T: Target>(
             return Err(GaveUp::Failed(CallError { message, ..error }, tries));
         }
         if !answers.may_refuse() {
-            let so_far =
-                format!("{REFUSED_IN_A_ROW_MAX} rows before it were refused, too, and none was taken in between");
+            let so_far = format!("so were {REFUSED_FIRST_MAX} rows before it, and none was taken yet");
             return Err(GaveUp::Failed(CallError { message: format!("{} ({so_far})", error.message), ..error }, tries));
         }
         if part.row_count() > 0 || part.is_statics() {

@@ -227,6 +227,7 @@ async fn begin(settings: &Settings, events: &Events) -> Result<Begun, Error> {
         blocking(move || checkpoint.work().map(|(found, work)| (checkpoint, found, work))).await?;
     let has_rejected = found.tally.rows_rejected > 0;
     let created_at = checkpoint.created_at()?;
+    let takes_rows: Vec<bool> = found.tables.iter().map(|table| table.rows_written > 0).collect();
     events.emit(Event::from(found));
     for message in Levels::from(settings).shortfalls(&checkpoint.copied_at()?) {
         events.emit(Event::Warning { message });
@@ -240,14 +241,14 @@ async fn begin(settings: &Settings, events: &Events) -> Result<Begun, Error> {
     let mut lanes = BTreeMap::new();
     for (number, Candidate { table, verdict }) in candidates.into_iter().enumerate() {
         match verdict {
-            Ok(ready) => drop(lanes.insert(number, lane(settings, policy, *ready))),
+            Ok(ready) => drop(lanes.insert(number, lane(settings, policy, *ready, takes_rows[number]))),
             Err(error) => events.emit(broken_event(number, &table, &error)),
         }
     }
     Ok(Begun { sides, tables, has_misfits, lanes, rejects, has_rejected, checkpoint, work })
 }
 
-fn lane(settings: &Settings, policy: Policy, table: ReadyTable) -> Lane<CqlSource, CqlTarget> {
+fn lane(settings: &Settings, policy: Policy, table: ReadyTable, takes_rows: bool) -> Lane<CqlSource, CqlTarget> {
     // Counters are read and written row by row.
     let mode = if table.layout.has_counters() { BatchMode::None } else { settings.batch };
     Lane {
@@ -255,6 +256,7 @@ fn lane(settings: &Settings, policy: Policy, table: ReadyTable) -> Lane<CqlSourc
         limits: table.writer.limits(),
         mode,
         policy,
+        takes_rows,
         source: table.reader,
         target: table.writer,
     }

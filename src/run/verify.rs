@@ -229,7 +229,8 @@ fn pair(
         rejects: rejects.clone(),
         repairs: settings.repair,
         deletes: settings.delete_extra,
-        answers: Answers::default(),
+        // What is refused is told with its row.
+        answers: Answers::of_table(true),
         doubtful: Mutex::default(),
     });
     Pair {

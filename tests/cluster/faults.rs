@@ -49,7 +49,11 @@ fn errors_that_pass_are_tried_again_and_counted() {
         times(n, requests, reaction)
     };
     let scans = || scans(|_| true);
+    // Where the node that keeps the role is down.
+    let words = "Unable to perform authorization of permissions: Cannot achieve consistency level LOCAL_ONE".to_owned();
+    let unread = RequestReaction::forge_with_error_and_message(example_db_errors::unauthorized(), Some(words));
     before_source.on_requests(vec![
+        rule(2, scans(), unread.clone()),
         rule(3, scans(), forge.read_timeout()),
         rule(3, scans(), forge.read_failure()),
         rule(3, scans(), forge.unavailable()),
@@ -58,6 +62,7 @@ fn errors_that_pass_are_tried_again_and_counted() {
         rule(2, scans(), RequestReaction::forge_with_error(example_db_errors::is_bootstrapping())),
     ]);
     before_target.on_requests(vec![
+        rule(2, writes(), unread),
         rule(5, writes(), forge.write_timeout()),
         rule(5, writes(), forge.overloaded()),
         rule(5, writes(), forge.unavailable()),
@@ -85,7 +90,7 @@ fn errors_that_pass_are_tried_again_and_counted() {
     assert_eq!(finished.count("retry"), forged);
     let sides =
         |side: &str| finished.events.iter().filter(|event| event["side"] == side && event["type"] == "retry").count();
-    assert_eq!((sides("source"), sides("target")), (16, forged - 16));
+    assert_eq!((sides("source"), sides("target")), (18, forged - 18));
     assert_eq!(job.status()["rows_read"], ROWS);
     lab.assert_equal("t", ROWS.try_into().unwrap());
 }
@@ -95,16 +100,23 @@ fn errors_that_pass_are_tried_again_and_counted() {
 fn a_node_that_lags_behind_the_schema_rejects_no_row() {
     let Some(lab) = Lab::open("faults_lags") else { return };
     fill(&lab);
-    let mut proxy = Proxy::before(&lab.target, lab.runtime());
+    let (mut before_source, mut before_target) =
+        (Proxy::before(&lab.source, lab.runtime()), Proxy::before(&lab.target, lab.runtime()));
     let words = ["table t does not exist", "unconfigured table t", "Undefined column name a in table ks.t"];
-    let refuses = |words: &str| {
+    let refuses = |requests: Condition, words: &str| {
         let words = Some(words.to_owned());
-        times(7, writes(), RequestReaction::forge_with_error_and_message(example_db_errors::invalid(), words))
+        times(7, requests, RequestReaction::forge_with_error_and_message(example_db_errors::invalid(), words))
     };
-    proxy.on_requests(words.map(refuses).into());
-    let finished = lab.job("t").target(&proxy.address).succeed();
-    let waits = finished.events.iter().filter(|event| event["type"] == "retry" && event["class"] == "unavailable");
-    assert!(waits.count() >= 21, "{}", finished.end());
+    before_target.on_requests(words.map(|words| refuses(writes(), words)).into());
+    let run = begun(&lab.job("t").source(&before_source.address).target(&before_target.address), &mut before_source);
+    before_source.on_requests(words.map(|words| refuses(scans(|_| true), words)).into());
+    let finished = run.finish();
+    finished.assert_code(0);
+    let waits = |side: &str| {
+        let waits = finished.events.iter().filter(|event| event["type"] == "retry" && event["class"] == "unavailable");
+        waits.filter(|event| event["side"] == side).count()
+    };
+    assert!(waits("source") >= 21 && waits("target") >= 21, "{}", finished.end());
     assert_eq!(finished.end()["rows_rejected"], 0);
     lab.assert_equal("t", ROWS.try_into().unwrap());
 }

@@ -273,13 +273,7 @@ impl Target for CqlTarget {
     }
 
     async fn write(&self, batch: &Batch, clock: Clock, tries: u32) -> Result<Settled, CallError> {
-        match self.send(batch, clock, tries).await {
-            // A node that has just come may lag behind the schema that the others agree on: no row is to blame.
-            Err(error) if call::lacks_schema(&error) && self.is_unchanged().await? => {
-                Err(CallError { class: Class::Unavailable, ..error })
-            }
-            result => result,
-        }
+        self.send(batch, clock, tries).await.map_err(call::waits_for_schema)
     }
 
     async fn delete(&self, removal: &Removal) -> Result<(), CallError> {

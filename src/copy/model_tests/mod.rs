@@ -225,5 +225,6 @@ fn lane(case: &Case, plan: &Plan, world: &Arc<World>) -> Lane<ModelSource, Model
         limits: case.limits,
         mode: case.mode,
         policy: Policy::default(),
+        takes_rows: false,
     }
 }

@@ -202,7 +202,7 @@ fn pair(
         rejects: rejects(checkpoint),
         repairs: case.repairs,
         deletes: case.deletes,
-        answers: Answers::default(),
+        answers: Answers::of_table(true),
         doubtful: Mutex::default(),
     });
     Pair {
