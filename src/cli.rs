@@ -246,9 +246,9 @@ pub struct JobArgs {
     mut_arg("source_consistency", |arg| arg.help("Consistency level at the source, where it differs")),
     mut_arg("target_consistency", |arg| arg.help("Consistency level at the target, where it differs")),
     mut_arg("row_marker", |arg| arg.help("`--repair`: which rows get a row marker, which no query shows [default: infer]")),
-    mut_arg("writers", |arg| arg.help("`--repair`: write requests under way at the same time, at most [default: 32]")),
+    mut_arg("writers", |arg| arg.help("Requests to the target under way at the same time, at most, and rows that are looked at again [default: 32]")),
     mut_arg("target_latency", |arg| {
-        arg.help("`--repair`: write with fewer requests at a time while more than one write in a hundred takes longer [default: off]")
+        arg.help("Send fewer requests to the target at a time while more than one in a hundred takes longer [default: off]")
     }),
     mut_arg("memory", |arg| arg.help("Memory for all that is read and not yet compared [default: 256MiB]")),
     mut_arg("json", |arg| arg.help("Events as JSON lines on stdout; each row that differs is one")),
