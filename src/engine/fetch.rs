@@ -50,6 +50,8 @@ pub(crate) struct Wanted {
     pub(crate) rows_max: i32,
     /// Whether rows around here could not be read before: then it is no surprise, and not worth a long wait.
     pub(crate) is_suspect: bool,
+    /// Whoever asks for the same rows again asks another replica, where this is another number.
+    pub(crate) turn: u32,
     /// Notified when whoever asks can't free anything before it has this page: then it doesn't wait for memory.
     pub(crate) needed: Arc<Notify>,
 }
@@ -73,7 +75,7 @@ pub(crate) async fn fetch<K: Task>(
 ) -> Result<Arrived, Unread> {
     let (calls, table, layout) = (&learned.calls, learned.task.table(side), learned.task.layout(side));
     let super::Read { page_size, beside } = learned.read(side);
-    let Wanted { scan, position, rows_max, is_suspect, needed } = wanted;
+    let Wanted { scan, position, rows_max, is_suspect, turn, needed } = wanted;
     let mut reservation = tokio::select! {
         biased;
         reservation = shared.budget.page(|| page_size.bytes()) => reservation,
@@ -93,7 +95,9 @@ pub(crate) async fn fetch<K: Task>(
         let turns = shared.pacer.turns(side, calls.stop());
         let read_page = |tries: u32| {
             let attempt = before + tries;
-            let read = Read { scan: scan.clone(), position: position.clone(), rows: rows_at(attempt), attempt };
+            let rows = rows_at(attempt);
+            let turn = turn.wrapping_add(attempt);
+            let read = Read { scan: scan.clone(), position: position.clone(), rows, turn };
             turns.call(Load::default(), std::future::ready(()), move || async move {
                 // The server takes the time when the request arrives, so the time of asking is the closer one.
                 let read_at = shared.clock.seconds();
@@ -182,7 +186,7 @@ async fn partitions_behind_at<K: Task>(
     let mut position = Some(Position::default());
     while let Some(at) = position {
         let needed = Arc::default();
-        let wanted = Wanted { scan: scan.clone(), position: at, rows_max: 100, is_suspect: false, needed };
+        let wanted = Wanted { scan: scan.clone(), position: at, rows_max: 100, is_suspect: false, turn: 0, needed };
         let Arrived { fetched, .. } = fetch(shared, learned, side, wanted).await?;
         let page = &fetched.page;
         found.extend((0..page.rows()).map(|row| RowKey::new(page.span(row, 0, layout.partition_key), &[])));
