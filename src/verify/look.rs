@@ -6,7 +6,7 @@ use super::glance::Glance;
 use super::merge::Suspect;
 use super::task::Comparing;
 use crate::call::{CallError, Class as Failure};
-use crate::engine::fetch::{Arrived, Unread, Wanted, fetch};
+use crate::engine::fetch::{Arrived, Unread, Wanted, fetch_into};
 use crate::engine::retry::GaveUp;
 use crate::engine::seam::{Partitions, Position, Scan, Slice, Source, Target};
 use crate::engine::{Learned, Shared, Task};
@@ -102,9 +102,13 @@ async fn look_at_all<S: Source, T: Target>(
     learned: &Learned<Comparing<S, T>>,
     run: &[&Suspect],
 ) -> Result<Seen, Unseen> {
-    let (source, target) =
-        futures::future::try_join(read(shared, learned, Side::Source, run), read(shared, learned, Side::Target, run))
-            .await?;
+    let (source, target) = {
+        // For both at once: whoever waited for the other side's with one side's in hand could wait in a circle.
+        let _expected =
+            shared.budget.look(|| expected(learned, Side::Source, run) + expected(learned, Side::Target, run)).await;
+        let of = |side| read_side(shared, learned, side, run);
+        futures::future::try_join(of(Side::Source), of(Side::Target)).await?
+    };
     let now = shared.clock.seconds();
     let difference = |suspect: &&Suspect| {
         let pair = &learned.task.pair;
@@ -192,8 +196,23 @@ fn is_whole(slice: &Slice) -> bool {
     slice.from == Cut::START && slice.to == Cut::END
 }
 
-/// All pages of a run at one side. Of statics, the first row is enough.
+/// All pages of a run at one side, once there is room for them. Of statics, the first row is enough.
 pub(super) async fn read<S: Source, T: Target>(
+    shared: &Shared<Comparing<S, T>>,
+    learned: &Learned<Comparing<S, T>>,
+    side: Side,
+    run: &[&Suspect],
+) -> Result<Vec<Arrived>, Unseen> {
+    let _expected = shared.budget.look(|| expected(learned, side, run)).await;
+    read_side(shared, learned, side, run).await
+}
+
+/// Bytes that a run may come to at one side. They are held until its pages, of which each has its own by then, are there.
+fn expected<S: Source, T: Target>(learned: &Learned<Comparing<S, T>>, side: Side, run: &[&Suspect]) -> usize {
+    learned.bytes_of(side, run.len())
+}
+
+async fn read_side<S: Source, T: Target>(
     shared: &Shared<Comparing<S, T>>,
     learned: &Learned<Comparing<S, T>>,
     side: Side,
@@ -230,10 +249,8 @@ async fn read_scan<S: Source, T: Target>(
     let mut pages: Vec<Arrived> = Vec::new();
     let mut position = Some(Position::default());
     while let Some(at) = position {
-        let needed = Arc::new(tokio::sync::Notify::new());
-        needed.notify_one();
-        let wanted = Wanted { scan: scan.clone(), position: at, rows_max, is_suspect: false, needed };
-        let arrived = fetch(shared, learned, side, wanted).await?;
+        let wanted = Wanted { scan: scan.clone(), position: at, rows_max, is_suspect: false, needed: Arc::default() };
+        let arrived = fetch_into(shared, learned, side, wanted, shared.budget.looked_at()).await?;
         let next = arrived.fetched.next.clone();
         let has_rows = arrived.fetched.page.rows() > 0;
         if has_rows {
