@@ -66,21 +66,33 @@ fn patience(is_suspect: bool, whole: Patience) -> Patience {
     Patience { of_failures, of_timeouts, ..whole }
 }
 
-/// Asks one side for a page.
+/// Asks one side for a page, once there is room for it.
 pub(crate) async fn fetch<K: Task>(
     shared: &Shared<K>,
     learned: &Learned<K>,
     side: Side,
     wanted: Wanted,
 ) -> Result<Arrived, Unread> {
-    let (calls, table, layout) = (&learned.calls, learned.task.table(side), learned.task.layout(side));
-    let super::Read { page_size, beside } = learned.read(side);
-    let Wanted { scan, position, rows_max, is_suspect, turn, needed } = wanted;
-    let mut reservation = tokio::select! {
+    let page_size = &learned.read(side).page_size;
+    let reservation = tokio::select! {
         biased;
         reservation = shared.budget.page(|| page_size.bytes()) => reservation,
-        () = needed.notified() => shared.budget.page_now(page_size.bytes()),
+        () = wanted.needed.notified() => shared.budget.page_now(page_size.bytes()),
     };
+    fetch_into(shared, learned, side, wanted, reservation).await
+}
+
+/// Asks one side for a page that has room already.
+pub(crate) async fn fetch_into<K: Task>(
+    shared: &Shared<K>,
+    learned: &Learned<K>,
+    side: Side,
+    wanted: Wanted,
+    mut reservation: Reservation,
+) -> Result<Arrived, Unread> {
+    let (calls, table, layout) = (&learned.calls, learned.task.table(side), learned.task.layout(side));
+    let super::Read { page_size, beside } = learned.read(side);
+    let Wanted { scan, position, rows_max, is_suspect, turn, .. } = wanted;
     let asking_for = calls.standstill().stopwatch();
     let began = Instant::now();
     let mut before = 0;

@@ -6,7 +6,7 @@ use super::glance::Glance;
 use super::merge::Suspect;
 use super::task::Comparing;
 use crate::call::{CallError, Class as Failure};
-use crate::engine::fetch::{Arrived, Unread, Wanted, fetch};
+use crate::engine::fetch::{Arrived, Unread, Wanted, fetch_into};
 use crate::engine::retry::GaveUp;
 use crate::engine::seam::{Partitions, Position, Scan, Slice, Source, Target};
 use crate::engine::{Learned, Shared, Task};
@@ -105,8 +105,13 @@ async fn look_at_all<S: Source, T: Target>(
     run: &[&Suspect],
     turn: u32,
 ) -> Result<Seen, Unseen> {
-    let at = |side| read(shared, learned, side, run, turn);
-    let (source, target) = futures::future::try_join(at(Side::Source), at(Side::Target)).await?;
+    let (source, target) = {
+        // For both at once: whoever waited for the other side's with one side's in hand could wait in a circle.
+        let _expected =
+            shared.budget.look(|| expected(learned, Side::Source, run) + expected(learned, Side::Target, run)).await;
+        let of = |side| read_side(shared, learned, side, run, turn);
+        futures::future::try_join(of(Side::Source), of(Side::Target)).await?
+    };
     let now = shared.clock.seconds();
     let difference = |suspect: &&Suspect| {
         let pair = &learned.task.pair;
@@ -194,8 +199,24 @@ fn is_whole(slice: &Slice) -> bool {
     slice.from == Cut::START && slice.to == Cut::END
 }
 
-/// All pages of a run at one side. Of statics, the first row is enough.
+/// All pages of a run at one side, once there is room for them. Of statics, the first row is enough.
 pub(super) async fn read<S: Source, T: Target>(
+    shared: &Shared<Comparing<S, T>>,
+    learned: &Learned<Comparing<S, T>>,
+    side: Side,
+    run: &[&Suspect],
+    turn: u32,
+) -> Result<Vec<Arrived>, Unseen> {
+    let _expected = shared.budget.look(|| expected(learned, side, run)).await;
+    read_side(shared, learned, side, run, turn).await
+}
+
+/// Bytes that a run may come to at one side. They are held until its pages, of which each has its own by then, are there.
+fn expected<S: Source, T: Target>(learned: &Learned<Comparing<S, T>>, side: Side, run: &[&Suspect]) -> usize {
+    learned.bytes_of(side, run.len())
+}
+
+async fn read_side<S: Source, T: Target>(
     shared: &Shared<Comparing<S, T>>,
     learned: &Learned<Comparing<S, T>>,
     side: Side,
@@ -235,10 +256,9 @@ async fn read_scan<S: Source, T: Target>(
     let mut pages: Vec<Arrived> = Vec::new();
     let mut position = Some(Position::default());
     while let Some(at) = position {
-        let needed = Arc::new(tokio::sync::Notify::new());
-        needed.notify_one();
-        let wanted = Wanted { scan: scan.clone(), position: at, rows_max, is_suspect: false, turn, needed };
-        let arrived = fetch(shared, learned, side, wanted).await?;
+        let wanted =
+            Wanted { scan: scan.clone(), position: at, rows_max, is_suspect: false, turn, needed: Arc::default() };
+        let arrived = fetch_into(shared, learned, side, wanted, shared.budget.looked_at()).await?;
         let next = arrived.fetched.next.clone();
         let has_rows = arrived.fetched.page.rows() > 0;
         if has_rows {
