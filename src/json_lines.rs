@@ -127,6 +127,10 @@ fn open(path: &Path) -> std::io::Result<File> {
         return OpenOptions::new().append(true).open(path);
     }
     let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
+    if file.metadata()?.len() == 0 {
+        // Its name is to be on the disk, too: a file without one is gone after a power cut.
+        sync(&File::open(folder(&path.canonicalize()?))?)?;
+    }
     // A link leads to somebody else's file, which stays as it is.
     if path.symlink_metadata()?.is_file() {
         file.set_permissions(Permissions::from_mode(0o600))?;
@@ -143,7 +147,7 @@ fn open(path: &Path) -> std::io::Result<File> {
 }
 
 fn sync(file: &File) -> std::io::Result<()> {
-    match file.sync_data() {
+    match file.sync_all() {
         // A device has no disk to wait for.
         Err(error) if error.kind() == ErrorKind::InvalidInput => Ok(()),
         synced => synced,

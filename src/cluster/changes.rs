@@ -1,21 +1,20 @@
 //! Two small questions about what others do to a cluster meanwhile: was its schema changed, was a table truncated. Both are
-//! asked of one node, by what it keeps of itself and of the others.
+//! asked of one node, by what it keeps of itself and of the others. So is what a changed schema says, until a node disagrees.
 
 use super::source::Pinned;
 use super::{Cluster, Product, call};
 use crate::call::{CallError, Class};
 use futures::StreamExt;
 use scylla::cluster::Node;
-use scylla::statement::unprepared::Statement;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
 /// These are answered from memory. A node that takes longer isn't well, and another one is asked.
-const TIMEOUT: Duration = Duration::from_secs(5);
-/// Nodes that are asked at the same time, where all are.
-const NODES_AT_ONCE: usize = 8;
+pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
+/// How many nodes are asked at the same time, where all are.
+pub const NODES_AT_ONCE: usize = 8;
 
 /// The version of the schema that each node has, by its host id, as one of them knows it. Where two of these are equal, no live
 /// node has seen another schema in between; while a change spreads, they differ.
@@ -32,15 +31,32 @@ pub struct Truncations {
 }
 
 impl Cluster {
-    /// The version of each node's schema. After `tries` failed ones, another node is asked.
+    /// This cluster, of whose nodes one alone is asked for what system tables say; after `tries` failures, another one. What two
+    /// answers of it tell belongs together.
+    #[must_use]
+    pub fn one(&self, tries: u32) -> Cluster {
+        self.at(self.nodes(tries).get(..1).unwrap_or_default())
+    }
+
+    /// The same for each node of the own datacenter that is connected.
+    pub fn each(&self) -> Vec<Cluster> {
+        self.nodes(0).chunks(1).filter(|node| node[0].is_connected()).map(|node| self.at(node)).collect()
+    }
+
+    /// This cluster, of whose nodes the first of `nodes` that is connected is asked for what system tables say.
+    fn at(&self, nodes: &[Arc<Node>]) -> Cluster {
+        let nodes = nodes.iter().map(|node| (Arc::clone(node), None)).collect();
+        Cluster { pinned: Some(Arc::new(Pinned(nodes))), ..self.clone() }
+    }
+
+    /// The version of each node's schema, which has to be asked of [`Cluster::one`].
     ///
     /// # Errors
     /// Where the node doesn't answer.
-    pub async fn schema_versions(&self, tries: u32) -> Result<SchemaVersions, CallError> {
-        let node = self.nodes(tries);
+    pub async fn schema_versions(&self) -> Result<SchemaVersions, CallError> {
         let (local, peers) = tokio::join!(
-            self.ask(&node, "SELECT host_id, schema_version FROM system.local WHERE key = 'local'"),
-            self.ask(&node, "SELECT host_id, schema_version FROM system.peers"),
+            self.rows("SELECT host_id, schema_version FROM system.local WHERE key = 'local'", ()),
+            self.rows("SELECT host_id, schema_version FROM system.peers", ()),
         );
         Ok(local?.into_iter().chain(peers?).collect())
     }
@@ -79,13 +95,14 @@ impl Cluster {
     }
 
     async fn truncations_of(&self, nodes: &[Arc<Node>]) -> Result<Truncations, CallError> {
+        let node = self.at(nodes);
         let nobody = || call::nonsense("system.local is empty");
         if self.info.product == Product::Scylla {
             let (local, records) = tokio::join!(
-                self.ask::<(Uuid,)>(nodes, "SELECT host_id FROM system.local WHERE key = 'local'"),
-                self.ask::<(Uuid, Option<scylla::value::CqlTimestamp>)>(
-                    nodes,
-                    "SELECT DISTINCT table_uuid, truncated_at FROM system.truncated"
+                node.rows::<(Uuid,)>("SELECT host_id FROM system.local WHERE key = 'local'", ()),
+                node.rows::<(Uuid, Option<scylla::value::CqlTimestamp>)>(
+                    "SELECT DISTINCT table_uuid, truncated_at FROM system.truncated",
+                    (),
                 ),
             );
             let (node,) = local?.pop().ok_or_else(nobody)?;
@@ -93,7 +110,7 @@ impl Cluster {
             return Ok(Truncations { node, records: records.collect() });
         }
         let local = "SELECT host_id, truncated_at FROM system.local WHERE key = 'local'";
-        let mut local = self.ask::<(Uuid, Option<HashMap<Uuid, Vec<u8>>>)>(nodes, local).await?;
+        let mut local = node.rows::<(Uuid, Option<HashMap<Uuid, Vec<u8>>>)>(local, ()).await?;
         let (node, records) = local.pop().ok_or_else(nobody)?;
         let records = records.unwrap_or_default().into_iter().map(|(table, record)| (table, hex(&record)));
         Ok(Truncations { node, records: records.collect() })
@@ -110,19 +127,6 @@ impl Cluster {
             nodes[..connected].rotate_left(turn as usize % connected);
         }
         nodes
-    }
-
-    /// All rows of a query without values, asked of the first of `nodes` that is connected: what two of these tell belongs
-    /// together.
-    async fn ask<R>(&self, nodes: &[Arc<Node>], cql: &str) -> Result<Vec<R>, CallError>
-    where
-        R: for<'f, 'm> scylla::deserialize::row::DeserializeRow<'f, 'm>,
-    {
-        let mut statement = Statement::new(cql);
-        statement.set_request_timeout(Some(TIMEOUT));
-        let nodes = nodes.iter().map(|node| (Arc::clone(node), None)).collect();
-        statement.set_load_balancing_policy(Some(Arc::new(Pinned(nodes))));
-        super::rows(&self.session, statement, ()).await
     }
 }
 

@@ -200,7 +200,7 @@ pub async fn connect(side: Side, access: &Access, keyspaces: &[String]) -> Resul
     }
     let session = open_session(side, access, &builder).await?;
     let info = probe(side, &session, endpoint.datacenter.as_deref()).await?;
-    Ok(Cluster { side, info, user: endpoint.user.clone(), session: Arc::new(session), consistency })
+    Ok(Cluster { side, info, user: endpoint.user.clone(), session: Arc::new(session), consistency, pinned: None })
 }
 
 /// Opens a session by all contact points together and, where that takes long, by each of them alone too: the driver asks one

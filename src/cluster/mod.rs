@@ -35,6 +35,8 @@ pub struct Cluster {
     pub user: Option<String>,
     session: Arc<Session>,
     consistency: Consistency,
+    /// Asked instead of any node, where it is [`Cluster::at`] some.
+    pinned: Option<Arc<source::Pinned>>,
 }
 
 impl std::fmt::Debug for Cluster {
@@ -94,7 +96,12 @@ impl Cluster {
     where
         R: for<'f, 'm> scylla::deserialize::row::DeserializeRow<'f, 'm>,
     {
-        query(&self.session, cql, values).await
+        let mut statement = Statement::new(cql);
+        if let Some(pinned) = &self.pinned {
+            statement.set_request_timeout(Some(changes::TIMEOUT));
+            statement.set_load_balancing_policy(Some(Arc::clone(pinned) as _));
+        }
+        rows(&self.session, statement, values).await
     }
 }
 

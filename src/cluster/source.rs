@@ -146,10 +146,10 @@ impl Source for CqlSource {
             return Ok(Fetched { page, next: None });
         };
         select.set_page_size(read.rows);
-        // Each range begins with another of its replicas, and each try with the next one.
+        // Each range begins with another of its replicas, and each try, or look at the same rows, with the next one.
         let range = read.scan.range();
         #[expect(clippy::cast_sign_loss, clippy::cast_possible_truncation, reason = "any number does")]
-        let turn = (range.last().0 as usize).wrapping_add(read.attempt as usize);
+        let turn = (range.last().0 as usize).wrapping_add(read.turn as usize);
         let replicas = self.replicas(range, turn);
         if !replicas.is_empty() {
             select.set_load_balancing_policy(Some(Arc::new(Pinned(replicas))));

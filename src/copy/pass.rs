@@ -173,7 +173,7 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
     /// A page of the scan that is read now.
     fn wanted(&self, position: Position) -> Wanted {
         let Course { ref scan, rows_max, is_suspect, .. } = self.course;
-        Wanted { scan: scan.clone(), position, rows_max, is_suspect, needed: Arc::clone(&self.needed) }
+        Wanted { scan: scan.clone(), position, rows_max, is_suspect, turn: 0, needed: Arc::clone(&self.needed) }
     }
 
     /// Begins with the next scan, if there is one.
@@ -240,7 +240,7 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
                 let Settled { expired, rejected, .. } = settled;
                 let rows = written.rows - expired - rejected;
                 self.course.shared.events.emit(Event::BatchWritten { rows, expired, rejected });
-                self.course.mark.acked(written.number, tally(written.rows, settled));
+                self.course.mark.acked(written.number, tally(written.rows, &settled));
                 self.course.any_rows = true;
             }
             Err(GaveUp::Stopped) => self.course.stop(),
@@ -266,8 +266,8 @@ pub(crate) fn piece(batch: &Batch) -> Piece<Tally> {
 }
 
 /// What there is to add once a batch of so many rows is acknowledged: all of them are written, but for the `settled` ones.
-pub(crate) fn tally(rows: u64, settled: Settled) -> Tally {
-    let Settled { expired, rejected, lists_reordered, .. } = settled;
+pub(crate) fn tally(rows: u64, settled: &Settled) -> Tally {
+    let Settled { expired, rejected, lists_reordered, .. } = *settled;
     let rows_written = rows - expired - rejected;
     Tally { rows_written, rows_expired: expired, rows_rejected: rejected, lists_reordered, ..Tally::default() }
 }

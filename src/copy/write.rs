@@ -79,7 +79,7 @@ pub(crate) async fn write<K: Task, T: Target>(
     key: RangeKey,
     batch: Batch,
 ) -> Result<Settled, GaveUp> {
-    let mut settled = Settled::default();
+    let mut settled = Settled { unasked: true, ..Settled::default() };
     let mut rejected: Vec<Reject> = Vec::new();
     // With each part, how often it was tried, alone or as part of a larger one, with an outcome that may be unknown.
     let mut parts = vec![(batch, tried)];
@@ -152,6 +152,7 @@ pub(crate) async fn write<K: Task, T: Target>(
             let class = Class::Other;
             return Err(GaveUp::Failed(CallError { class, message: error.to_string() }, 1));
         }
+        settled.refusal = Some(reason.clone());
         shared.events.emit(Event::RowsRejected { key, rows, reason });
     }
     Ok(settled)

@@ -40,7 +40,7 @@ impl Beside {
         let places = places.into_iter().flatten().filter(|&token| token != Token::MIN);
         let look = async |token| {
             let scan = Scan::Tokens(TokenRange::of(token));
-            source.read_page(&Read { scan, position: Position::default(), rows: 1, attempt: 0 }).await.is_ok()
+            source.read_page(&Read { scan, position: Position::default(), rows: 1, turn: 0 }).await.is_ok()
         };
         let answers = futures::future::join_all(places.map(look)).await;
         let answered = answers.iter().filter(|&&answered| answered).count();

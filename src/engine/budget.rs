@@ -1,8 +1,9 @@
 //! The memory budget: one number of bytes for all that is read, waits, and is on its way to the target.
 //!
-//! It has two shares, so that nobody waits in a circle. A page is given back when its last batch is acknowledged, and for that
+//! It has shares, so that nobody waits in a circle. A page is given back when its last batch is acknowledged, and for that
 //! its batches must be sent. Who sends waits only for others that send, and those wait for the target alone; who waits for room
-//! for another page goes on sending those that it has. Of each share, one part may be larger than the whole: then it
+//! for another page goes on sending those that it has. Who looks at rows again holds pages of streams meanwhile, so it waits in
+//! a share of its own, and with that in hand for nothing but requests. Of each share, one part may be larger than the whole: then it
 //! travels alone, rather than never.
 
 use crate::event::Counters;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::{Mutex, Notify};
 
-/// Requests have one part in this many, pages the rest.
+/// Requests and looks have one part in this many together, pages the rest.
 const PARTS: u64 = 4;
 
 /// Bytes, shared by all readers and all their writes.
@@ -18,6 +19,7 @@ const PARTS: u64 = 4;
 pub(crate) struct Budget {
     pages: Arc<Share>,
     requests: Arc<Share>,
+    looks: Arc<Share>,
 }
 
 /// A part of the budget for one purpose.
@@ -41,13 +43,16 @@ pub(crate) struct Reservation {
 }
 
 impl Budget {
-    /// A budget of `bytes`. Whoever waits for room is counted while it lasts.
-    pub(crate) fn new(bytes: u64, counters: &Arc<Counters>) -> Budget {
+    /// A budget of `bytes`; where rows are looked at again (`has_looks`), that has half of what requests have elsewhere. Whoever
+    /// waits for room is counted while it lasts.
+    pub(crate) fn new(bytes: u64, has_looks: bool, counters: &Arc<Counters>) -> Budget {
         let share = |bytes| {
             let total = usize::try_from(bytes).unwrap_or(usize::MAX);
             Arc::new(Share { total, counters: Arc::clone(counters), ..Share::default() })
         };
-        Budget { pages: share(bytes - bytes / PARTS), requests: share(bytes / PARTS) }
+        let beside_pages = bytes / PARTS;
+        let looks = if has_looks { beside_pages / 2 } else { 0 };
+        Budget { pages: share(bytes - beside_pages), requests: share(beside_pages - looks), looks: share(looks) }
     }
 
     /// Bytes for all pages together.
@@ -67,6 +72,17 @@ impl Budget {
         let mut reservation = Reservation { share: Arc::clone(&self.pages), bytes: 0 };
         reservation.fit(bytes);
         reservation
+    }
+
+    /// Waits until there is room to look at so much, and takes it. With this in hand, room may be waited for that requests have,
+    /// and nothing else that others hold.
+    pub(crate) async fn look(&self, bytes: impl Fn() -> usize) -> Reservation {
+        Share::take(&self.looks, bytes).await
+    }
+
+    /// For a page of a look, whose room was waited for: nothing of it until it is known how large it is.
+    pub(crate) fn looked_at(&self) -> Reservation {
+        Reservation { share: Arc::clone(&self.looks), bytes: 0 }
     }
 
     /// Waits until there is room for a request of `bytes`, and takes it. Nothing else may be waited for with this in hand
@@ -151,7 +167,7 @@ mod tests {
     use std::cell::Cell;
 
     fn budget() -> Budget {
-        Budget::new(400, &Arc::default())
+        Budget::new(400, true, &Arc::default())
     }
 
     fn waiting(budget: &Budget) -> u64 {
@@ -189,7 +205,10 @@ mod tests {
         drop(small);
         let large = budget.page(|| 1 << 30).now_or_never().expect("there is nobody else");
         assert!(budget.page(|| 1).now_or_never().is_none());
-        assert!(budget.request(1 << 30).now_or_never().is_some(), "requests don't wait for pages");
+        let look = budget.look(|| 1 << 30).now_or_never().expect("looks don't wait for pages");
+        assert!(budget.look(|| 1).now_or_never().is_none());
+        assert!(budget.request(1 << 30).now_or_never().is_some(), "requests wait for neither");
+        drop(look);
         drop(large);
     }
 

@@ -49,6 +49,8 @@ pub(crate) struct Wanted {
     pub(crate) rows_max: i32,
     /// Whether rows around here could not be read before: then it is no surprise, and not worth a long wait.
     pub(crate) is_suspect: bool,
+    /// Whoever asks for the same rows again asks another replica, where this is another number.
+    pub(crate) turn: u32,
     /// Notified when whoever asks can't free anything before it has this page: then it doesn't wait for memory.
     pub(crate) needed: Arc<Notify>,
 }
@@ -63,21 +65,33 @@ fn patience(is_suspect: bool, whole: Patience) -> Patience {
     Patience { of_failures, of_timeouts, ..whole }
 }
 
-/// Asks one side for a page.
+/// Asks one side for a page, once there is room for it.
 pub(crate) async fn fetch<K: Task>(
     shared: &Shared<K>,
     learned: &Learned<K>,
     side: Side,
     wanted: Wanted,
 ) -> Result<Arrived, Unread> {
-    let (calls, table, layout) = (&learned.calls, learned.task.table(side), learned.task.layout(side));
-    let super::Read { page_size, beside } = learned.read(side);
-    let Wanted { scan, position, rows_max, is_suspect, needed } = wanted;
-    let mut reservation = tokio::select! {
+    let page_size = &learned.read(side).page_size;
+    let reservation = tokio::select! {
         biased;
         reservation = shared.budget.page(|| page_size.bytes()) => reservation,
-        () = needed.notified() => shared.budget.page_now(page_size.bytes()),
+        () = wanted.needed.notified() => shared.budget.page_now(page_size.bytes()),
     };
+    fetch_into(shared, learned, side, wanted, reservation).await
+}
+
+/// Asks one side for a page that has room already.
+pub(crate) async fn fetch_into<K: Task>(
+    shared: &Shared<K>,
+    learned: &Learned<K>,
+    side: Side,
+    wanted: Wanted,
+    mut reservation: Reservation,
+) -> Result<Arrived, Unread> {
+    let (calls, table, layout) = (&learned.calls, learned.task.table(side), learned.task.layout(side));
+    let super::Read { page_size, beside } = learned.read(side);
+    let Wanted { scan, position, rows_max, is_suspect, turn, .. } = wanted;
     let asking_for = calls.standstill().stopwatch();
     let began = Instant::now();
     let mut before = 0;
@@ -92,7 +106,9 @@ pub(crate) async fn fetch<K: Task>(
         let turns = shared.pacer.turns(side, calls.stop());
         let read_page = |tries: u32| {
             let attempt = before + tries;
-            let read = Read { scan: scan.clone(), position: position.clone(), rows: rows_at(attempt), attempt };
+            let rows = rows_at(attempt);
+            let turn = turn.wrapping_add(attempt);
+            let read = Read { scan: scan.clone(), position: position.clone(), rows, turn };
             turns.call(Load::default(), std::future::ready(()), move || async move {
                 // The server takes the time when the request arrives, so the time of asking is the closer one.
                 let read_at = shared.clock.seconds();

@@ -88,6 +88,11 @@ impl<K: Task> Learned<K> {
         self.read[0].page_size.rows()
     }
 
+    /// Bytes that so many rows of a side may come to, as far as that is learned.
+    pub(crate) fn bytes_of(&self, side: Side, rows: usize) -> usize {
+        self.read(side).page_size.bytes_of(rows)
+    }
+
     fn read(&self, side: Side) -> &Read {
         &self.read[K::SIDES.iter().position(|&of| of == side).unwrap_or(0)]
     }
@@ -143,7 +148,7 @@ pub async fn run<K: Task>(
         *left.entry(work.key.table).or_default() += 1;
     }
     let pacer = Pacer::new(steering, events.clone(), stop.clone());
-    let budget = Budget::new(memory, events.counters());
+    let budget = Budget::new(memory, K::SIDES.len() > 1, events.counters());
     let page_max = budget.for_pages() / (K::PAGES * pacer.readers().borrow().clamp(1, ranges.max(1)));
     let standstill = Arc::new(Standstill::new(patience.give_up_after, events.clone(), stop.clone()));
     let learned = |(table, task)| {

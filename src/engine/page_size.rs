@@ -35,13 +35,18 @@ impl PageSize {
         self.rows.load(Ordering::Relaxed).cast_signed()
     }
 
-    /// Bytes that so many rows may come to: as if each were as large as the largest.
+    /// Bytes that a page may come to.
     pub(crate) fn bytes(&self) -> usize {
+        self.bytes_of(usize::MAX)
+    }
+
+    /// Bytes that so many rows of a page may come to: as if each were as large as the largest.
+    pub(crate) fn bytes_of(&self, rows: usize) -> usize {
         let largest = match self.largest.load(Ordering::Relaxed) {
             0 => ROW_UNSEEN,
             largest => largest,
         };
-        largest.saturating_mul(self.rows.load(Ordering::Relaxed) as usize)
+        largest.saturating_mul(rows.min(self.rows.load(Ordering::Relaxed) as usize))
     }
 
     /// Learns from a page. Shrinks at once, grows fourfold at most: the next rows may be larger.

@@ -119,7 +119,7 @@ async fn in_slices<K: Task>(
 
 /// Of a slice that may well begin with tombstones: each row is asked for alone, so that what fails does so at once.
 fn wanted(scan: Scan) -> Wanted {
-    Wanted { scan, position: Position::default(), rows_max: 1, is_suspect: true, needed: Arc::default() }
+    Wanted { scan, position: Position::default(), rows_max: 1, is_suspect: true, turn: 0, needed: Arc::default() }
 }
 
 /// The keys of the partitions whose first rows a scan answers.

@@ -146,8 +146,8 @@ pub struct Read {
     pub position: Position,
     /// How many rows are wanted.
     pub rows: i32,
-    /// How often this page was tried before: each try may go to another replica.
-    pub attempt: u32,
+    /// Each time that a page is tried, and that rows are looked at again, this is another number, and may go to another replica.
+    pub turn: u32,
 }
 
 /// Where a page ended, in the server's own words. It is good for this scan in this process only: a paging state that is

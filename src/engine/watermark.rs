@@ -171,7 +171,7 @@ mod tests {
         let mut batches = Vec::new();
         let mut position = Some(Position::default());
         while let Some(at) = position {
-            let read = Read { scan: Scan::Tokens(TokenRange::RING), position: at, rows: 1000, attempt: 0 };
+            let read = Read { scan: Scan::Tokens(TokenRange::RING), position: at, rows: 1000, turn: 0 };
             let fetched = runtime.block_on(source.read_page(&read)).expect("memory doesn't fail");
             batches.extend(grouper.group(fetched.page, 0, |_| 0).expect("in order"));
             position = fetched.next;
@@ -199,7 +199,7 @@ mod tests {
                     announced += 1;
                 } else if let Some(index) = (!unacked.is_empty()).then(|| choice % unacked.len()) {
                     let (number, batch) = unacked.swap_remove(index);
-                    mark.acked(number, tally(batches[batch].row_count() as u64, Settled::default()));
+                    mark.acked(number, tally(batches[batch].row_count() as u64, &Settled::default()));
                 }
                 if !ended && (announced == batches.len() || choice % 7 == 0 && announced + 1 == batches.len()) {
                     mark.scan_ended_after(batches.len() - announced);

@@ -64,7 +64,7 @@ async fn sample(table: &impl Ready, sum: &mut (u64, u64)) {
             scan: Scan::Tokens(range),
             position: Position::default(),
             rows: size.rows().min(SAMPLE_ROWS),
-            attempt: 0,
+            turn: 0,
         };
         let Ok(Fetched { page, .. }) = table.reader().read_page(&read).await else { continue };
         size.learn(&page);

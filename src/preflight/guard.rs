@@ -5,14 +5,15 @@
 
 use super::error::PreflightError;
 use super::{Sides, table};
-use crate::call::CallError;
+use crate::call::{CallError, Class};
 use crate::checkpoint::Guard;
 use crate::cluster::Cluster;
-use crate::cluster::changes::{SchemaVersions, is_silent};
+use crate::cluster::changes::{NODES_AT_ONCE, SchemaVersions, is_silent};
 use crate::engine::retry::{GaveUp, with_retries};
 use crate::engine::standstill::Calls;
 use crate::event::{Event, Events};
 use crate::job::{Admitted, JobTable};
+use crate::schema::TableName;
 use crate::schema::read::{ReadError, read_table};
 use crate::settings::Patience;
 use crate::settings::live::Live;
@@ -29,7 +30,7 @@ use uuid::Uuid;
 const TELL_AFTER: Duration = Duration::from_secs(15);
 /// What is told then.
 const NOT_YET: &str = "nothing is recorded for now: before that, both sides are asked whether the tables still are what they \
-     were, and one of them doesn't answer. It is asked again and again; whoever stops the run loses nothing that is recorded";
+     were, and one of them doesn't answer, or its nodes don't agree. It is asked again and again; whoever stops the run loses nothing that is recorded";
 
 /// Looks at the tables of a job while they are copied.
 #[derive(Debug)]
@@ -173,17 +174,20 @@ impl Watch {
     /// Describes those tables that weren't seen since the schema moved. The versions are asked for first, so that a change that
     /// comes in between makes them move again.
     async fn look(&self, known: &[(usize, &JobTable, &Admitted)], tries: u32) -> Result<(Wrong, Seen), CallError> {
-        let versions = self.cluster.schema_versions(tries).await?;
+        let node = self.cluster.one(tries);
+        let versions = node.schema_versions().await?;
         let mut seen = if versions == self.seen.versions { self.seen.clone() } else { Seen::default() };
-        let side = self.cluster.side;
+        let (side, node) = (self.cluster.side, &node);
         let unseen = known.iter().filter(|(number, ..)| !seen.tables.contains(number));
         let looks = unseen.map(|(number, table, admitted)| async move {
             let name = if side == Side::Source { &table.source } else { &table.target };
-            let verdict = match Box::pin(read_table(&self.cluster, name)).await {
-                Ok(found) => table::still(side, name, admitted, found.as_ref()),
-                Err(ReadError::Call(error)) => return Err(error),
-                Err(error) => Err(PreflightError::Schema { side, table: name.clone(), error }),
-            };
+            let verdict = verdict(node, name, admitted).await?;
+            if let Err(error) = &verdict
+                && self.is_known_to_any(name, admitted).await
+            {
+                let message = format!("the nodes of the {side} don't agree about {name} yet; to one of them, {error}");
+                return Err(CallError { class: Class::Unavailable, message });
+            }
             Ok((*number, verdict))
         });
         let verdicts: Vec<_> =
@@ -197,6 +201,18 @@ impl Watch {
         }
         seen.versions = versions;
         Ok((wrong, seen))
+    }
+
+    /// Whether any node has the table as the job knows it: one that has just joined, or lags behind the schema, hasn't. Nodes that
+    /// don't answer know nothing.
+    async fn is_known_to_any(&self, name: &TableName, admitted: &Admitted) -> bool {
+        let looks = self
+            .cluster
+            .each()
+            .into_iter()
+            .map(|node| async move { matches!(verdict(&node, name, admitted).await, Ok(Ok(()))) });
+        let looks = futures::stream::iter(looks.collect::<Vec<_>>()).buffer_unordered(NODES_AT_ONCE);
+        looks.any(std::future::ready).await
     }
 
     /// The tables that were truncated since the job has them. That doesn't move the schema's version.
@@ -216,6 +232,19 @@ impl Watch {
             table::untruncated(&table.target, admitted, std::slice::from_ref(&now)).err().map(|error| (*number, error))
         });
         Ok(truncated.collect())
+    }
+}
+
+/// Whether a table is what the job has taken in, as `cluster` describes it.
+async fn verdict(
+    cluster: &Cluster,
+    name: &TableName,
+    admitted: &Admitted,
+) -> Result<Result<(), PreflightError>, CallError> {
+    match Box::pin(read_table(cluster, name)).await {
+        Ok(found) => Ok(table::still(cluster.side, name, admitted, found.as_ref())),
+        Err(ReadError::Call(error)) => Err(error),
+        Err(error) => Ok(Err(PreflightError::Schema { side: cluster.side, table: name.clone(), error })),
     }
 }
 
@@ -299,7 +328,6 @@ impl Guard for TableGuard {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::call::Class;
     use tokio::time::Instant;
 
     const PATIENCE: Duration = Duration::from_secs(65);

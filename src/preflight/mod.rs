@@ -291,7 +291,10 @@ impl Candidate {
 
 impl<R: Ready> Candidate<R> {
     fn new(mut table: JobTable, verdict: Result<R, PreflightError>, truncations: &[Truncations]) -> Candidate<R> {
-        table.broken = verdict.as_ref().err().map(ToString::to_string);
+        // A table that was truncated can be compared; what was copied of it is gone all the same.
+        let truncated = table.admitted.as_ref();
+        let truncated = truncated.and_then(|known| table::untruncated(&table.target, known, truncations).err());
+        table.broken = verdict.as_ref().err().or(truncated.as_ref()).map(ToString::to_string);
         if let Ok(ready) = &verdict {
             let (source, target) = (ready.source(), ready.target());
             let mut target_truncations = Truncations::of_table(truncations, target.id);

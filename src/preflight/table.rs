@@ -182,7 +182,7 @@ pub(super) async fn try_read(
     let reader =
         patiently(cluster, PATIENCE, events, || CqlSource::prepare(cluster, table, layout)).await.map_err(refused)?;
     let scan = Scan::Tokens(TokenRange::of(Token(0)));
-    let read = Read { scan, position: Position::default(), rows: 1, attempt: 0 };
+    let read = Read { scan, position: Position::default(), rows: 1, turn: 0 };
     patiently(cluster, PATIENCE, events, || reader.read_page(&read)).await.map_err(refused)?;
     Ok(reader)
 }

@@ -31,7 +31,7 @@ pub(super) struct Extent {
 }
 
 /// What became of rows that were not simply written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settled {
     /// Rows of which nothing was alive any more.
     pub expired: u64,
@@ -39,7 +39,9 @@ pub struct Settled {
     pub rejected: u64,
     /// Lists whose elements stand in another order than at the source.
     pub lists_reordered: u64,
-    /// Nothing was asked of the target, as nothing was alive any more.
+    /// What the target says of the first of what it refused.
+    pub refusal: Option<String>,
+    /// The target has acknowledged nothing: it wasn't asked, as nothing was alive any more, or it refused all.
     pub unasked: bool,
 }
 
@@ -48,6 +50,7 @@ impl AddAssign for Settled {
         self.expired += other.expired;
         self.rejected += other.rejected;
         self.lists_reordered += other.lists_reordered;
+        self.refusal = self.refusal.take().or(other.refusal);
         self.unasked &= other.unasked;
     }
 }

@@ -46,6 +46,10 @@ pub(super) async fn command(settings: &Settings) -> Result<u8, Error> {
     if !settings.verify || ended.gave_up.is_some() {
         return Ok(code);
     }
+    // It may have come when nothing was left to drain: whoever asks to stop doesn't want something of hours to begin.
+    if stop.is_requested() {
+        return Ok(stop.signal().map_or(1, Signal::exit_code));
+    }
     // What wasn't copied differs, and is worth to be told as that.
     match Box::pin(super::verify::command(VerifySettings::of(settings.clone()))).await? {
         0 => Ok(code),

@@ -2,7 +2,7 @@
 
 use super::sample::Share;
 use super::units::Period;
-use super::{Settings, SettingsError};
+use super::{ConsistencyLevel, Settings, SettingsError};
 use crate::cli::VerifyArgs;
 use crate::paths::{beside, folder};
 use std::io::{BufRead, BufReader, IsTerminal};
@@ -104,6 +104,9 @@ impl VerifySettings {
         expect_sense(&args)?;
         let VerifyArgs { job, sample, seed, partition, repair, delete_extra, yes, follow } = args;
         let job = Settings::resolve(job)?;
+        if delete_extra {
+            expect_more_than_one(job.source.consistency)?;
+        }
         let partitions = given_keys(&partition)?;
         Ok(VerifySettings { sample, seed, partitions, repair, delete_extra, yes, follow, ..VerifySettings::of(job) })
     }
@@ -165,6 +168,19 @@ fn expect_apart(file: &Path, checkpoint: &Path) -> Result<(), SettingsError> {
         });
     }
     Ok(())
+}
+
+/// Refuses to delete what one replica of the source doesn't have: it may be the one that has missed it.
+fn expect_more_than_one(source: ConsistencyLevel) -> Result<(), SettingsError> {
+    if !matches!(source, ConsistencyLevel::One | ConsistencyLevel::LocalOne) {
+        return Ok(());
+    }
+    Err(SettingsError::Conflict {
+        what: format!(
+            "`--delete-extra` deletes what the source doesn't have, and at {source} one replica says so: it may have missed a write"
+        ),
+        hint: "add `--source-consistency LOCAL_QUORUM`".to_owned(),
+    })
 }
 
 /// Refuses flags that can't be meant together.

@@ -197,11 +197,13 @@ pub(super) fn summary(snapshot: &Snapshot, tables: &[TableProgress], ended: &End
     }
     if let Some(file) = &ended.rejects {
         let file = safe(&file.display().to_string());
+        // Those whose batch isn't committed are in the file, too, and no part of the whole.
+        let rows = job.rows_rejected.max(run.rows_rejected);
         let _ = write!(
             text,
             "\n{} {} rows were refused by the target for good: {file}",
             style.bad("rejected:"),
-            count(job.rows_rejected)
+            count(rows)
         );
     }
     text.push_str(&each_table(tables, style));
@@ -305,6 +307,18 @@ pub(super) fn broken(tables: &[TableProgress], style: Style) -> String {
 mod tests {
     use super::*;
     use std::collections::BTreeSet;
+
+    #[test]
+    fn rows_whose_rejection_is_not_committed_are_told_with_their_file() {
+        let (rejects, unfinished) = (Some("migrate.db-rejects.jsonl".into()), BTreeSet::from([0]));
+        let outcome = RunOutcome::Incomplete;
+        let ended = Ended { outcome, failed: 1, unclaimed: 0, unfinished, rejects, signal: None, gave_up: None };
+        let mut snapshot = Snapshot::default();
+        snapshot.run.rows_rejected = 7;
+        let text = summary(&snapshot, &[], &ended, Style::plain());
+        let told = text.lines().find(|line| line.starts_with("rejected:"));
+        assert_eq!(told, Some("rejected: 7 rows were refused by the target for good: migrate.db-rejects.jsonl"));
+    }
 
     #[test]
     fn what_to_do_next_speaks_of_failed_ranges_only_where_there_are_some() {

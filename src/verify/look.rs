@@ -6,7 +6,7 @@ use super::glance::Glance;
 use super::merge::Suspect;
 use super::task::Comparing;
 use crate::call::{CallError, Class as Failure};
-use crate::engine::fetch::{Arrived, Unread, Wanted, fetch};
+use crate::engine::fetch::{Arrived, Unread, Wanted, fetch_into};
 use crate::engine::retry::GaveUp;
 use crate::engine::seam::{Partitions, Position, Scan, Slice, Source, Target};
 use crate::engine::{Learned, Shared, Task};
@@ -73,7 +73,8 @@ impl From<GaveUp> for Unseen {
 }
 
 /// Reads `run`, which are neighbouring rows of a partition or the statics of one, and says of each how it differs: not at all,
-/// where there is nothing. Where they can't be read together, for the tombstones that lie between them, they are read apart.
+/// where there is nothing. Where they can't be read together, for the tombstones that lie between them, they are read apart. With each
+/// `turn`, other replicas are asked first: at a level at which one answers, one that has missed something isn't believed again and again.
 ///
 /// # Errors
 /// Where a side can't be read.
@@ -81,13 +82,14 @@ pub(super) fn look<'a, S: Source, T: Target>(
     shared: &'a Shared<Comparing<S, T>>,
     learned: &'a Learned<Comparing<S, T>>,
     run: &'a [&'a Suspect],
+    turn: u32,
 ) -> BoxFuture<'a, Result<Seen, Unseen>> {
     Box::pin(async move {
-        match look_at_all(shared, learned, run).await {
+        match look_at_all(shared, learned, run, turn).await {
             Err(Unseen::Unreadable { .. }) if run.len() > 1 => {
                 let (first, second) = run.split_at(run.len() / 2);
-                let mut seen = look(shared, learned, first).await?;
-                let more = look(shared, learned, second).await?;
+                let mut seen = look(shared, learned, first, turn).await?;
+                let more = look(shared, learned, second, turn).await?;
                 seen.looked.extend(more.looked);
                 seen.bytes += more.bytes;
                 Ok(seen)
@@ -101,10 +103,15 @@ async fn look_at_all<S: Source, T: Target>(
     shared: &Shared<Comparing<S, T>>,
     learned: &Learned<Comparing<S, T>>,
     run: &[&Suspect],
+    turn: u32,
 ) -> Result<Seen, Unseen> {
-    let (source, target) =
-        futures::future::try_join(read(shared, learned, Side::Source, run), read(shared, learned, Side::Target, run))
-            .await?;
+    let (source, target) = {
+        // For both at once: whoever waited for the other side's with one side's in hand could wait in a circle.
+        let _expected =
+            shared.budget.look(|| expected(learned, Side::Source, run) + expected(learned, Side::Target, run)).await;
+        let of = |side| read_side(shared, learned, side, run, turn);
+        futures::future::try_join(of(Side::Source), of(Side::Target)).await?
+    };
     let now = shared.clock.seconds();
     let difference = |suspect: &&Suspect| {
         let pair = &learned.task.pair;
@@ -162,7 +169,7 @@ pub(super) async fn look_at<S: Source, T: Target>(
     learned: &Learned<Comparing<S, T>>,
     suspect: &Suspect,
 ) -> Result<Option<Looked>, Unseen> {
-    let looked = look(shared, learned, &[suspect]).await?.looked.pop().flatten();
+    let looked = look(shared, learned, &[suspect], 0).await?.looked.pop().flatten();
     Ok(looked.filter(|looked| !looked.is_ending))
 }
 
@@ -192,19 +199,37 @@ fn is_whole(slice: &Slice) -> bool {
     slice.from == Cut::START && slice.to == Cut::END
 }
 
-/// All pages of a run at one side. Of statics, the first row is enough.
+/// All pages of a run at one side, once there is room for them. Of statics, the first row is enough.
 pub(super) async fn read<S: Source, T: Target>(
     shared: &Shared<Comparing<S, T>>,
     learned: &Learned<Comparing<S, T>>,
     side: Side,
     run: &[&Suspect],
+    turn: u32,
+) -> Result<Vec<Arrived>, Unseen> {
+    let _expected = shared.budget.look(|| expected(learned, side, run)).await;
+    read_side(shared, learned, side, run, turn).await
+}
+
+/// Bytes that a run may come to at one side. They are held until its pages, of which each has its own by then, are there.
+fn expected<S: Source, T: Target>(learned: &Learned<Comparing<S, T>>, side: Side, run: &[&Suspect]) -> usize {
+    learned.bytes_of(side, run.len())
+}
+
+async fn read_side<S: Source, T: Target>(
+    shared: &Shared<Comparing<S, T>>,
+    learned: &Learned<Comparing<S, T>>,
+    side: Side,
+    run: &[&Suspect],
+    turn: u32,
 ) -> Result<Vec<Arrived>, Unseen> {
     let is_static = run.iter().any(|suspect| suspect.part == Part::Static);
     let mut failed = None;
     for slice in scans(&learned.task.pair.order, run) {
         let tells_all = !is_static || is_whole(&slice);
         let scan = Scan::Slice(slice);
-        match read_scan(shared, learned, side, &scan, (!is_static).then_some(run.len())).await {
+        let rows = (!is_static).then_some(run.len());
+        match read_scan(shared, learned, side, &scan, rows, turn).await {
             Ok(pages) if tells_all || !pages.is_empty() => return Ok(pages),
             Ok(_) => {}
             Err(Unread::GaveUp(gave_up)) => return Err(gave_up.into()),
@@ -224,16 +249,16 @@ async fn read_scan<S: Source, T: Target>(
     side: Side,
     scan: &Scan,
     rows: Option<usize>,
+    turn: u32,
 ) -> Result<Vec<Arrived>, Unread> {
     // One more, so that a server knows without another page that it was the last.
     let rows_max = rows.map_or(1, |rows| i32::try_from(rows).unwrap_or(i32::MAX).saturating_add(1));
     let mut pages: Vec<Arrived> = Vec::new();
     let mut position = Some(Position::default());
     while let Some(at) = position {
-        let needed = Arc::new(tokio::sync::Notify::new());
-        needed.notify_one();
-        let wanted = Wanted { scan: scan.clone(), position: at, rows_max, is_suspect: false, needed };
-        let arrived = fetch(shared, learned, side, wanted).await?;
+        let wanted =
+            Wanted { scan: scan.clone(), position: at, rows_max, is_suspect: false, turn, needed: Arc::default() };
+        let arrived = fetch_into(shared, learned, side, wanted, shared.budget.looked_at()).await?;
         let next = arrived.fetched.next.clone();
         let has_rows = arrived.fetched.page.rows() > 0;
         if has_rows {

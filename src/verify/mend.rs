@@ -10,17 +10,19 @@ use super::task::{Comparing, Mending};
 use crate::call::{CallError, Class as Failure};
 use crate::copy::write::{Outlet, write};
 use crate::engine::pace::Load;
-use crate::engine::retry::{GaveUp, with_retries};
+use crate::engine::retry::{GaveUp, with_retries_where};
 use crate::engine::seam::{Source, Target};
 use crate::engine::{Learned, Shared};
 use crate::job::RangeKey;
 use crate::ring::TokenRange;
-use crate::row::layout::Part;
-use crate::row::{BatchMode, Grouper, Only, Removal, RowKey};
+use crate::row::layout::{Part, Shape};
+use crate::row::{BatchMode, Grouper, Layout, Only, Removal, RowKey};
 use crate::side::Side;
 use std::collections::HashSet;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// The note of a row that a repair did not bring back.
 const SHADOWED: &str = "it was written again, and a newer delete at the target shadows it";
@@ -36,6 +38,21 @@ const YOUNG: &str = "not deleted: it is a list, a counter, an element that the s
                      way to the source";
 /// The note of a row that the target would not take, or not let go.
 const REFUSED: &str = "the target refuses what would mend it";
+
+/// The note of a row that was to be mended, and is another one by now.
+const CHANGED: &str = "left as it is: it has changed since it was looked at";
+
+/// What is looked at so long before a delete is looked at again.
+const FRESH: Duration = Duration::from_secs(10);
+
+/// What came of a write or a delete.
+#[derive(Debug, Default)]
+struct Tried {
+    /// Whether the target has acknowledged anything.
+    is_acknowledged: bool,
+    /// Why it wasn't done, or not all of it.
+    note: Option<String>,
+}
 
 /// What became of a row.
 #[derive(Debug, Default)]
@@ -107,11 +124,14 @@ async fn try_to_mend<S: Source, T: Target>(
     let Some(mending) = &learned.task.pair.mending else { return Ok(()) };
     let before = mended.left.as_ref().map(|left| left.state);
     if let Some(only) = steps.repairs {
-        let repaired = repair(shared, learned, mending, key, (suspect, only), &mut mended.markers_inferred).await;
+        let adds = mended.left.as_ref().is_some_and(|left| left.adds_elements(&learned.task.pair.source_layout));
+        let what = (suspect, only, adds);
+        let repaired = repair(shared, learned, mending, key, what, &mut mended.markers_inferred).await;
         mended.try_to(repaired, Written::Repaired)?;
+        let is_written = mended.unseen.is_some();
         mended.left = look_at(shared, learned, suspect).await?;
         mended.seen(before);
-        if let Some(left) = mended.left.as_ref().filter(|left| left.can_be_repaired()) {
+        if is_written && let Some(left) = mended.left.as_ref().filter(|left| left.can_be_repaired()) {
             let is_gone = left.classes().iter().any(|class| matches!(class, Class::Missing | Class::ColumnMissing));
             mended.note.get_or_insert_with(|| if is_gone { SHADOWED } else { WINS }.to_owned());
         }
@@ -128,14 +148,16 @@ async fn try_to_mend<S: Source, T: Target>(
         return Ok(());
     }
     let before = mended.left.as_ref().map(|left| left.state);
+    let latest = removal::latest(learned.task.conduct.began_at);
     for removal in steps.removals {
-        mended.try_to(delete(shared, learned, mending, &removal).await, Written::Deleted)?;
+        let still = |now: &Looked| removals(suspect, now, &learned.task.pair.key_orders, latest).contains(&removal);
+        mended.try_to(delete(shared, learned, mending, suspect, &removal, still).await, Written::Deleted)?;
     }
     mended.left = look_at(shared, learned, suspect).await?;
     let is_bare = |left: &Looked| left.alone.is_some() && left.columns.is_empty();
     if mended.left.as_ref().is_some_and(is_bare) {
-        let of_marker = removal::of_marker(suspect, removal::latest(learned.task.conduct.began_at));
-        mended.try_to(delete(shared, learned, mending, &of_marker).await, Written::Deleted)?;
+        let of_marker = removal::of_marker(suspect, latest);
+        mended.try_to(delete(shared, learned, mending, suspect, &of_marker, is_bare).await, Written::Deleted)?;
         mended.left = look_at(shared, learned, suspect).await?;
     }
     if let Some(left) = mended.left.as_mut().filter(|left| left.alone == Some(Class::Marker)) {
@@ -148,17 +170,20 @@ async fn try_to_mend<S: Source, T: Target>(
 
 impl Mended {
     /// Goes on after what the target refused for good: the row stays as it is, and others needn't.
-    fn try_to(&mut self, tried: Result<(), Unseen>, what: Written) -> Result<(), Unseen> {
+    fn try_to(&mut self, tried: Result<Tried, Unseen>, what: Written) -> Result<(), Unseen> {
         match tried {
-            Ok(()) => {
-                self.unseen = Some(what);
+            Ok(Tried { is_acknowledged, note }) => {
+                if is_acknowledged {
+                    self.unseen = Some(what);
+                }
+                self.note = self.note.take().or(note);
                 Ok(())
             }
             Err(Unseen::GaveUp(GaveUp::Failed(error, _))) if error.class == Failure::Rejected => {
                 self.note = Some(format!("{REFUSED}: {}", error.message));
                 Ok(())
             }
-            failed => failed,
+            Err(failed) => Err(failed),
         }
     }
 
@@ -171,49 +196,94 @@ impl Mended {
     }
 }
 
+/// Deletes what is `still` to be deleted when all that has to be waited for has been: the source may have got it meanwhile, and no
+/// repair would bring it back.
 async fn delete<S: Source, T: Target>(
     shared: &Shared<Comparing<S, T>>,
     learned: &Learned<Comparing<S, T>>,
     mending: &Mending<T>,
+    suspect: &Suspect,
     removal: &Removal,
-) -> Result<(), Unseen> {
+    still: impl Fn(&Looked) -> bool,
+) -> Result<Tried, Unseen> {
     let _permit = shared.pacer.pool.acquire().await;
-    let turns = shared.pacer.turns(Side::Target, learned.calls.stop());
-    let delete = |_| turns.call(Load { rows: 1, bytes: 0 }, std::future::ready(()), || mending.writer.delete(removal));
-    let delete = pin!(with_retries(Side::Target, shared.patience, &learned.calls, delete));
-    Ok(turns.or_stopped(delete).await?)
+    let turns = &shared.pacer.turns(Side::Target, learned.calls.stop());
+    let still = &still;
+    let delete = |_| async move {
+        turns.before(shared.pacer.charge(Load { rows: 1, bytes: 0 })).await;
+        loop {
+            match look_at(shared, learned, suspect).await {
+                Ok(Some(now)) if still(&now) => {}
+                Ok(_) => return Ok(Ok(Tried { is_acknowledged: false, note: Some(CHANGED.to_owned()) })),
+                Err(unseen) => return Ok(Err(unseen)),
+            }
+            let looked_at = Instant::now();
+            let delete = || async {
+                if looked_at.elapsed() > FRESH {
+                    return Ok(false);
+                }
+                mending.writer.delete(removal).await.map(|()| true)
+            };
+            if turns.call(Load::default(), std::future::ready(()), delete).await? {
+                return Ok(Ok(Tried { is_acknowledged: true, note: None }));
+            }
+        }
+    };
+    // What a look says of the cluster it has said itself.
+    let is_answer = |tried: &Result<Tried, Unseen>| matches!(tried, Ok(Tried { is_acknowledged: true, .. }));
+    let delete = pin!(with_retries_where(is_answer, Side::Target, shared.patience, &learned.calls, delete));
+    turns.or_stopped(delete).await?
 }
 
 /// Writes of the source's row as it is now, or of a partition's statics, what isn't as it should be: what is at the same row is somebody
-/// else's suspect, of lists two who write the same at once write it twice, and a list that is right would be there twice, too.
+/// else's suspect, of lists two who write the same at once write it twice, and a list that is right would be there twice, too. Where
+/// it `adds` elements, nothing is written of a row that has changed since: they may be there by now.
 async fn repair<S: Source, T: Target>(
     shared: &Shared<Comparing<S, T>>,
     learned: &Learned<Comparing<S, T>>,
     mending: &Mending<T>,
     key: RangeKey,
-    (suspect, only): (&Suspect, Only),
+    (suspect, only, adds): (&Suspect, Only, bool),
     markers_inferred: &mut u64,
-) -> Result<(), Unseen> {
+) -> Result<Tried, Unseen> {
     let Mending { writer, limits, policy, rejects, answers, doubtful, .. } = mending;
     let layout = Arc::clone(&learned.task.pair.source_layout);
     let range = TokenRange::of(suspect.token);
-    let mut grouper = Grouper::new(layout, *limits, BatchMode::None, *policy, range).only(only);
+    let mut tried = Tried::default();
     let _permit = shared.pacer.pool.acquire().await;
-    for page in read(shared, learned, Side::Source, &[suspect]).await? {
+    if adds {
+        let now = look_at(shared, learned, suspect).await?;
+        if now.is_none_or(|now| !now.can_be_repaired() || now.repairable(suspect.part) != only) {
+            tried.note = Some(CHANGED.to_owned());
+            return Ok(tried);
+        }
+    }
+    let mut grouper = Grouper::new(layout, *limits, BatchMode::None, *policy, range).only(only);
+    for page in read(shared, learned, Side::Source, &[suspect], 0).await? {
         let batches = grouper
             .group(page.fetched.page, page.read_at, |_| 0)
             .map_err(|error| GaveUp::Failed(CallError { class: Failure::Other, message: error.to_string() }, 1))?;
         for batch in batches {
-            *markers_inferred += batch.noted().marker_inferred;
-            let tried = u32::from(locked(doubtful).contains(&suspect.written()));
-            let outlet = Outlet { target: writer, tried, answers, rejects };
-            if let Err(gave_up) = write(shared, learned, outlet, key, batch).await {
-                locked(doubtful).insert(suspect.written());
-                return Err(gave_up.into());
+            let inferred = batch.noted().marker_inferred;
+            let before = u32::from(locked(doubtful).contains(&suspect.written()));
+            let outlet = Outlet { target: writer, tried: before, answers, rejects };
+            match write(shared, learned, outlet, key, batch).await {
+                Ok(settled) => {
+                    *markers_inferred += if settled.unasked { 0 } else { inferred };
+                    tried.is_acknowledged |= !settled.unasked;
+                    let refused = settled.refusal.map(|why| format!("{REFUSED}: {why}"));
+                    tried.note = tried.note.take().or(refused);
+                }
+                Err(gave_up) => {
+                    // It may have been written.
+                    *markers_inferred += inferred;
+                    locked(doubtful).insert(suspect.written());
+                    return Err(gave_up.into());
+                }
             }
         }
     }
-    Ok(())
+    Ok(tried)
 }
 
 fn locked(rows: &Mutex<HashSet<RowKey>>) -> MutexGuard<'_, HashSet<RowKey>> {
@@ -227,6 +297,12 @@ impl Looked {
             Some(class) => class == Class::Missing,
             None => self.columns.iter().any(ColumnDifference::can_be_repaired),
         }
+    }
+
+    /// Whether a repair adds elements to lists, which have no key by which they would be the same if they come twice.
+    fn adds_elements(&self, layout: &Layout) -> bool {
+        let has_lists = || layout.values.iter().any(|value| value.shape == Shape::List);
+        self.columns.iter().any(|column| column.adds_from.is_some()) || self.alone.is_some() && has_lists()
     }
 
     /// What of the source's row is to be written: of a row that the target has, nothing but what differs in a way that this mends.

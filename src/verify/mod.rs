@@ -17,6 +17,8 @@ pub mod ended;
 mod glance;
 pub mod line;
 mod look;
+#[cfg(test)]
+mod memory_tests;
 mod mend;
 mod merge;
 #[cfg(test)]

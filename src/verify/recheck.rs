@@ -122,6 +122,10 @@ pub(super) async fn settle<S: Source, T: Target>(
         if settling.unreadable_rows > UNREADABLE_MAX {
             break;
         }
+        if learned.task.pair.mending.is_some() && !settling.certain.is_empty() {
+            // What is certain now needn't be so once all others are.
+            settling.tell().await?;
+        }
         if std::mem::take(&mut settling.any_ending) {
             wait = wait.max(Duration::from_secs(last_seconds(&learned.task.pair.rules).unsigned_abs()));
         }
@@ -145,7 +149,7 @@ impl<S: Source, T: Target> Settling<'_, S, T> {
             if group.is_empty() {
                 return Ok(left);
             }
-            let shown = self.look(&group).await?;
+            let shown = self.look(&group, looks).await?;
             for (mut open, shown) in group.into_iter().zip(shown) {
                 // A row between that needn't be read again isn't.
                 open.suspect.follows &= !std::mem::take(&mut before_is_gone);
@@ -163,7 +167,7 @@ impl<S: Source, T: Target> Settling<'_, S, T> {
     }
 
     /// What the rows of a group look like now.
-    async fn look(&mut self, group: &[Open]) -> Result<Vec<Shown>, Unseen> {
+    async fn look(&mut self, group: &[Open], turn: u32) -> Result<Vec<Shown>, Unseen> {
         let (shared, learned) = (self.shared, self.learned);
         // No more than fit into a page that the source is asked for anyway.
         let rows_max = usize::try_from(learned.page_rows()).unwrap_or(1).max(1);
@@ -178,7 +182,7 @@ impl<S: Source, T: Target> Settling<'_, S, T> {
                 && self.unreadable_rows <= UNREADABLE_MAX
                 && let Some(run) = runs.pop_front()
             {
-                looks.push_back(Box::pin(async move { (run.len(), paced_look(shared, learned, run).await) }));
+                looks.push_back(Box::pin(async move { (run.len(), paced_look(shared, learned, run, turn).await) }));
             }
             let Some((rows, seen)) = looks.next().await else {
                 shown.extend(runs.into_iter().flatten().map(|_| Shown::Unreadable));
@@ -308,11 +312,12 @@ async fn paced_look<S: Source, T: Target>(
     shared: &Shared<Comparing<S, T>>,
     learned: &Learned<Comparing<S, T>>,
     run: &[&Suspect],
+    turn: u32,
 ) -> Result<Seen, Unseen> {
     charge(shared, learned, Load { rows: run.len() as u64, bytes: 0 }).await?;
     let seen = {
         let _permit = shared.pacer.pool.acquire().await;
-        look(shared, learned, run).await?
+        look(shared, learned, run, turn).await?
     };
     // What they come to isn't known before; whoever is next waits for it.
     charge(shared, learned, Load { rows: 0, bytes: seen.bytes }).await?;

@@ -133,7 +133,7 @@ impl<'a, K: Task> Stream<'a, K> {
         let (leg, scan) = (position.leg, self.scan.clone());
         self.needed = Arc::default();
         let (rows_max, is_suspect, needed) = (self.rows_max, self.is_suspect, Arc::clone(&self.needed));
-        let wanted = Wanted { scan, position, rows_max, is_suspect, needed };
+        let wanted = Wanted { scan, position, rows_max, is_suspect, turn: 0, needed };
         self.reading = Some((leg, Box::pin(fetch(self.shared, self.learned, self.side, wanted))));
     }
 

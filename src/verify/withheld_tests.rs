@@ -9,6 +9,7 @@ use crate::copy::fakes::{Key, MemorySource, MemoryTarget, Rows};
 use crate::copy::split_tests::{giant, key};
 use crate::copy::tests::job;
 use crate::engine::pace::Steering;
+use crate::engine::seam::Source;
 use crate::event::{Event, Events};
 use crate::job::{RunCommand, RunOutcome, Verdict};
 use crate::json_lines::JsonLines;
@@ -25,7 +26,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Compares two sides; answers how many suspects were looked at together at most, too.
-fn verify(source: MemorySource, target: MemorySource, memory: u64) -> (Verdict, RunOutcome, u64) {
+pub(super) fn verify<S: Source>(source: S, target: S, memory: u64) -> (Verdict, RunOutcome, u64) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("migrate.db");
     let ranges = tile(&[], 3);
@@ -45,7 +46,7 @@ fn verify(source: MemorySource, target: MemorySource, memory: u64) -> (Verdict, 
     let line = LineTable::new(&of_fakes, &name);
     let report = Report::new(JsonLines::at(&folder.path().join("d.jsonl")), BTreeMap::from([(0, line)]));
     let layout = crate::copy::fakes::layout();
-    let pair: Pair<MemorySource, MemoryTarget> = Pair {
+    let pair: Pair<S, MemoryTarget> = Pair {
         source,
         target,
         source_layout: Arc::clone(&layout),
@@ -69,8 +70,13 @@ fn verify(source: MemorySource, target: MemorySource, memory: u64) -> (Verdict, 
         let (_, work) = checkpoint.verification_work().expect("tiles");
         checkpoint.begin_run(RunCommand::Verify, checkpoint::stored::LEVELS).expect("begun");
         let committer = Committer::<Verdict>::start(checkpoint, events.clone());
-        let pace =
-            Pace { readers: 2, writers: 4, memory, patience: Patience::of(Duration::from_secs(60)), ..Pace::default() };
+        let pace = Pace {
+            readers: 2,
+            writers: 32,
+            memory,
+            patience: Patience::of(Duration::from_secs(60)),
+            ..Pace::default()
+        };
         let conduct = Conduct { recheck_after: Duration::from_secs(2), began_at: i64::MAX, report };
         let pairs = BTreeMap::from([(0, Arc::new(pair))]);
         let ended =

@@ -115,7 +115,7 @@ fn flags_that_mean_nothing_to_it_are_refused_and_not_shown() {
 #[test]
 fn what_can_not_be_meant_is_refused_with_what_to_type() {
     let tool = Tool::new();
-    let calls: [&[&str]; 21] = [
+    let calls: [&[&str]; 22] = [
         &["--sample", "0%"],
         &["--sample", "101%"],
         &["--sample", "1"],
@@ -128,6 +128,7 @@ fn what_can_not_be_meant_is_refused_with_what_to_type() {
         &["--follow", "--delete-extra"],
         &["--delete-extra"],
         &["--delete-extra", "--partition", "-"],
+        &["--delete-extra", "--yes", "--source-consistency", "LOCAL_ONE"],
         &["--yes"],
         &["--differences", "-"],
         &["--recheck-after", "2h"],
@@ -162,6 +163,8 @@ fn what_can_not_be_meant_is_refused_with_what_to_type() {
     hint: look at the differences first, without `--delete-extra`; then add `--yes`
     error: `--delete-extra` asks before it deletes, and stdin is taken by `--partition -`
     hint: add `--yes`, or name a file: `--partition @FILE`
+    error: `--delete-extra` deletes what the source doesn't have, and at LOCAL_ONE one replica says so: it may have missed a write
+    hint: add `--source-consistency LOCAL_QUORUM`
     error: `--yes` is the answer to `--delete-extra`, which isn't there
     hint: leave it out; `--repair` doesn't ask
     error: `--differences -` names no file

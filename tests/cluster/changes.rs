@@ -6,10 +6,11 @@
 use crate::job::{Finished, Job, Running};
 use crate::lab::{Lab, Node, THEN};
 use crate::pace::control;
-use crate::proxy::{PAYLOAD, Proxy};
+use crate::proxy::{PAYLOAD, Proxy, times};
 use crate::signals::assert_within;
-use scylla_proxy::{Condition, Reaction, RequestOpcode, RequestReaction, RequestRule};
+use scylla_proxy::{Condition, Reaction, RequestFrame, RequestOpcode, RequestReaction, RequestRule};
 use serde_json::Value;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const ROWS: i32 = 4000;
@@ -204,6 +205,9 @@ fn a_target_that_is_truncated_is_noticed() {
     let job = lab.job("t");
     let finished = amid(&lab, &job, || lab.target.run("TRUNCATE t"));
     assert_refused(&job, &finished, &reason(&lab, "t", "target", "it was truncated"));
+    // It can be compared; that brings nothing back.
+    job.verify().args(&["--recheck-after", "50ms"]).run().assert_code(4);
+    assert_eq!(job.status()["tables"][0]["state"], "broken");
     let restarted = job.clone().arg("--restart");
     restarted.succeed();
     lab.assert_equal("t", ROWS.try_into().unwrap());
@@ -304,6 +308,35 @@ fn nothing_is_recorded_unseen() {
     assert_ne!(recorded, ROWS);
     proxy.behave();
     run.finish().assert_code(0);
+    lab.assert_equal("t", ROWS.try_into().unwrap());
+}
+
+/// Goal: a node that lags behind the schema, and knows no such table yet, ends no job: the nodes are asked until they agree.
+#[test]
+fn a_node_that_lags_behind_the_schema_has_not_dropped_the_table() {
+    let Some(lab) = Lab::open("chg_lags") else { return };
+    both(&lab, "t");
+    let mut proxy = Proxy::before(&lab.target, lab.runtime());
+    let job = slow(lab.job("t")).target(&proxy.address);
+    let run = begun(&mut proxy, &job);
+    // The values change places, so the one question is answered with no row.
+    let asked: &[u8] = b"keyspace_name = ? AND table_name = ?";
+    let swapped: &[u8] = b"table_name = ? AND keyspace_name = ?";
+    let astray = RequestReaction::transform_frame(Arc::new(move |mut frame: RequestFrame| {
+        let mut body = frame.body.to_vec();
+        let at = body.windows(asked.len()).position(|words| words == asked).unwrap();
+        body[at..at + asked.len()].copy_from_slice(swapped);
+        frame.body = body.into();
+        frame
+    }));
+    let question =
+        Condition::BodyContainsCaseSensitive(b"SELECT id, flags FROM system_schema.tables".as_slice().into());
+    proxy.on_requests(vec![times(1, Condition::RequestOpcode(RequestOpcode::Prepare).and(question), astray)]);
+    // The tables are described anew.
+    lab.target.run("CREATE TABLE another (k int PRIMARY KEY)");
+    let finished = run.finish();
+    finished.assert_code(0);
+    assert!(finished.events.iter().any(|event| event.to_string().contains("don't agree about")), "nobody lagged");
     lab.assert_equal("t", ROWS.try_into().unwrap());
 }
 

@@ -67,7 +67,13 @@ fn a_row_that_is_refused_is_named_and_the_rest_arrives() {
     assert_eq!(lab.source.rows::<(String,)>(found)[0].0, "poison");
     // There is nothing left to do, and it still isn't all right.
     job.run().assert_code(3);
-    let mended = job.verify().arg("--repair").run();
+    let refused = job.clone().target(&proxy.address).verify().args(&["--repair", "--recheck-after", "100ms"]).run();
+    refused.assert_code(4);
+    assert_eq!(refused.end()["verdict"]["rows_missing"], 3, "{}", refused.end());
+    let notes: Vec<&str> = refused.events.iter().filter_map(|event| event["note"].as_str()).collect();
+    assert!(notes.len() >= 3 && notes.iter().all(|note| note.contains("refuses")), "{notes:?}");
+    assert_eq!(rejects(&job).len(), 6, "each of them once more");
+    let mended = job.verify().args(&["--repair", "--recheck-after", "100ms"]).run();
     mended.assert_code(0);
     assert_eq!(mended.end()["verdict"]["rows_repaired"], 3, "{}", mended.end());
     lab.assert_equal("t", ROWS.try_into().unwrap());

@@ -322,6 +322,30 @@ fn what_has_grown_old_since_it_was_found_is_deleted() {
     assert_eq!(counted(&deleted, "rows_deleted"), 1);
 }
 
+/// Goal: what the source has got since it was found to lack it is not deleted.
+///
+/// Method: deletes are slow, and while they are under way the source gets all of the rows, with the very writetimes that would be deleted.
+#[test]
+fn what_the_source_has_got_by_now_is_not_deleted() {
+    const ROWS: usize = 400;
+    let Some(lab) = Lab::open("verify_late") else { return };
+    lab.both("CREATE TABLE t (k int PRIMARY KEY, v int)");
+    let insert = "INSERT INTO t (k, v) VALUES (?, 1) USING TIMESTAMP ?";
+    let rows = || (0..i32::try_from(ROWS).unwrap()).map(|k| (k, THEN));
+    lab.target.load(insert, rows());
+    let verify = lab.job("t").verify().args(&["--recheck-after", "50ms"]);
+    verify.run().assert_code(4);
+    let mut run = verify.args(&["--delete-extra", "--yes", "--rows-per-second", "100"]).start();
+    run.await_event("a row that is going to be deleted", |event| event["type"] == "deleting");
+    lab.source.load(insert, rows());
+    let there: usize = lab.source.rows::<(i32,)>("SELECT k FROM t").len();
+    assert_eq!(there, ROWS);
+    let deleted = run.finish();
+    let left = lab.target.rows::<(i32,)>("SELECT k FROM t").len();
+    assert_eq!(counted(&deleted, "rows_deleted"), (ROWS - left) as u64, "{}", deleted.end());
+    assert!(left > 0, "all were deleted");
+}
+
 /// Goal: what an unfinished verification of before the copy has found, or how it compared, has no part in the verdict of
 /// `--verify`; that of the rows as they are now goes on where it was stopped.
 #[test]
