@@ -83,7 +83,7 @@ impl CqlSource {
                 let select = self.other(statements::select_first_rows(&self.table, &self.layout)).await?;
                 return Ok(Some(Request { select, values: tokens, of: 1 }));
             }
-            Scan::Slice(slice) => slice,
+            Scan::Slice(slice) | Scan::FirstRowsOf(slice) => slice,
         };
         let mut legs = legs(&slice.from, &slice.to);
         if slice.reversed {
@@ -94,7 +94,10 @@ impl CqlSource {
             Partitions::All(_) => (false, tokens),
             Partitions::One(_, key) => (true, key.to_vec()),
         };
-        let text = statements::select_leg(&self.table, &self.layout, wanted, by_key, slice.reversed);
+        let text = match scan {
+            Scan::FirstRowsOf(_) => statements::select_first_rows_of_leg(&self.table, &self.layout, wanted),
+            _ => statements::select_leg(&self.table, &self.layout, wanted, by_key, slice.reversed),
+        };
         values.extend(wanted.equal.iter().cloned());
         values.extend([&wanted.low, &wanted.high].into_iter().flatten().map(|(value, _)| value.clone()));
         Ok(Some(Request { select: self.other(text).await?, values, of: legs.len() }))
@@ -191,7 +194,7 @@ impl Source for CqlSource {
             Scan::Tokens(range) if range.width() == 1 => format!("token {}", range.first()),
             Scan::Tokens(range) => format!("tokens {range}"),
             Scan::FirstRows(token) => format!("the static columns of token {token}"),
-            Scan::Slice(Slice { of, from, to, .. }) => {
+            Scan::Slice(Slice { of, from, to, .. }) | Scan::FirstRowsOf(Slice { of, from, to, .. }) => {
                 let columns = || self.table.clustering_key().map(|(column, _)| column);
                 let cut = |cut: &Cut| {
                     let word = if cut.is_after() { "behind" } else { "before" };

@@ -193,15 +193,8 @@ impl MemorySource {
         entries.sort_by_key(|(key, _)| *key);
         match scan {
             Scan::Tokens(_) => {}
-            Scan::FirstRows(_) => {
-                let mut seen = None;
-                entries.retain(|((_, partition, _), cells)| {
-                    let is_first = seen != Some(partition);
-                    seen = if is_first && cells.is_none() { seen } else { Some(partition) };
-                    is_first
-                });
-            }
-            Scan::Slice(slice) => {
+            Scan::FirstRows(_) => keep_first_rows(&mut entries),
+            Scan::Slice(slice) | Scan::FirstRowsOf(slice) => {
                 if let Partitions::One(_, key) = &slice.of {
                     entries.retain(|((_, partition, _), _)| *partition == key[0]);
                 }
@@ -221,6 +214,9 @@ impl MemorySource {
                 if slice.reversed {
                     assert!(matches!(slice.of, Partitions::One(..)), "servers read only partitions backwards");
                     entries.reverse();
+                }
+                if matches!(scan, Scan::FirstRowsOf(_)) {
+                    keep_first_rows(&mut entries);
                 }
             }
         }
@@ -326,6 +322,7 @@ fn with_statics(rows: &Rows, scan: &Scan) -> Rows {
     let is_static = |key: &Key| key.2.is_empty();
     let shows_alone = match scan {
         Scan::Tokens(_) | Scan::FirstRows(_) => true,
+        Scan::FirstRowsOf(_) => false,
         Scan::Slice(Slice { of, from, to, .. }) => {
             matches!(of, Partitions::One(..)) && *from == Cut::START && *to == Cut::END
         }
@@ -337,6 +334,16 @@ fn with_statics(rows: &Rows, scan: &Scan) -> Rows {
         (key.clone(), [cells[0].clone(), statics.or(cells[1].clone())])
     };
     shown.map(whole).collect()
+}
+
+/// Of each partition, its first row, and the tombstones before it.
+fn keep_first_rows(entries: &mut Vec<Entry<'_>>) {
+    let mut seen = None;
+    entries.retain(|((_, partition, _), cells)| {
+        let is_first = seen != Some(partition);
+        seen = if is_first && cells.is_none() { seen } else { Some(partition) };
+        is_first
+    });
 }
 
 /// A row, or the tombstone of one.
@@ -355,7 +362,7 @@ fn first_behind(entries: &[Entry<'_>], scan: &Scan, state: &[u8]) -> usize {
     let (partition, clustering) = rest.split_at(u32::from_be_bytes(*length) as usize);
     let last = (Token(i64::from_be_bytes(*token)), partition, clustering);
     entries.partition_point(|((token, partition, clustering), _)| match scan {
-        Scan::FirstRows(_) => (*token, partition.as_slice()) <= (last.0, last.1),
+        Scan::FirstRows(_) | Scan::FirstRowsOf(_) => (*token, partition.as_slice()) <= (last.0, last.1),
         Scan::Slice(Slice { reversed: true, .. }) => (*token, partition.as_slice(), clustering.as_slice()) >= last,
         _ => (*token, partition.as_slice(), clustering.as_slice()) <= last,
     })

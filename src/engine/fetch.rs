@@ -9,7 +9,6 @@ use super::standstill::Failing;
 use super::{Learned, Shared, Task};
 use crate::call::{CallError, Class};
 use crate::event::Event;
-use crate::row::RowKey;
 use crate::settings::Patience;
 use crate::side::Side;
 use std::pin::pin;
@@ -162,49 +161,4 @@ pub(crate) async fn fetch_into<K: Task>(
 /// Whether a read may fail in this way because of what it is to read.
 fn may_be_the_rows(class: Class) -> bool {
     matches!(class, Class::Timeout | Class::Failure | Class::Other)
-}
-
-/// The partitions of a row's token that come behind that of the row, at any of the sides that are read: nearly always none.
-pub(crate) async fn partitions_behind<K: Task>(
-    shared: &Shared<K>,
-    learned: &Learned<K>,
-    row: &RowKey,
-) -> Result<Vec<RowKey>, Unread> {
-    let mut behind: Vec<RowKey> = Vec::new();
-    for &side in K::SIDES {
-        let more = partitions_behind_at(shared, learned, side, row).await?;
-        behind.extend(more.into_iter().filter(|key| !behind.contains(key)).collect::<Vec<_>>());
-    }
-    if K::SIDES.len() > 1 {
-        // Where one side has only statics of a partition, the other one may have rows of it that come behind them.
-        if row.clustering_key().is_none() {
-            behind.retain(|key| !key.is_beside(row));
-            behind.push(RowKey::new(row.bytes().0, &[]));
-        }
-        behind.sort_by(RowKey::by_partition);
-    }
-    Ok(behind)
-}
-
-async fn partitions_behind_at<K: Task>(
-    shared: &Shared<K>,
-    learned: &Learned<K>,
-    side: Side,
-    row: &RowKey,
-) -> Result<Vec<RowKey>, Unread> {
-    let layout = learned.task.layout(side);
-    let scan = Scan::FirstRows(row.token());
-    let mut found: Vec<RowKey> = Vec::new();
-    let mut position = Some(Position::default());
-    while let Some(at) = position {
-        let needed = Arc::default();
-        let wanted = Wanted { scan: scan.clone(), position: at, rows_max: 100, is_suspect: false, turn: 0, needed };
-        let Arrived { fetched, .. } = fetch(shared, learned, side, wanted).await?;
-        let page = &fetched.page;
-        found.extend((0..page.rows()).map(|row| RowKey::new(page.span(row, 0, layout.partition_key), &[])));
-        position = fetched.next;
-    }
-    // A partition that is gone has nothing left; whether it came before the others or behind them can't be told any more.
-    let at = found.iter().position(|key| key.is_beside(row));
-    Ok(found.split_off(at.map_or(0, |at| at + 1)))
 }

@@ -8,6 +8,7 @@ pub(crate) mod course;
 pub(crate) mod fetch;
 pub mod pace;
 pub(crate) mod page_size;
+mod partitions;
 mod queue;
 pub(crate) mod range;
 pub mod retry;

@@ -1,13 +1,13 @@
 //! One range: a pass over what is left of it, and another one where something of it can't be read in one go.
 
-use super::fetch::{Unread, partitions_behind};
+use super::partitions;
 use super::queue::Claim;
 use super::retry::GaveUp;
 use super::scans::Scans;
 use super::seam::Scan;
 use super::split::{self, Step};
 use super::{Begun, Learned, Shared, Task};
-use crate::call::{CallError, Class};
+use crate::call::CallError;
 use crate::checkpoint::{Change, CheckpointError};
 use crate::event::Event;
 use crate::job::{Cursor, RangeKey, Work};
@@ -113,21 +113,23 @@ async fn scans<K: Task>(
     in_slices: bool,
 ) -> Result<(Scans, bool), GaveUp> {
     let row = cursor.row.as_ref().filter(|row| row.token() == rest.first());
-    let others = match row {
-        None => None,
-        Some(row) => match partitions_behind(shared, learned, row).await {
-            Ok(others) => Some((row, others)),
-            // All of its partitions are read again; so they are where the source knows no PER PARTITION LIMIT (before 3.6).
-            Err(Unread::Unreadable(..)) => None,
-            Err(Unread::GaveUp(GaveUp::Failed(error, _))) if error.class == Class::Rejected => None,
-            Err(Unread::GaveUp(gave_up)) => return Err(gave_up),
-        },
+    let source = learned.task.table(K::SIDES[0]);
+    let Some(row) = row else {
+        let known = if in_slices { partitions::of_token(shared, learned, rest.first()).await? } else { None };
+        let scans = match known {
+            Some(partitions) => Scans::slices_of(&partitions),
+            None if in_slices => Scans::slices(source, rest),
+            None => Scans::of(rest),
+        };
+        return Ok((scans, true));
     };
-    let goes_on = row.is_none() || others.is_some();
+    let others = partitions::behind(shared, learned, row).await?;
+    let goes_on = others.is_some();
     let scans = match others {
-        Some((row, others)) if in_slices => Scans::slices_behind(learned.task.table(K::SIDES[0]), row, &others),
-        Some((row, others)) => Scans::resuming(rest, row, &others),
-        None if in_slices => Scans::slices(learned.task.table(K::SIDES[0]), rest),
+        Some(others) if in_slices => Scans::slices_behind(source, row, &others),
+        Some(others) => Scans::resuming(rest, row, &others),
+        // All of its partitions are read again.
+        None if in_slices => Scans::slices(source, rest),
         None => Scans::of(rest),
     };
     Ok((scans, goes_on))

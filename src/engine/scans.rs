@@ -47,9 +47,14 @@ impl Scans {
         Scans::new(Self::of_partitions(row, others).chain(behind), false)
     }
 
-    /// A single token, in slices.
+    /// A single token that has these partitions, in slices of each.
+    pub(crate) fn slices_of(partitions: &[RowKey]) -> Scans {
+        Scans::new(partitions.iter().map(|key| slice_of(key, Cut::START)), true)
+    }
+
+    /// A single token of which nobody can tell what partitions it has, in slices of them all.
     pub(crate) fn slices<S: Source>(source: &S, range: TokenRange) -> Scans {
-        let slice = Slice { of: Partitions::All(range.first()), from: Cut::START, to: Cut::END, reversed: false };
+        let slice = Slice::whole(Partitions::All(range.first()));
         // Its rows as a whole could not be read, or nobody would ask for slices.
         let slices = halves(source, &slice).unwrap_or_else(|| vec![Scan::Tokens(range)]);
         let statics = source.has_statics().then(|| Scan::FirstRows(range.first()));
@@ -69,13 +74,9 @@ impl Scans {
     }
 
     fn of_partitions(row: &RowKey, others: &[RowKey]) -> impl Iterator<Item = Scan> {
-        let slice = |row: &RowKey, from| {
-            let of = Partitions::One(row.token(), Arc::new(row.partition_key()));
-            Scan::Slice(Slice { of, from, to: Cut::END, reversed: false })
-        };
         // A partition that has no clustering key, or only statics, was read with its one row.
-        let rest = row.clustering_key().map(|clustering| slice(row, Cut::after(clustering)));
-        rest.into_iter().chain(others.iter().map(move |row| slice(row, Cut::START)))
+        let rest = row.clustering_key().map(|clustering| slice_of(row, Cut::after(clustering)));
+        rest.into_iter().chain(others.iter().map(|row| slice_of(row, Cut::START)))
     }
 
     /// The next scan.
@@ -172,13 +173,27 @@ fn replace<S: Source>(source: &S, scan: Scan, last: Option<Vec<Vec<u8>>>) -> Res
     }
 }
 
+/// What is behind a place of the partition of `key`.
+fn slice_of(key: &RowKey, from: Cut) -> Scan {
+    let of = Partitions::One(key.token(), Arc::new(key.partition_key()));
+    Scan::Slice(Slice { from, ..Slice::whole(of) })
+}
+
+/// Both parts of a slice, each smaller than it; `None` where no place between its rows can be told.
+pub(super) fn halves_of<S: Source>(source: &S, slice: &Slice) -> Option<[Slice; 2]> {
+    source.bisect(slice).map(|cut| parts_of(slice, &cut))
+}
+
 fn halves<S: Source>(source: &S, slice: &Slice) -> Option<Vec<Scan>> {
-    source.bisect(slice).map(|cut| parted(slice, &cut))
+    halves_of(source, slice).map(|halves| halves.map(Scan::Slice).to_vec())
 }
 
 fn parted(slice: &Slice, cut: &Cut) -> Vec<Scan> {
-    let (first, second) = (Slice { to: cut.clone(), ..slice.clone() }, Slice { from: cut.clone(), ..slice.clone() });
-    vec![Scan::Slice(first), Scan::Slice(second)]
+    parts_of(slice, cut).map(Scan::Slice).to_vec()
+}
+
+fn parts_of(slice: &Slice, cut: &Cut) -> [Slice; 2] {
+    [Slice { to: cut.clone(), ..slice.clone() }, Slice { from: cut.clone(), ..slice.clone() }]
 }
 
 #[cfg(test)]

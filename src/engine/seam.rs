@@ -68,7 +68,7 @@ pub trait Placement: Send + Sync {
     fn place(&self, token: Token) -> u32;
 }
 
-/// What is to be read, in an order of its own. All but the last of these have rows in the order of tokens, partitions and
+/// What is to be read, in an order of its own. The first two of these have rows in the order of tokens, partitions and
 /// clustering keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scan {
@@ -78,6 +78,8 @@ pub enum Scan {
     Slice(Slice),
     /// The first row of each partition of a token, with its statics.
     FirstRows(Token),
+    /// The first row of each partition in a slice of all of them, which come in the order of keys within each leg of it.
+    FirstRowsOf(Slice),
 }
 
 /// Rows between two places in the order of clustering keys.
@@ -107,8 +109,8 @@ impl Scan {
     pub fn range(&self) -> TokenRange {
         match self {
             Scan::Tokens(range) => *range,
-            Scan::Slice(Slice { of: Partitions::All(token) | Partitions::One(token, _), .. })
-            | Scan::FirstRows(token) => TokenRange::of(*token),
+            Scan::Slice(slice) | Scan::FirstRowsOf(slice) => TokenRange::of(slice.token()),
+            Scan::FirstRows(token) => TokenRange::of(*token),
         }
     }
 
@@ -117,8 +119,21 @@ impl Scan {
         match self {
             Scan::Tokens(_) => true,
             Scan::Slice(slice) => !slice.reversed && matches!(slice.of, Partitions::One(..)),
-            Scan::FirstRows(_) => false,
+            Scan::FirstRows(_) | Scan::FirstRowsOf(_) => false,
         }
+    }
+}
+
+impl Slice {
+    /// All rows of some partitions.
+    pub fn whole(of: Partitions) -> Slice {
+        Slice { of, from: Cut::START, to: Cut::END, reversed: false }
+    }
+
+    /// The token of its partitions.
+    pub fn token(&self) -> Token {
+        let (Partitions::All(token) | Partitions::One(token, _)) = self.of;
+        token
     }
 }
 

@@ -29,25 +29,38 @@ pub fn select_first_rows(table: &Table, layout: &Layout) -> String {
 /// One leg of a slice. Binds the partition key, or, where it isn't known, the first and the last token; then the leg's equal
 /// columns, its lower bound and its upper one.
 pub fn select_leg(table: &Table, layout: &Layout, leg: &Leg, by_key: bool, reversed: bool) -> String {
-    let columns: Vec<(&Column, Descending)> = table.clustering_key().collect();
-    let mut terms = vec![if by_key { key(table, Part::Static) } else { of_tokens(table) }];
-    terms.extend(columns.iter().take(leg.equal.len()).map(|(column, _)| format!("{} = ?", name(column))));
-    if let Some((column, Descending(descending))) = columns.get(leg.equal.len()) {
+    let partitions = if by_key { key(table, Part::Static) } else { of_tokens(table) };
+    let mut text = format!("{} WHERE {partitions}{}", select_from(table, layout), of_leg(table, leg));
+    if reversed {
+        let order = |(column, Descending(descending)): (&Column, Descending)| {
+            format!("{} {}", name(column), if descending { "ASC" } else { "DESC" })
+        };
+        text = format!("{text} ORDER BY {}", join(table.clustering_key().map(order)));
+    }
+    if by_key { text } else { format!("{text}{UNFILTERED}") }
+}
+
+/// The first row of each partition of some tokens in one leg of a slice. Binds the same as [`select_leg`] without a partition key.
+pub fn select_first_rows_of_leg(table: &Table, layout: &Layout, leg: &Leg) -> String {
+    format!("{}{} PER PARTITION LIMIT 1{UNFILTERED}", select(table, layout), of_leg(table, leg))
+}
+
+/// Without a partition key the servers want to hear that we know what we ask for; slices are still sought, not filtered.
+const UNFILTERED: &str = " ALLOW FILTERING";
+
+fn of_leg(table: &Table, leg: &Leg) -> String {
+    let mut columns = table.clustering_key();
+    let mut terms: Vec<String> =
+        columns.by_ref().take(leg.equal.len()).map(|(column, _)| format!(" AND {} = ?", name(column))).collect();
+    if let Some((column, Descending(descending))) = columns.next() {
         // What is stored behind a value of a descending column is less than it.
-        let term = |sign: &str, includes: bool| format!("{} {sign}{} ?", name(column), if includes { "=" } else { "" });
-        let (behind, before) = if *descending { ("<", ">") } else { (">", "<") };
+        let term =
+            |sign: &str, includes: bool| format!(" AND {} {sign}{} ?", name(column), if includes { "=" } else { "" });
+        let (behind, before) = if descending { ("<", ">") } else { (">", "<") };
         terms.extend(leg.low.iter().map(|(_, includes)| term(behind, *includes)));
         terms.extend(leg.high.iter().map(|(_, includes)| term(before, *includes)));
     }
-    let mut text = format!("{} WHERE {}", select_from(table, layout), terms.join(" AND "));
-    if reversed {
-        let order = |&(column, Descending(descending)): &(&Column, Descending)| {
-            format!("{} {}", name(column), if descending { "ASC" } else { "DESC" })
-        };
-        text = format!("{text} ORDER BY {}", join(columns.iter().map(order)));
-    }
-    // Without a partition key the servers want to hear that we know what we ask for; slices are still sought, not filtered.
-    if by_key { text } else { format!("{text} ALLOW FILTERING") }
+    terms.concat()
 }
 
 fn of_tokens(table: &Table) -> String {
@@ -238,6 +251,25 @@ mod tests {
         let table = table(&[("k", "pk0 int"), ("c", "ck0 int"), ("s", "static counter"), ("n", "counter")]);
         insta::assert_snapshot!(add_counters(&table, Part::Regular).expect("some"), @r#"UPDATE "ks"."t" SET "n" = "n" + ? WHERE "k" = ? AND "c" = ?"#);
         insta::assert_snapshot!(add_counters(&table, Part::Static).expect("some"), @r#"UPDATE "ks"."t" SET "s" = "s" + ? WHERE "k" = ?"#);
+    }
+
+    #[test]
+    fn slices_are_read_by_legs() {
+        let table = table(&[("k", "pk0 int"), ("a", "ck0 int"), ("b", "ck1 int")]);
+        let leg = Leg { equal: vec![vec![1]], low: Some((vec![2], false)), high: Some((vec![3], true)) };
+        let layout = table.layout(|_| true);
+        let texts = [
+            select_leg(&table, &layout, &leg, true, false),
+            select_leg(&table, &layout, &leg, true, true),
+            select_leg(&table, &layout, &leg, false, false),
+            select_first_rows_of_leg(&table, &layout, &leg),
+        ];
+        insta::assert_snapshot!(texts.join("\n"), @r#"
+        SELECT "k", "a", "b" FROM "ks"."t" WHERE "k" = ? AND "a" = ? AND "b" > ? AND "b" <= ?
+        SELECT "k", "a", "b" FROM "ks"."t" WHERE "k" = ? AND "a" = ? AND "b" > ? AND "b" <= ? ORDER BY "a" DESC, "b" DESC
+        SELECT "k", "a", "b" FROM "ks"."t" WHERE token("k") >= ? AND token("k") <= ? AND "a" = ? AND "b" > ? AND "b" <= ? ALLOW FILTERING
+        SELECT "k", "a", "b" FROM "ks"."t" WHERE token("k") >= ? AND token("k") <= ? AND "a" = ? AND "b" > ? AND "b" <= ? PER PARTITION LIMIT 1 ALLOW FILTERING
+        "#);
     }
 
     #[test]

@@ -101,7 +101,7 @@ impl<'a, S: Source, T: Target> Pass<'a, S, T> {
         let Course { shared, learned, .. } = self.course;
         let mut settles = FuturesUnordered::new();
         let mut charge: Option<BoxFuture<'a, ()>> = None;
-        let mut merging = if self.course.next_scan().is_some() { Some(self.merging()) } else { None };
+        let mut merging = self.next_scan();
         let mut pause = Box::pin(shared.pacer.pause_lasts(REPORT_EVERY));
         let mut resting = None;
         loop {

@@ -161,7 +161,7 @@ impl Source for ModelSource {
         let again = match &read.scan {
             Scan::Tokens(_) => false,
             Scan::Slice(Slice { of, reversed, .. }) => *reversed || matches!(of, Partitions::All(_)),
-            Scan::FirstRows(_) => fetched.is_err(),
+            Scan::FirstRows(_) | Scan::FirstRowsOf(_) => fetched.is_err(),
         };
         if again {
             self.world.read_again.lock().expect("not poisoned").insert(read.scan.range().first());
