@@ -1,5 +1,6 @@
 //! What the job of a checkpoint decides for a command that goes on beside it, whoever works on the job meanwhile.
 
+use super::lock::Lock;
 use super::{CheckpointError, control, created_at, files, open, status, tables};
 use crate::schema::TableName;
 use rusqlite::params;
@@ -31,6 +32,20 @@ pub fn beside(path: &Path, identity: &[(&'static str, String)]) -> Result<Option
         created_at: created_at(&connection, path)?,
         any_marker_inferred: status::any_marker_inferred(&connection, path)?,
     }))
+}
+
+/// As long as this lives, nobody works on a job.
+#[derive(Debug)]
+pub struct Hold {
+    _lock: Lock,
+}
+
+/// Keeps all others from work on the job in `path`, whether there is such a file or not; it isn't touched.
+///
+/// # Errors
+/// [`CheckpointError::InUse`] where somebody works on it, or where no lock can be made.
+pub fn hold(path: &Path) -> Result<Hold, CheckpointError> {
+    Ok(Hold { _lock: Lock::take(&files::real(path))? })
 }
 
 /// Notes in the job in `path` that rows of these tables of the source were written with a row marker that follows from their cells.

@@ -28,7 +28,7 @@ mod tests;
 #[cfg(test)]
 mod verification_tests;
 
-pub use beside::{Beside, beside, note_marker_inferred};
+pub use beside::{Beside, Hold, beside, hold, note_marker_inferred};
 pub use committer::{Change, Committer, Ledger};
 pub use create::{Existing, Reserved, create, reserve};
 pub use error::{CheckpointError, JobDifference};

@@ -3,7 +3,7 @@
 use super::open::{Opened, open, policy};
 use super::{Error, choice, unseen, whole};
 use crate::blocking::blocking;
-use crate::checkpoint::{Checkpoint, CheckpointError, Committer, beside, note_marker_inferred};
+use crate::checkpoint::{self, Checkpoint, CheckpointError, Committer, Hold, beside, note_marker_inferred};
 use crate::clock::unix_ms;
 use crate::cluster::{CqlSource, CqlTarget};
 use crate::copy::Answers;
@@ -69,6 +69,8 @@ struct Begun {
     checkpoint: Checkpoint,
     /// The folder of a checkpoint that nobody needs later, and what identifies the job that has to know what is written.
     scratch: Option<(TempDir, Vec<(&'static str, String)>)>,
+    /// Keeps others from the job, where two would write the same twice.
+    _hold: Option<Hold>,
 }
 
 /// Between two passes of `--follow`.
@@ -176,6 +178,15 @@ async fn begin(settings: &VerifySettings, events: &Events) -> Result<Begun, Erro
             }
         }
     }
+    let reads_back = |pair: &Arc<Pair<CqlSource, CqlTarget>>| {
+        pair.mending.as_ref().is_some_and(|mending| mending.writer.reads_back())
+    };
+    let hold = if scratch.is_some() && pairs.values().any(reads_back) {
+        let file = settings.job.checkpoint.clone();
+        Some(blocking(move || checkpoint::hold(&file)).await?)
+    } else {
+        None
+    };
     if settings.repair {
         let targets = pairs.keys().map(|&number| &tables[number].target);
         table_options::warn(&sides.target, targets, false, events).await;
@@ -196,6 +207,7 @@ async fn begin(settings: &VerifySettings, events: &Events) -> Result<Begun, Erro
         partitions: BTreeMap::new(),
         checkpoint,
         scratch,
+        _hold: hold,
     };
     if settings.delete_extra && !settings.yes {
         let targets: Vec<TableName> = begun.pairs.keys().map(|&number| begun.tables[number].target.clone()).collect();

@@ -129,6 +129,11 @@ impl CqlTarget {
         self.limits
     }
 
+    /// Whether what is written follows from what the target has: two processes that do it at the same time do it twice.
+    pub fn reads_back(&self) -> bool {
+        self.counters.is_some() || self.lists.as_ref().is_some_and(ListWrites::reads_back)
+    }
+
     /// What the target says to a write without a key: permission is checked before values are, so the answer tells whether
     /// this role may write, and nothing is written either way.
     ///

@@ -4,6 +4,7 @@ use super::{Field, Size, counted, counts, lines};
 use crate::job::Job;
 use crate::lab::{Lab, THEN};
 use crate::planting::judge::{self, Differences};
+use crate::proxy::{PAYLOAD, Proxy};
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -121,6 +122,29 @@ fn partitions_come_from_a_file_and_from_stdin() {
     let last = String::from_utf8(out.stdout).unwrap();
     let last: serde_json::Value = serde_json::from_str(last.lines().last().unwrap()).unwrap();
     assert_eq!(last["verdict"]["rows_compared"], 1);
+}
+
+/// Goal: a list that a copy and a repair of its partition would write at the same time isn't doubled: the repair is refused, until the
+/// copy has ended.
+#[test]
+fn a_repair_of_lists_waits_for_the_copy() {
+    let Some(lab) = Lab::open("verify_hold") else { return };
+    lab.both("CREATE TABLE t (k int PRIMARY KEY, l list<int>, v text)");
+    let insert = format!("INSERT INTO t (k, l, v) VALUES (?, [1, 2], '{PAYLOAD}') USING TIMESTAMP ?");
+    lab.source.load(&insert, (0..200).map(|k| (k, THEN)));
+    let mut proxy = Proxy::before(&lab.target, lab.runtime());
+    proxy.hold_writes(Duration::from_secs(3));
+    let job = lab.job("t");
+    let mut copy = job.clone().target(&proxy.address).start();
+    copy.await_begin();
+    let verify = partitions(&job).args(&["--partition", "7"]);
+    let refused = verify.clone().arg("--repair").run();
+    refused.assert_code(5);
+    refused.assert_says(&["in use by process"]);
+    proxy.behave();
+    copy.finish().assert_code(0);
+    verify.arg("--repair").run().assert_code(0);
+    lab.assert_equal("t", 200);
 }
 
 /// Goal: calls for one partition each, side by side and one after the other, list what they find in one file, and lose nothing of each other.
