@@ -1,5 +1,6 @@
 //! Rows that can't be read in one go: behind more tombstones than the source passes, or in a partition of many pages.
 
+use crate::job::Job;
 use crate::lab::{Lab, THEN};
 use crate::proxy::Proxy;
 use serde_json::Value;
@@ -111,6 +112,26 @@ fn what_can_not_be_read_is_told_and_tried_again() {
     assert_eq!(number(&job.status(), "rows_written"), i64::try_from(rows).unwrap());
 }
 
+/// Kills so many copies after some progress inside of the partition is recorded. How many rows they have saved, and how many the run
+/// has read that ended.
+fn over_kills(lab: &Lab, job: &Job, kills: u32) -> (i64, i64) {
+    let mut proxy = Proxy::before(&lab.target, lab.runtime());
+    proxy.delay_writes(Duration::from_millis(150));
+    let slow = job.clone().args(&["--writers", "8"]).target(&proxy.address);
+    let mut saved = 0;
+    for _ in 0..kills {
+        let mut run = slow.start();
+        run.await_event("progress inside the partition", |event| {
+            event["type"] == "progress" && number(event, "rows_committed") > 0
+        });
+        run.kill();
+        let now = number(&job.status(), "rows_written");
+        assert!(now > saved, "{now} rows after {saved}: it goes on");
+        saved = now;
+    }
+    (saved, number(job.succeed().end(), "rows_read"))
+}
+
 /// Goal: a partition of many pages is resumed where it was, and each row counted once.
 ///
 /// Method: killed after some progress inside of the partition is recorded, three times.
@@ -123,22 +144,7 @@ fn a_giant_partition_resumes_inside() {
     lab.source
         .load("INSERT INTO t (id, at, s, v) VALUES (?, ?, 'static', 'some text in each row') USING TIMESTAMP ?", rows);
     let job = lab.job("t").args(&["--ranges", "4"]);
-    let mut proxy = Proxy::before(&lab.target, lab.runtime());
-    proxy.delay_writes(Duration::from_millis(150));
-    let slow = job.clone().args(&["--writers", "8"]).target(&proxy.address);
-    let mut saved = 0;
-    for _ in 0..3 {
-        let mut run = slow.start();
-        run.await_event("progress inside the partition", |event| {
-            event["type"] == "progress" && number(event, "rows_committed") > 0
-        });
-        run.kill();
-        let now = number(&job.status(), "rows_written");
-        assert!(now > saved, "{now} rows after {saved}: it goes on");
-        saved = now;
-    }
-    let finished = job.succeed();
-    let read = number(finished.end(), "rows_read");
+    let (saved, read) = over_kills(&lab, &job, 3);
     // And the first row, to see that no other partition has this token.
     assert_eq!(read, ROWS - saved + 1, "{saved} rows were saved");
     assert_eq!(number(&job.status(), "rows_written"), ROWS);
@@ -163,22 +169,7 @@ fn a_giant_partition_that_begins_with_tombstones_resumes_inside() {
     let gone = (ROWS..ROWS + TOMBSTONES).map(|at| (THEN, 1, at));
     lab.source.load("DELETE FROM t USING TIMESTAMP ? WHERE id = ? AND at = ? AND kind = 'x'", gone);
     let job = lab.job("t").args(&["--ranges", "4"]);
-    let mut proxy = Proxy::before(&lab.target, lab.runtime());
-    proxy.delay_writes(Duration::from_millis(150));
-    let slow = job.clone().args(&["--writers", "8"]).target(&proxy.address);
-    let mut saved = 0;
-    for _ in 0..2 {
-        let mut run = slow.start();
-        run.await_event("progress inside the partition", |event| {
-            event["type"] == "progress" && number(event, "rows_committed") > 0
-        });
-        run.kill();
-        let now = number(&job.status(), "rows_written");
-        assert!(now > saved, "{now} rows after {saved}: it goes on");
-        saved = now;
-    }
-    let finished = job.succeed();
-    let read = number(finished.end(), "rows_read");
+    let (saved, read) = over_kills(&lab, &job, 2);
     // And the first rows of slices, to see which partitions have this token.
     assert!((ROWS - saved..ROWS - saved + 100).contains(&read), "{read} rows are read, {saved} were saved");
     assert_eq!(number(&job.status(), "rows_written"), ROWS);
