@@ -88,9 +88,10 @@ impl<K: Task> Learned<K> {
         self.read[0].page_size.rows()
     }
 
-    /// Bytes that so many rows of a side may come to, as far as that is learned.
+    /// Bytes that so many rows of a side may come to, as far as that is learned, there or at the other side.
     pub(crate) fn bytes_of(&self, side: Side, rows: usize) -> usize {
-        self.read(side).page_size.bytes_of(rows)
+        let another = K::SIDES.iter().find(|&&of| of != side);
+        self.read(side).page_size.bytes_of(rows, another.map(|&side| &self.read(side).page_size))
     }
 
     fn read(&self, side: Side) -> &Read {

@@ -37,16 +37,18 @@ impl PageSize {
 
     /// Bytes that a page may come to.
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes_of(usize::MAX)
+        self.bytes_of(usize::MAX, None)
     }
 
-    /// Bytes that so many rows of a page may come to: as if each were as large as the largest.
-    pub(crate) fn bytes_of(&self, rows: usize) -> usize {
-        let largest = match self.largest.load(Ordering::Relaxed) {
-            0 => ROW_UNSEEN,
-            largest => largest,
-        };
+    /// Bytes that so many rows of a page may come to: as if each were as large as the largest. Where none was seen yet, they are like
+    /// those of `another` side.
+    pub(crate) fn bytes_of(&self, rows: usize, another: Option<&PageSize>) -> usize {
+        let largest = self.largest().or_else(|| another?.largest()).unwrap_or(ROW_UNSEEN);
         largest.saturating_mul(rows.min(self.rows.load(Ordering::Relaxed) as usize))
+    }
+
+    fn largest(&self) -> Option<usize> {
+        Some(self.largest.load(Ordering::Relaxed)).filter(|&largest| largest > 0)
     }
 
     /// Learns from a page. Shrinks at once, grows fourfold at most: the next rows may be larger.
