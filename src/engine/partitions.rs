@@ -3,7 +3,7 @@
 
 use super::fetch::{Arrived, Unread, Wanted, fetch};
 use super::retry::GaveUp;
-use super::scans::halves_of;
+use super::scans::{FAILURES_MAX, halves_of};
 use super::seam::{Partitions, Position, Scan, Slice, Source};
 use super::{Learned, Shared, Task};
 use crate::call::Class;
@@ -11,9 +11,6 @@ use crate::ring::Token;
 use crate::row::RowKey;
 use crate::side::Side;
 use std::sync::Arc;
-
-/// After so many slices that could not be read, it isn't tried any further.
-const FAILURES_MAX: usize = 1000;
 
 /// The partitions of a token, at any of the sides that are read, in their order, whatever tombstones their first rows are behind.
 /// `None` where they can't be told: in a place that can't be read there may be one more, and slices don't show those that have

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// After so many slices of a token that could not be read, the rest of it isn't taken apart any further.
-const FAILURES_MAX: usize = 1000;
+pub(super) const FAILURES_MAX: usize = 1000;
 
 /// The scans that are left.
 #[derive(Debug, Default)]
