@@ -79,7 +79,7 @@ pub(crate) async fn write<K: Task, T: Target>(
     key: RangeKey,
     batch: Batch,
 ) -> Result<Settled, GaveUp> {
-    let mut settled = Settled { unasked: true, ..Settled::default() };
+    let mut settled = Settled { unacknowledged: true, ..Settled::default() };
     let mut rejected: Vec<Reject> = Vec::new();
     // With each part, how often it was tried, alone or as part of a larger one, with an outcome that may be unknown.
     let mut parts = vec![(batch, tried)];
@@ -99,7 +99,7 @@ pub(crate) async fn write<K: Task, T: Target>(
             turns.call(load, room, move || target.write(whole, shared.clock, tries)).await
         };
         // What has expired says nothing of the target.
-        let is_answer = |settled: &Settled| !settled.unasked;
+        let is_answer = |settled: &Settled| !settled.unacknowledged;
         let calls = with_retries_where(is_answer, Side::Target, patience, &learned.calls, send);
         let written = turns.or_stopped(pin!(calls)).await;
         let (error, tries) = match written {

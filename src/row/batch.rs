@@ -42,7 +42,7 @@ pub struct Settled {
     /// What the target says of the first of what it refused.
     pub refusal: Option<String>,
     /// The target has acknowledged nothing: it wasn't asked, as nothing was alive any more, or it refused all.
-    pub unasked: bool,
+    pub unacknowledged: bool,
 }
 
 impl AddAssign for Settled {
@@ -51,7 +51,7 @@ impl AddAssign for Settled {
         self.rejected += other.rejected;
         self.lists_reordered += other.lists_reordered;
         self.refusal = self.refusal.take().or(other.refusal);
-        self.unasked &= other.unasked;
+        self.unacknowledged &= other.unacknowledged;
     }
 }
 
@@ -108,9 +108,9 @@ impl Batch {
 
     /// How many rows had nothing left to write at the time that `bound` was made.
     pub fn settled(&self, bound: &Bound) -> Settled {
-        let unasked = bound.is_empty();
+        let unacknowledged = bound.is_empty();
         if bound.is_whole() {
-            return Settled { unasked, ..Settled::default() };
+            return Settled { unacknowledged, ..Settled::default() };
         }
         let (from, to) = self.extent.span;
         let mut alive = vec![false; to - from];
@@ -120,7 +120,7 @@ impl Batch {
             }
         }
         let expired = alive.iter().filter(|alive| !**alive).count() as u64;
-        Settled { expired, unasked, ..Settled::default() }
+        Settled { expired, unacknowledged, ..Settled::default() }
     }
 
     /// Two halves, for a batch that the target refuses. A single row that carries its partition's statics is parted from

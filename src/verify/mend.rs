@@ -269,8 +269,8 @@ async fn repair<S: Source, T: Target>(
             let outlet = Outlet { target: writer, tried: before, answers, rejects };
             match write(shared, learned, outlet, key, batch).await {
                 Ok(settled) => {
-                    *markers_inferred += if settled.unasked { 0 } else { inferred };
-                    tried.is_acknowledged |= !settled.unasked;
+                    *markers_inferred += if settled.unacknowledged { 0 } else { inferred };
+                    tried.is_acknowledged |= !settled.unacknowledged;
                     let refused = settled.refusal.map(|why| format!("{REFUSED}: {why}"));
                     tried.note = tried.note.take().or(refused);
                 }
